@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PENSTOCK_DATASET_H
+#define PENSTOCK_DATASET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A dataset is what can be indexed: a number of records (the encoded bytes of a sample), each with
+ * a label. It is shared by reference count; a loader holds a reference. */
+struct pst_dataset;
+
+/* Where a dataset puts the bytes of one record. Exactly one of the two calls is made by read():
+ *
+ * pst_record_reserve: size bytes of the reader's own memory to fill; NULL when memory is out or the
+ * size is over the limit (then read() returns PST_ENOMEM or PST_ELIMIT). A second call grows the
+ * same memory and keeps its content. pst_record_view: bytes that stay valid until the dataset is
+ * closed; nothing is copied. */
+struct pst_record;
+PST_API void *pst_record_reserve(struct pst_record *record, size_t size);
+PST_API void pst_record_view(struct pst_record *record, const void *data, size_t size);
+
+/* What a dataset is made of; a C user fills this in to bring a dataset of their own. All calls but
+ * close may come from several threads at once. struct_size first, append only. */
+struct pst_dataset_vtable {
+    size_t struct_size;
+    /* Number of records, >= 0; must not change. */
+    int64_t (*length)(void *self);
+    /* Delivers record index (0 <= index < length). Returns a status, and says what is wrong in err.
+     */
+    int (*read)(void *self, int64_t index, struct pst_record *record, struct pst_error *err);
+    /* Label of record index. */
+    int64_t (*label)(void *self, int64_t index);
+    /* Name of record index for messages (a path), valid until close; may be NULL. */
+    const char *(*name)(void *self, int64_t index);
+    /* Frees self. Called once, on the thread that drops the last reference. May be NULL. */
+    void (*close)(void *self);
+};
+
+/* Makes a dataset of a vtable and its self. The vtable is copied. On failure self stays the
+ * caller's. Errors: PST_EINVAL (a required function is missing), PST_ENOMEM. */
+PST_API int pst_dataset_new(struct pst_dataset **out, const struct pst_dataset_vtable *vtable,
+                            void *self, struct pst_error *err);
+PST_API struct pst_dataset *pst_dataset_ref(struct pst_dataset *dataset); /* any thread */
+PST_API void pst_dataset_unref(struct pst_dataset *dataset); /* any thread; NULL is legal */
+
+PST_API int64_t pst_dataset_length(const struct pst_dataset *dataset);
+PST_API int64_t pst_dataset_label(const struct pst_dataset *dataset, int64_t index);
+PST_API const char *pst_dataset_name(const struct pst_dataset *dataset, int64_t index);
+
+/* An image folder by the rules of torchvision.datasets.ImageFolder: each folder in root is a class,
+ * in bytewise order; in it every file with one of the extensions, folders walked in order, links
+ * followed. */
+struct pst_folder_config {
+    size_t struct_size;
+    int allow_empty;        /* keep classes without a file; default: PST_ENOTFOUND names them */
+    const char *extensions; /* space-separated, lower case, with dots; NULL: torchvision's nine */
+};
+static inline void pst_folder_config_init(struct pst_folder_config *config)
+{
+    config->struct_size = sizeof *config;
+    config->allow_empty = 0;
+    config->extensions = NULL;
+}
+
+/* Scans root. config may be NULL. Errors: PST_ENOTFOUND, PST_EIO, PST_ENOMEM, PST_ELIMIT. */
+PST_API int pst_folder_open(struct pst_dataset **out, const char *root,
+                            const struct pst_folder_config *config, struct pst_error *err);
+/* Classes of a folder dataset; 0 and NULL for another kind of dataset. Valid while the dataset is.
+ */
+PST_API int64_t pst_folder_n_classes(const struct pst_dataset *dataset);
+PST_API const char *pst_folder_class(const struct pst_dataset *dataset, int64_t class_index);
+
+/* A list of files with labels, both copied. paths: n NUL-terminated byte strings one after another,
+ * paths_size bytes in all. labels: n values. Errors: PST_EINVAL, PST_ENOMEM. */
+PST_API int pst_paths_open(struct pst_dataset **out, const char *paths, size_t paths_size,
+                           const int64_t *labels, int64_t n, struct pst_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

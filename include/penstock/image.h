@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PENSTOCK_IMAGE_H
+#define PENSTOCK_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/error.h>
+#include <penstock/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum pst_image_format {
+    PST_IMAGE_UNKNOWN = 0,
+    PST_IMAGE_JPEG = 1,
+    PST_IMAGE_PNG = 2,
+};
+
+/* What the header of an image says. */
+struct pst_image_info {
+    int format;            /* enum pst_image_format */
+    int32_t width, height; /* pixels */
+};
+
+/* A region in pixels; x and y count from the top left corner. */
+struct pst_rect {
+    int32_t x, y, w, h;
+};
+
+/* Reads the header. PST_OK means that width and height are those that Pillow would report. Any
+ * other status says why the native decoders do not vouch for it. */
+PST_API int pst_image_probe(struct pst_image_info *info, const void *data, size_t size,
+                            struct pst_error *err);
+
+/* Decodes to RGB, uint8, shape (h, w, 3), equal to Pillow's Image.open(f).convert("RGB") bit for
+ * bit. region NULL means the whole image, else it must lie in the image. PST_OK is returned only
+ * for a file that is clean to its end; the caller owns *out then and gives it back with
+ * pst_tensor_reset(). On failure *out is left as it was. Errors: PST_EFORMAT, PST_ETRUNCATED,
+ * PST_EUNCLEAN, PST_EUNSUPPORTED, PST_ELIMIT, PST_ENOMEM, PST_EINVAL. */
+PST_API int pst_image_decode(struct pst_tensor *out, const void *data, size_t size,
+                             const struct pst_rect *region, struct pst_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

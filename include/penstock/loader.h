@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PENSTOCK_LOADER_H
+#define PENSTOCK_LOADER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/dataset.h>
+#include <penstock/error.h>
+#include <penstock/stats.h>
+#include <penstock/tensor.h>
+#include <penstock/transform.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Reads, decodes and transforms samples on threads of its own and delivers batches in order.
+ *
+ * A loader belongs to one consumer: its functions may be called from any thread, but not from two
+ * at once. Batches that were taken belong to the caller and may outlive the loader. After fork()
+ * the child must not use the loader: every call but pst_loader_close() returns PST_EFORKED there.
+ *
+ * The whole life, in the simple circle:
+ *
+ *     struct pst_loader_config config;
+ *     pst_loader_config_init(&config);
+ *     config.dataset = dataset;
+ *     config.transform = transform;
+ *     config.batch_size = 64;
+ *     if ((rc = pst_loader_open(&loader, &config, &err)) < 0) ...
+ *     struct pst_batch batch = {0};
+ *     while ((rc = pst_loader_next(loader, &batch, &err)) == PST_OK) {
+ *         use(&batch.images, &batch.labels);
+ *         pst_batch_reset(&batch);
+ *     }                          // PST_END: the epoch is over, the next call starts another one
+ *     pst_loader_close(&loader);
+ */
+struct pst_loader;
+
+/* Puts exp(values[i]) in place, in float32. Returns 0, or anything else to fail the call. Runs on
+ * the thread that calls pst_loader_submit() or pst_loader_next(). */
+typedef int (*pst_exp_fn)(float *values, size_t n, void *opaque);
+
+enum pst_rng {
+    PST_RNG_TORCH = 0,  /* each stream is a torch CPU generator (mt19937), drawn from in order */
+    PST_RNG_SAMPLE = 1, /* a sample's draws depend on (seed, epoch, index) alone */
+};
+
+/* Zero means the default in every field. */
+struct pst_loader_config {
+    size_t struct_size;
+    struct pst_dataset *dataset;     /* required; the loader takes a reference */
+    struct pst_transform *transform; /* required; the loader takes a reference */
+    int32_t threads;                 /* 0: the cores that this process may use */
+    int32_t batch_size;              /* most samples in a batch; 0: 1 */
+    int32_t ahead;                   /* most batches submitted and not taken; 0: 4 */
+    int32_t n_streams;               /* random streams (virtual workers); 0: 1 */
+    size_t memory_budget;            /* bytes the engine may hold; 0: 1 GiB */
+    int rng;                         /* enum pst_rng */
+    pst_exp_fn exp;                  /* NULL: C's exp in double, rounded to float */
+    void *exp_opaque;
+    int32_t nice; /* added to the threads' nice value; 0: 5; negative: none */
+    /* For pst_loader_next() only. */
+    int shuffle; /* a keyed permutation of the dataset per epoch */
+    int drop_last;
+    uint64_t seed;
+    int64_t timeout_ms; /* of one pst_loader_next(); 0: 300,000 */
+};
+PST_API void pst_loader_config_init(struct pst_loader_config *config);
+
+/* A delivered batch; zero-initialised means empty. Each tensor holds its own memory, so that
+ * keeping the labels does not keep the images. */
+struct pst_batch {
+    struct pst_tensor images; /* (n, 3, h, w), float32 or uint8, contiguous */
+    struct pst_tensor labels; /* (n), int64 */
+};
+PST_API void pst_batch_reset(struct pst_batch *batch); /* idempotent; any thread */
+
+/* Starts the threads. Errors: PST_EINVAL, PST_ENOMEM, PST_ETHREAD. */
+PST_API int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *config,
+                            struct pst_error *err);
+
+/* Ends the threads and joins them, at any stage, within about the time of one sample; *loader
+ * becomes NULL. Batches that were taken stay valid. NULL and *loader == NULL are legal. */
+PST_API void pst_loader_close(struct pst_loader **loader);
+
+/* The simple circle: the next batch of the epoch in order, PST_END at its end. An error names the
+ * sample; the batch is lost then and the call after it goes on with the next one. */
+PST_API int pst_loader_next(struct pst_loader *loader, struct pst_batch *batch,
+                            struct pst_error *err);
+
+/* The explicit circle, for callers with a sampler and a reference decoder of their own. Batches are
+ * submitted as lists of indices, and come back in the order of submission.
+ *
+ *     submit* ; wait -> BATCH: take; DOUBT: resolve or fail; FAILED: take (drops it); RAGGED: take
+ *
+ * The random streams: with PST_RNG_TORCH a batch draws from its stream in the order of submission;
+ * a sample that fails draws nothing, and nothing is drawn for the samples after it in its batch (a
+ * worker of torch never came to them): later batches of the stream are then planned again. */
+
+/* Makes a stream a torch generator after manual_seed(seed); with PST_RNG_SAMPLE sets the key.
+ * Nothing may be submitted. Errors: PST_EINVAL, PST_EFORKED. */
+PST_API int pst_loader_seed(struct pst_loader *loader, int32_t stream, uint64_t seed,
+                            struct pst_error *err);
+/* Makes a stream continue from a state of mt19937: words and the number of them already given out
+ * (0..624). As above. */
+PST_API int pst_loader_set_state(struct pst_loader *loader, int32_t stream,
+                                 const uint32_t words[624], int32_t position,
+                                 struct pst_error *err);
+
+/* Queues a batch. *ticket counts up from 1. PST_AGAIN: `ahead` batches are waiting already, nothing
+ * was queued. Errors: PST_EINVAL, PST_ERANGE (an index), PST_ENOMEM, PST_ECALLBACK, PST_EFORKED. */
+PST_API int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t n,
+                              int32_t stream, uint64_t *ticket, struct pst_error *err);
+
+enum pst_event_kind {
+    PST_EVENT_BATCH = 1,  /* the oldest batch is complete */
+    PST_EVENT_DOUBT = 2,  /* a sample of some batch waits for the caller's decision */
+    PST_EVENT_FAILED = 3, /* the oldest batch was given up by pst_loader_fail() */
+    PST_EVENT_RAGGED = 4, /* the oldest batch is complete but its samples differ in shape */
+};
+
+struct pst_event {
+    int kind;         /* enum pst_event_kind */
+    int32_t slot;     /* DOUBT, FAILED: place of the sample in the batch */
+    uint64_t ticket;  /* which batch */
+    int64_t index;    /* DOUBT, FAILED: index in the dataset */
+    int64_t words;    /* BATCH, FAILED, RAGGED: words that the batch took from its stream */
+    const void *data; /* DOUBT: the record's bytes; NULL if it could not be read. Borrowed until the
+                       * sample is resolved or failed. */
+    size_t size;
+    struct pst_error error; /* DOUBT, FAILED: why */
+};
+
+/* Waits until something is to be done. PST_AGAIN: timeout_ms passed first. PST_END: nothing is
+ * submitted. Doubts of later batches are reported while the oldest one is not complete. */
+PST_API int pst_loader_wait(struct pst_loader *loader, struct pst_event *event, int64_t timeout_ms,
+                            struct pst_error *err);
+
+/* Decides a doubt: these are the sample's pixels, RGBX (4 bytes a pixel), copied before the call
+ * returns. */
+PST_API int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                               const uint8_t *rgbx, int32_t w, int32_t h, ptrdiff_t stride,
+                               struct pst_error *err);
+/* Decides a doubt: the sample cannot be had, its batch is given up. After an error here
+ * (PST_ENOMEM, PST_ECALLBACK) the loader can only be canceled or closed. */
+PST_API int pst_loader_fail(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                            struct pst_error *err);
+
+/* Output height and width of a sample of a complete or ragged batch. */
+PST_API int pst_loader_slot_shape(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                                  int32_t *h, int32_t *w, struct pst_error *err);
+/* One line that says what was drawn for a sample (crop, flips), for reports. NUL-terminated. */
+PST_API int pst_loader_describe_slot(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                                     char *text, size_t size, struct pst_error *err);
+
+/* Hands the oldest batch over and frees its place. A batch that failed or is ragged is dropped,
+ * batch is left empty. PST_AGAIN: it is not complete. */
+PST_API int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch *batch,
+                            struct pst_error *err);
+
+/* Drops everything that is submitted; waits for the samples that are being worked on. */
+PST_API int pst_loader_cancel(struct pst_loader *loader, struct pst_error *err);
+
+/* Counters since open. */
+PST_API int pst_loader_stats(struct pst_loader *loader, struct pst_stats *stats,
+                             struct pst_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PENSTOCK_TRANSFORM_H
+#define PENSTOCK_TRANSFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/error.h>
+#include <penstock/image.h>
+#include <penstock/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Pillow changed its pixels: the order of the two passes of a resize depends on its version.
+ *   PST_ERA_9     Pillow <= 12.1: horizontal first
+ *   PST_ERA_12_2  Pillow 12.2 and 12.3: vertical first if height > 100 * width and the height
+ * shrinks PST_ERA_13    Pillow >= 13.0: vertical first if H - h > 0 and H - h > 2 * (W - w) */
+enum pst_era {
+    PST_ERA_DEFAULT = 0, /* the newest */
+    PST_ERA_9 = 1,
+    PST_ERA_12_2 = 2,
+    PST_ERA_13 = 3,
+};
+
+/* Pillow's resampling filters, by Pillow's numbers. */
+enum pst_filter {
+    PST_FILTER_NEAREST = 0,
+    PST_FILTER_LANCZOS = 1,
+    PST_FILTER_BILINEAR = 2,
+    PST_FILTER_BICUBIC = 3,
+    PST_FILTER_BOX = 4,
+    PST_FILTER_HAMMING = 5,
+};
+
+enum pst_op_kind {
+    /* size: the short side becomes h, the long side int(h * long / short), at most max_size (0:
+     * none). Source: torchvision _compute_resized_output_size. */
+    PST_OP_RESIZE_SHORT = 1,
+    /* the image becomes h x w */
+    PST_OP_RESIZE = 2,
+    /* h x w from the middle; a smaller image is padded with zeros first */
+    PST_OP_CENTER_CROP = 3,
+    /* torchvision RandomResizedCrop: 2 words a try, at most 10 tries, 2 words for the place */
+    PST_OP_RANDOM_RESIZED_CROP = 4,
+    /* 1 word each; applied if (word & 0xffffff) < threshold */
+    PST_OP_RANDOM_HFLIP = 5,
+    PST_OP_RANDOM_VFLIP = 6,
+};
+
+/* One geometric step. Zero what the kind does not use. */
+struct pst_op {
+    int kind;     /* enum pst_op_kind */
+    int filter;   /* enum pst_filter; resizes only */
+    int32_t h, w; /* pixels */
+    int32_t max_size;
+    uint32_t threshold; /* 0 .. 2^24 */
+    double scale[2];
+    double ratio[2];
+    float log_ratio[2]; /* logarithm of ratio in float32, as the user's torch computes it */
+};
+
+/* What is written for a pixel value v of channel c: lut[c][v] for PST_F32, v itself for PST_U8.
+ * Planar (C, H, W) in both cases. The LUT is the specification: a vector kernel is used only where
+ * it reproduces all 768 entries bit for bit. */
+struct pst_output {
+    int dtype; /* PST_F32 or PST_U8 */
+    float lut[3][256];
+    /* How the LUT came about, to find a kernel that computes it: ((v / 255) - mean) / std or
+     * ((v * (1 / 255)) - mean) / std in float32. Only a hint. */
+    float mean[3], std[3];
+};
+
+/* An immutable list of steps and an output; shared by reference count. */
+struct pst_transform;
+
+struct pst_transform_config {
+    size_t struct_size;
+    const struct pst_op *ops;
+    size_t n_ops;
+    const struct pst_output *output;
+    int era; /* enum pst_era */
+};
+
+/* Copies everything. Errors: PST_EINVAL (names the op), PST_ENOMEM. */
+PST_API int pst_transform_new(struct pst_transform **out, const struct pst_transform_config *config,
+                              struct pst_error *err);
+PST_API struct pst_transform *pst_transform_ref(struct pst_transform *transform); /* any thread */
+PST_API void pst_transform_unref(struct pst_transform *transform); /* any thread; NULL is legal */
+
+/* Fills output for ToTensor (v / 255) followed by Normalize(mean, std), in torchvision's v1
+ * arithmetic (divide) or v2's (multiply by 1/255); mean and std may be NULL together: no Normalize.
+ */
+PST_API void pst_output_normalize(struct pst_output *output, int v2, const float mean[3],
+                                  const float std[3]);
+
+/* The most 32-bit words that one sample can draw. */
+PST_API size_t pst_transform_max_words(const struct pst_transform *transform);
+
+/* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
+ * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
+ * says how many were taken (may be NULL). exp in RandomResizedCrop is C's, rounded from double.
+ * *out becomes (3, oh, ow). This is the path of the loader, on one image, for tests and tools. Any
+ * thread. */
+PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,
+                                int32_t w, int32_t h, ptrdiff_t stride, const uint32_t *words,
+                                size_t n_words, size_t *used, struct pst_tensor *out,
+                                struct pst_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

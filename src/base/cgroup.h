@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_BASE_CGROUP_H
+#define PST_BASE_CGROUP_H
+
+/* Cores that the CPU quota of the process's control groups allows, rounded up; 0: no quota.
+ * membership is /proc/self/cgroup, mount is /sys/fs/cgroup. What cannot be read is no quota. */
+int pst__cgroup_cpus(const char *membership, const char *mount);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_BASE_LIMITS_H
+#define PST_BASE_LIMITS_H
+
+/* Bounds on what comes from outside, checked before anything is allocated for it. Above one of them
+ * the sample is put to the reference, or refused where there is none. */
+
+#define PST_MAX_SIDE 65500 /* pixels; libjpeg's own bound is 65500 */
+#define PST_MAX_PIXELS                                                                             \
+    89478485                      /* Pillow warns above it (Image.MAX_IMAGE_PIXELS): 1 GiB / 4 / 3 \
+                                   */
+#define PST_MAX_RECORD (1u << 30) /* bytes of one encoded sample */
+#define PST_MAX_SCANS 100         /* of a progressive JPEG */
+#define PST_MAX_RATIO 4096        /* pixels per encoded byte (deflate's own bound is about 1032) */
+#define PST_MAX_OUTPUT (1ll << 31) /* bytes of one finished sample */
+
+#define PST_MAX_THREADS 512
+#define PST_MAX_STREAMS 4096
+#define PST_MAX_AHEAD 65536
+#define PST_MAX_BATCH (1 << 20)
+#define PST_MAX_OPS 32
+
+#endif

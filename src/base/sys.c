@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/attributes.h"
+
+/* Below it the kernel has no huge page to give. */
+#define HUGE_PAGE (2u << 20)
+
+#ifdef PST_CHECKS
+#include <stdatomic.h>
+
+#define HOUR_NS 3600000000000ll
+
+/* The fault table. `mask` is stored last with release and read first with acquire: a call that sees
+ * its kind armed sees the rest of the table. The other fields are relaxed. */
+static struct {
+    _Atomic uint32_t mask;
+    _Atomic int64_t nth, calls, fired;
+    _Atomic int forever, os_errno;
+    _Atomic int64_t clock_skew;
+} faults;
+
+void pst__fault_arm(uint32_t mask, int64_t nth, int forever, int os_errno)
+{
+    pst__fault_disarm();
+    atomic_store_explicit(&faults.nth, nth, memory_order_relaxed);
+    atomic_store_explicit(&faults.forever, forever, memory_order_relaxed);
+    atomic_store_explicit(&faults.os_errno, os_errno, memory_order_relaxed);
+    atomic_store_explicit(&faults.calls, 0, memory_order_relaxed);
+    atomic_store_explicit(&faults.fired, 0, memory_order_relaxed);
+    atomic_store_explicit(&faults.mask, mask, memory_order_release);
+}
+
+void pst__fault_disarm(void)
+{
+    atomic_store_explicit(&faults.mask, 0, memory_order_release);
+}
+
+int64_t pst__fault_calls(void)
+{
+    return atomic_load_explicit(&faults.calls, memory_order_relaxed);
+}
+
+int64_t pst__fault_fired(void)
+{
+    return atomic_load_explicit(&faults.fired, memory_order_relaxed);
+}
+
+int64_t pst__fault_clock_skew(void)
+{
+    return atomic_load_explicit(&faults.clock_skew, memory_order_relaxed);
+}
+
+/* The errno that this call is to fail with, or -1. */
+static int fault(enum pst__sys_call call)
+{
+    if (!(atomic_load_explicit(&faults.mask, memory_order_acquire) & 1u << call))
+        return -1;
+    int64_t n = atomic_fetch_add_explicit(&faults.calls, 1, memory_order_relaxed) + 1;
+    int64_t nth = atomic_load_explicit(&faults.nth, memory_order_relaxed);
+    if (n != nth && !(n > nth && atomic_load_explicit(&faults.forever, memory_order_relaxed)))
+        return -1;
+    atomic_fetch_add_explicit(&faults.fired, 1, memory_order_relaxed);
+    return atomic_load_explicit(&faults.os_errno, memory_order_relaxed);
+}
+
+/* Leaves the calling function with `result` and errno set if the table says so. */
+#define FAULT(call, result)                                                                        \
+    do {                                                                                           \
+        int fault_errno = fault(call);                                                             \
+        if (fault_errno >= 0) {                                                                    \
+            errno = fault_errno;                                                                   \
+            return result;                                                                         \
+        }                                                                                          \
+    } while (0)
+#else
+#define FAULT(call, result) ((void)0)
+#endif
+
+void *pst__sys_malloc(size_t size)
+{
+    FAULT(PST_SYS_ALLOC, NULL);
+    void *block;
+    int rc = posix_memalign(&block, 64, size);
+    if (rc != 0) {
+        errno = rc;
+        return NULL;
+    }
+    return block;
+}
+
+void pst__sys_free(void *block)
+{
+    free(block);
+}
+
+void *pst__sys_mmap(size_t size)
+{
+    FAULT(PST_SYS_MAP, NULL);
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return NULL;
+    /* A wish: where it is refused the pages are small. */
+    if (size >= HUGE_PAGE)
+        (void)madvise(block, size, MADV_HUGEPAGE);
+    return block;
+}
+
+void pst__sys_munmap(void *block, size_t size)
+{
+    munmap(block, size);
+}
+
+int pst__sys_open(const char *path)
+{
+    FAULT(PST_SYS_OPEN, -1);
+    /* O_NONBLOCK: open() of a FIFO without a writer would wait; regular files do not know it. */
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+int pst__sys_fstat(int fd, struct stat *st)
+{
+    FAULT(PST_SYS_STAT, -1);
+    return fstat(fd, st);
+}
+
+int pst__sys_stat(const char *path, struct stat *st)
+{
+    FAULT(PST_SYS_STAT, -1);
+    return stat(path, st);
+}
+
+ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset)
+{
+#ifdef PST_CHECKS
+    int failed = fault(PST_SYS_READ);
+    if (failed > 0) {
+        errno = failed;
+        return -1;
+    }
+    if (failed == 0 && n > 1)
+        n = 1;
+#endif
+    return pread(fd, buf, n, offset);
+}
+
+void pst__sys_close(int fd)
+{
+    close(fd);
+}
+
+DIR *pst__sys_opendir(const char *path)
+{
+    FAULT(PST_SYS_DIR, NULL);
+    return opendir(path);
+}
+
+struct dirent *pst__sys_readdir(DIR *dir)
+{
+    FAULT(PST_SYS_DIR, NULL);
+    errno = 0;
+    return readdir(dir);
+}
+
+void pst__sys_closedir(DIR *dir)
+{
+    closedir(dir);
+}
+
+int pst__sys_thread_create(pthread_t *thread, void *(*fn)(void *), void *arg)
+{
+#ifdef PST_CHECKS
+    int failed = fault(PST_SYS_THREAD);
+    if (failed >= 0)
+        return failed > 0 ? failed : EAGAIN;
+#endif
+    return pthread_create(thread, NULL, fn, arg);
+}
+
+int64_t pst__sys_monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+#ifdef PST_CHECKS
+    if (fault(PST_SYS_CLOCK) >= 0)
+        atomic_fetch_add_explicit(&faults.clock_skew, HOUR_NS, memory_order_relaxed);
+    ns += atomic_load_explicit(&faults.clock_skew, memory_order_relaxed);
+#endif
+    return ns;
+}
+
+int pst__sys_random(void *buf, size_t n)
+{
+    FAULT(PST_SYS_RANDOM, -1);
+    for (size_t done = 0; done < n;) {
+        ssize_t got = getrandom((char *)buf + done, n - done, 0);
+        if (got < 0 && errno != EINTR)
+            return -1;
+        if (got > 0)
+            done += (size_t)got;
+    }
+    return 0;
+}

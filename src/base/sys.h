@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_BASE_SYS_H
+#define PST_BASE_SYS_H
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* Everything the engine asks of the system that can fail goes through these calls. In a build with
+ * checks (-Dchecks=true) each of them first asks the fault table whether it is to fail now; in a
+ * release build they are the system's calls. Results are the system's, errno included. */
+
+enum pst__sys_call {
+    PST_SYS_ALLOC,
+    PST_SYS_MAP,
+    PST_SYS_OPEN,
+    PST_SYS_STAT,
+    PST_SYS_READ,
+    PST_SYS_DIR, /* opendir, readdir */
+    PST_SYS_THREAD,
+    PST_SYS_CLOCK,
+    PST_SYS_RANDOM,
+    PST_SYS_N_CALLS,
+};
+
+void *pst__sys_malloc(size_t size); /* 64-byte aligned */
+void pst__sys_free(void *block);
+void *pst__sys_mmap(size_t size); /* anonymous, private; NULL on failure */
+void pst__sys_munmap(void *block, size_t size);
+int pst__sys_open(const char *path); /* read only, close on exec, never blocks on a FIFO */
+int pst__sys_fstat(int fd, struct stat *st);
+int pst__sys_stat(const char *path, struct stat *st);
+ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset);
+void pst__sys_close(int fd);
+DIR *pst__sys_opendir(const char *path);
+struct dirent *pst__sys_readdir(DIR *dir); /* NULL with errno 0 at the end */
+void pst__sys_closedir(DIR *dir);
+int pst__sys_thread_create(pthread_t *thread, void *(*fn)(void *), void *arg); /* 0 or an errno */
+int64_t pst__sys_monotonic_ns(void);
+int pst__sys_random(void *buf, size_t n); /* 0 or -1 */
+
+#ifdef PST_CHECKS
+/* The fault table. A call of a kind in mask (bit = 1 << enum pst__sys_call) counts; the nth counted
+ * call (from 1) fails, and every later one too if forever. os_errno is what it fails with. Read
+ * faults with os_errno 0 are short reads of 1 byte; clock faults jump ahead by an hour.
+ * Process-wide. */
+void pst__fault_arm(uint32_t mask, int64_t nth, int forever, int os_errno);
+void pst__fault_disarm(void);
+int64_t pst__fault_calls(void); /* calls counted since pst__fault_arm() */
+int64_t pst__fault_fired(void); /* of them made to fail */
+/* How far the clock was made to jump, in all; it never jumps back. */
+int64_t pst__fault_clock_skew(void);
+#endif
+
+#endif

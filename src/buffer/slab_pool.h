@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_BUFFER_SLAB_POOL_H
+#define PST_BUFFER_SLAB_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/tensor.h>
+
+/* The memory of batches. A slab is taken under a ticket of the budget, filled, handed to the
+ * consumer (its ticket goes back: what the consumer keeps is the consumer's memory), and comes back
+ * to the pool when its last reference dies, to be used again without being mapped anew. The pool
+ * outlives its owner by count: slabs that are still held keep it. Any thread. */
+struct pst__slab_pool;
+
+int pst__slab_pool_new(struct pst__slab_pool **out, size_t budget, struct pst_error *err);
+/* Frees the idle slabs and drops the owner's reference; slabs in flight free themselves later. */
+void pst__slab_pool_unref(struct pst__slab_pool *pool);
+
+/* A slab of at least size bytes with one reference. PST_AGAIN: the budget is full (slabs that are
+ * idle but too small have been freed for it). force lets one through a full budget and counts it:
+ * for the batch that everything else waits for. */
+int pst__slab_take(struct pst__slab_pool *pool, size_t size, int force, struct pst_buffer **out,
+                   struct pst_error *err);
+/* The slab leaves the engine: its ticket goes back to the budget. Called once per slab taken,
+ * before its reference is given away or dropped. */
+void pst__slab_leave(struct pst__slab_pool *pool, struct pst_buffer *slab);
+
+struct pst__slab_pool_stats {
+    int64_t bytes; /* taken and idle, not those with the consumer */
+    int64_t peak_bytes;
+    int64_t allocs; /* slabs mapped since the beginning */
+    int64_t over_budget;
+};
+void pst__slab_pool_stats(struct pst__slab_pool *pool, struct pst__slab_pool_stats *stats);
+
+#endif

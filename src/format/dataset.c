@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "format/dataset.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "format/self.h"
+#include "io/record.h"
+
+struct pst_dataset {
+    _Atomic int64_t refs; /* taken relaxed, dropped acq_rel */
+    struct pst_dataset_vtable vtable;
+    void *self;
+    int64_t length;
+};
+
+int pst_dataset_new(struct pst_dataset **out, const struct pst_dataset_vtable *vtable, void *self,
+                    struct pst_error *err)
+{
+    PST_REQUIRE(out, err, "pst_dataset_new: out is NULL");
+    *out = NULL;
+    PST_REQUIRE(vtable, err, "pst_dataset_new: vtable is NULL");
+    size_t size = vtable->struct_size, required = offsetof(struct pst_dataset_vtable, name);
+    PST_REQUIRE(size >= required, err, "pst_dataset_new: struct_size is %zu, at least %zu expected",
+                size, required);
+    PST_REQUIRE(vtable->length && vtable->read && vtable->label, err,
+                "pst_dataset_new: length, read and label are required");
+    int64_t length = vtable->length(self);
+    PST_REQUIRE(length >= 0, err, "pst_dataset_new: length is %" PRId64, length);
+    struct pst_dataset *dataset = pst__calloc(1, sizeof *dataset, PST_MEM_HEAP);
+    if (!dataset)
+        return pst__fail(err, PST_ENOMEM, "no memory for a dataset");
+    atomic_init(&dataset->refs, 1);
+    /* A caller built against another release knows fewer or more functions. */
+    memcpy(&dataset->vtable, vtable, size < sizeof dataset->vtable ? size : sizeof dataset->vtable);
+    dataset->self = self;
+    dataset->length = length;
+    *out = dataset;
+    return PST_OK;
+}
+
+struct pst_dataset *pst_dataset_ref(struct pst_dataset *dataset)
+{
+    atomic_fetch_add_explicit(&dataset->refs, 1, memory_order_relaxed);
+    return dataset;
+}
+
+void pst_dataset_unref(struct pst_dataset *dataset)
+{
+    if (!dataset || atomic_fetch_sub_explicit(&dataset->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (dataset->vtable.close)
+        dataset->vtable.close(dataset->self);
+    pst__free(dataset);
+}
+
+static int is_within(const struct pst_dataset *dataset, int64_t index)
+{
+    return index >= 0 && index < dataset->length;
+}
+
+int64_t pst_dataset_length(const struct pst_dataset *dataset)
+{
+    return dataset->length;
+}
+
+int64_t pst_dataset_label(const struct pst_dataset *dataset, int64_t index)
+{
+    return is_within(dataset, index) ? dataset->vtable.label(dataset->self, index) : -1;
+}
+
+const char *pst_dataset_name(const struct pst_dataset *dataset, int64_t index)
+{
+    if (!is_within(dataset, index) || !dataset->vtable.name)
+        return NULL;
+    return dataset->vtable.name(dataset->self, index);
+}
+
+void *pst__dataset_self(const struct pst_dataset *dataset, void (*close)(void *self))
+{
+    return dataset && dataset->vtable.close == close ? dataset->self : NULL;
+}
+
+/* What read() delivered, as a status: its own code is not trusted to keep the contract. */
+static int judge(int rc, const struct pst_record *record, struct pst_error *err)
+{
+    if (rc < 0)
+        return pst__fail(err, rc, "read: %s", pst_status_text(rc));
+    if (rc > 0)
+        return pst__fail(err, PST_ECALLBACK, "read returned %d, expected 0 or a negative status",
+                         rc);
+    if (!record->data)
+        return pst__fail(err, PST_ECALLBACK, "read delivered no record");
+    if (record->size > PST_MAX_RECORD)
+        return pst__fail(err, PST_ELIMIT, "the record has %zu bytes, the limit is %u", record->size,
+                         PST_MAX_RECORD);
+    return PST_OK;
+}
+
+int pst__dataset_read(struct pst_dataset *dataset, int64_t index, struct pst_record *record,
+                      struct pst_error *err)
+{
+    if (!is_within(dataset, index))
+        return pst__fail(err, PST_ERANGE, "index %" PRId64 " of a dataset of %" PRId64, index,
+                         dataset->length);
+    struct pst_error own;
+    if (!err || err->status < 0)
+        err = &own; /* the first error stays */
+    pst_error_init(err);
+    pst__record_clear(record);
+    int rc = judge(dataset->vtable.read(dataset->self, index, record, err), record, err);
+    if (rc < 0) {
+        pst__record_clear(record);
+        err->record = index;
+    }
+    return rc;
+}

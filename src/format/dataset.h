@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_FORMAT_DATASET_H
+#define PST_FORMAT_DATASET_H
+
+#include <penstock/dataset.h>
+
+/* The front of the format room: what the loader asks of a dataset. */
+
+/* Reads record index (checked against the length) and names it in err on failure. Any thread. */
+int pst__dataset_read(struct pst_dataset *dataset, int64_t index, struct pst_record *record,
+                      struct pst_error *err);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+
+#include "base/cpu.h"
+#include "kernels/scalar.h"
+
+#if defined(__x86_64__)
+#include "kernels/x86/resample_avx2.h"
+#include "kernels/x86/pixels_avx2.h"
+#include "kernels/x86/resample_avx512.h"
+#include "kernels/x86/pixels_avx512.h"
+
+/* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
+ * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
+static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
+{
+    if (!(cpu_flags & PST_CPU_AVX2) || !__builtin_cpu_supports("fma"))
+        return;
+    kernels->name = "avx2";
+    kernels->resample_h = resample_h_avx2;
+    kernels->resample_v = resample_v_avx2;
+    kernels->unpack = unpack_avx2;
+    kernels->store_f32 = store_f32_avx2;
+    kernels->store_u8 = store_u8_avx2;
+
+    if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
+        return;
+    kernels->name = "avx512";
+    kernels->resample_h = resample_h_avx512;
+    kernels->resample_v = resample_v_avx512;
+    kernels->unpack = unpack_avx512;
+    kernels->store_f32 = store_f32_avx512;
+    kernels->store_u8 = store_u8_avx512;
+}
+#endif
+
+void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
+{
+    kernels->name = "scalar";
+    kernels->resample_h = pst__resample_h_scalar;
+    kernels->resample_v = pst__resample_v_scalar;
+    kernels->unpack = pst__unpack_scalar;
+    kernels->store_f32 = pst__store_f32_scalar;
+    kernels->store_u8 = pst__store_u8_scalar;
+#if defined(__x86_64__)
+    init_x86(kernels, cpu_flags);
+#else
+    (void)cpu_flags;
+#endif
+}
+
+static struct pst__kernels this_cpu;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void init_this_cpu(void)
+{
+    pst__kernels_init(&this_cpu, pst__cpu_flags());
+}
+
+const struct pst__kernels *pst__kernels(void)
+{
+    pthread_once(&once, init_this_cpu);
+    return &this_cpu;
+}

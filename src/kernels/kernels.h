@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_KERNELS_KERNELS_H
+#define PST_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Pure functions on pixels. The scalar version of each is its specification; every other version
+ * gives the same bytes. Unless said otherwise a kernel may read up to PST_PAD bytes past the last
+ * byte of a source row, and writes nothing outside its destination. Pixels are RGBX: 4 bytes, the
+ * last one undefined. */
+
+/* The taps of one axis of a resize: out[i] is the sum of coef[k * pitch + i] * in[start[i] + k] for
+ * k < ksize; taps beyond an output's own count are 0. Coefficients are fixed point with
+ * PST_TAP_BITS fraction bits (Pillow's PRECISION_BITS for 8 bit pixels). start is never decreasing.
+ * Arrays are padded to a multiple of 16 outputs: start repeats its last value, coef is 0.
+ * A coefficient is at most 0x7f7f7f in size, the positive ones of an output add up to at most 2^23
+ * and so do the negative ones (resample.c says why Pillow's filters stay far below). */
+#define PST_TAP_BITS 22
+#define PST_TAP_LANES 16
+struct pst__taps {
+    int n;                /* outputs */
+    int pitch;            /* n rounded up to PST_TAP_LANES */
+    int ksize;            /* most taps of an output */
+    const int32_t *start; /* [pitch] index of the first input, relative to the row given */
+    const int32_t *count; /* [pitch] taps of this output, 1..ksize; 0 in the padding */
+    const int32_t *coef;  /* [ksize][pitch] */
+};
+
+/* How a u8 row becomes float32: dst[i] = lut[src[i]]. Where fast is set, the kernels may compute it
+ * as
+ * ((v / 255) - mean) / std or ((v * (1/255)) - mean) / std by the constants below: the init
+ * function has proved it equal for all 256 values. */
+enum pst__norm_kind {
+    PST_NORM_LUT = 0,
+    PST_NORM_SCALE, /* v / 255 or v * (1/255), no mean and std */
+    PST_NORM_MEAN_STD,
+};
+struct pst__norm {
+    const float *lut; /* [256] */
+    int kind;         /* enum pst__norm_kind */
+    int divide;       /* 1: v / 255; 0: v * (1/255) */
+    float mean, std;
+    float rcp_std;     /* 1 / std, rounded */
+    float rcp_std_low; /* what the rounding took away */
+};
+
+struct pst__kernels {
+    const char *name;
+
+    /* Horizontal pass: n_rows rows of RGBX to three planes of n = taps->n bytes each. Plane c of
+     * row r starts at dst + r * dst_stride + c * plane_stride; up to taps->pitch bytes of it are
+     * written (plane_stride >= taps->pitch). Value: clip8((2^21 + sum) >> 22), see Resample.c of
+     * Pillow. */
+    void (*resample_h)(uint8_t *dst, ptrdiff_t dst_stride, ptrdiff_t plane_stride,
+                       const uint8_t *src, ptrdiff_t src_stride, int n_rows,
+                       const struct pst__taps *taps);
+
+    /* Vertical pass: one row of n bytes out of count rows: dst[i] = clip8((2^21 + sum over k of
+     * coef[k] * src[k * src_stride + i]) >> 22). Up to n rounded up to 64 bytes of dst are written.
+     */
+    void (*resample_v)(uint8_t *dst, const uint8_t *src, ptrdiff_t src_stride, int n,
+                       const int32_t *coef, int count);
+
+    /* One row of n RGBX pixels to three planes; plane c at dst + c * plane_stride. Up to n rounded
+     * up to 64 bytes of each plane are written (plane_stride is at least that). */
+    void (*unpack)(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
+
+    /* dst[i] = lut[src[i]], or with reverse dst[n - 1 - i]. Writes exactly n values. */
+    void (*store_f32)(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
+                      int reverse);
+
+    /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Writes exactly n bytes. */
+    void (*store_u8)(uint8_t *dst, const uint8_t *src, int n, int reverse);
+};
+
+/* The versions for a set of CPU flags (enum pst__cpu_flag); 0 gives the scalar ones. */
+void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags);
+/* The versions for this CPU. */
+const struct pst__kernels *pst__kernels(void);
+
+/* Looks for constants that reproduce lut exactly; norm->kind stays PST_NORM_LUT when none do. mean
+ * and std are hints. lut is borrowed. */
+void pst__norm_init(struct pst__norm *norm, const float *lut, float mean, float std);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_KERNELS_SCALAR_H
+#define PST_KERNELS_SCALAR_H
+
+#include <math.h>
+
+#include "kernels/kernels.h"
+
+/* The specification of each kernel, and what the vector versions share with it. */
+
+void pst__resample_h_scalar(uint8_t *dst, ptrdiff_t dst_stride, ptrdiff_t plane_stride,
+                            const uint8_t *src, ptrdiff_t src_stride, int n_rows,
+                            const struct pst__taps *taps);
+void pst__resample_v_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t src_stride, int n,
+                            const int32_t *coef, int count);
+void pst__unpack_scalar(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
+void pst__store_f32_scalar(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
+                           int reverse);
+void pst__store_u8_scalar(uint8_t *dst, const uint8_t *src, int n, int reverse);
+
+/* 1/255 as the sum of two floats. */
+#define PST__RCP_255 0x1.010102p-8f
+#define PST__RCP_255_LOW (-0x1.fdfdfep-33f)
+
+/* The fast formula that every version of store_f32 evaluates, operation by operation, where
+ * norm->kind is not PST_NORM_LUT. x / d is taken as fma(x, r, x * l), where r + l is 1/d to 48
+ * bits: before its one rounding it is within about 2^-47 of the quotient (relative), so it is the
+ * quotient correctly rounded unless that lies this close to the middle of two floats. Whether one
+ * of the 256 inputs does is not argued but tried, by pst__norm_init(). */
+static inline float pst__norm_fast(const struct pst__norm *norm, uint8_t value)
+{
+    float v = value;
+    float scaled = norm->divide ? fmaf(v, PST__RCP_255, v * PST__RCP_255_LOW) : v * PST__RCP_255;
+    if (norm->kind == PST_NORM_SCALE)
+        return scaled;
+    float x = scaled - norm->mean;
+    return fmaf(x, norm->rcp_std, x * norm->rcp_std_low);
+}
+
+/* One past the last input that an output has a tap on. What lies up to PST_PAD bytes behind it may
+ * be read, nothing after that. */
+static inline int pst__taps_end(const struct pst__taps *taps)
+{
+    int end = 0;
+    for (int i = 0; i < taps->n; i++) {
+        int last = taps->start[i] + taps->count[i];
+        end = last > end ? last : end;
+    }
+    return end;
+}
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "loader/engine.h"
+
+int pst__batch_is_open(const struct pst__batch *batch)
+{
+    return !batch->is_held && batch->failed_slot < 0;
+}
+
+int pst__batch_is_over(const struct pst__batch *batch)
+{
+    if (batch->is_held)
+        return 0;
+    return batch->failed_slot < 0 ? batch->n_done == batch->n : batch->n_active == 0;
+}
+
+static void batch_begin(struct pst__batch *batch)
+{
+    pst__free(batch->failure);
+    batch->failure = NULL;
+    batch->failure_status = PST_OK;
+    batch->read_next = batch->plan_next = 0;
+    batch->n_done = batch->n_active = batch->n_doubts = 0;
+    batch->ready_first = batch->ready_last = -1;
+    batch->failed_slot = -1;
+    batch->is_held = batch->is_ragged = 0;
+    batch->out_w = batch->out_h = 0;
+    batch->sample_bytes = 0;
+    batch->words_start = batch->words_end = 0;
+}
+
+int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_t ticket,
+                    const int64_t *indices, size_t n, int32_t stream, struct pst_error *err)
+{
+    if (batch->capacity < (int32_t)n) {
+        struct pst__sample *sample = pst__calloc(n, sizeof *sample, PST_MEM_HEAP);
+        if (!sample)
+            return pst__fail(err, PST_ENOMEM, "no memory for a batch of %zu samples", n);
+        pst__free(batch->sample);
+        batch->sample = sample;
+        batch->capacity = (int32_t)n;
+    }
+    batch_begin(batch);
+    batch->ticket = ticket;
+    batch->stream = stream;
+    batch->n = (int32_t)n;
+    for (size_t i = 0; i < n; i++)
+        batch->sample[i] =
+            (struct pst__sample){.index = indices[i], .state = PST_SAMPLE_NEW, .next_ready = -1};
+    (void)loader;
+    return PST_OK;
+}
+
+static void record_give_back(struct pst_loader *loader, struct pst_record *record)
+{
+    loader->n_staged--;
+    if (loader->n_idle_records < loader->staged_most) {
+        pst__record_clear(record);
+        loader->idle_records[loader->n_idle_records++] = record;
+        return;
+    }
+    pst__record_reset(record);
+    pst__free(record);
+}
+
+void pst__sample_settle(struct pst_loader *loader, struct pst__batch *batch,
+                        struct pst__sample *sample)
+{
+    if (sample->state == PST_SAMPLE_DOUBT)
+        batch->n_doubts--;
+    if (sample->record)
+        record_give_back(loader, sample->record);
+    pst__free(sample->pixels);
+    pst__free(sample->error);
+    sample->record = NULL;
+    sample->pixels = NULL;
+    sample->error = NULL;
+}
+
+static void slab_drop(struct pst_loader *loader, struct pst__batch *batch)
+{
+    if (!batch->slab)
+        return;
+    pst__slab_leave(loader->pool, batch->slab);
+    pst_buffer_unref(batch->slab);
+    batch->slab = NULL;
+}
+
+void pst__batch_clear(struct pst_loader *loader, struct pst__batch *batch)
+{
+    for (int32_t i = 0; i < batch->n; i++)
+        pst__sample_settle(loader, batch, &batch->sample[i]);
+    slab_drop(loader, batch);
+    batch_begin(batch);
+    batch->ticket = 0;
+    batch->n = 0;
+}
+
+void pst__batch_restart(struct pst_loader *loader, struct pst__batch *batch)
+{
+    for (int32_t i = 0; i < batch->n; i++) {
+        struct pst__sample *sample = &batch->sample[i];
+        pst__sample_settle(loader, batch, sample);
+        *sample =
+            (struct pst__sample){.index = sample->index, .state = PST_SAMPLE_NEW, .next_ready = -1};
+    }
+    /* The new plans may be of another size. */
+    slab_drop(loader, batch);
+    batch_begin(batch);
+}
+
+void pst__sample_doubt(struct pst_loader *loader, struct pst__batch *batch,
+                       struct pst__sample *sample, int status, struct pst_error *err)
+{
+    /* A dataset of the caller's may give a status without a word. */
+    if (err->status != status)
+        pst__fail(err, status, "%s", pst_status_text(status));
+    sample->state = PST_SAMPLE_DOUBT;
+    sample->status = status;
+    if (!sample->error)
+        sample->error = pst__alloc(sizeof *sample->error, PST_MEM_HEAP);
+    /* Without memory for the text the status still says what is wrong. */
+    if (sample->error)
+        *sample->error = *err;
+    batch->n_doubts++;
+    pst__signal(&loader->done);
+}
+
+void pst__sample_ready(struct pst__batch *batch, struct pst__sample *sample)
+{
+    int32_t slot = (int32_t)(sample - batch->sample);
+    sample->next_ready = -1;
+    if (batch->ready_first < 0)
+        batch->ready_first = slot;
+    else
+        batch->sample[batch->ready_last].next_ready = slot;
+    batch->ready_last = slot;
+}
+
+struct pst__sample *pst__batch_pop_ready(struct pst__batch *batch)
+{
+    struct pst__sample *sample = &batch->sample[batch->ready_first];
+    batch->ready_first = sample->next_ready;
+    if (batch->ready_first < 0)
+        batch->ready_last = -1;
+    return sample;
+}

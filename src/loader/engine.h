@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_LOADER_ENGINE_H
+#define PST_LOADER_ENGINE_H
+
+#include <stdatomic.h>
+
+#include <penstock/loader.h>
+
+#include "base/thread.h"
+#include "buffer/slab_pool.h"
+#include "decode/decode.h"
+#include "exec/workers.h"
+#include "io/record.h"
+#include "loader/stream.h"
+#include "sample/permutation.h"
+#include "transform/transform.h"
+
+/* The room's own header. One lock guards everything but what a comment says is another's; it is
+ * held for microseconds and never across a read, a decode or a callback.
+ *
+ * A sample goes NEW -> READING -> PROBED -> PLANNED -> RUNNING -> DONE. READING and RUNNING belong
+ * to a worker, which alone touches the sample then. DOUBT waits for the consumer and goes on as
+ * PROBED or PLANNED with the reference's pixels. */
+enum pst__sample_state {
+    PST_SAMPLE_NEW,
+    PST_SAMPLE_READING,
+    PST_SAMPLE_PROBED,
+    PST_SAMPLE_PLANNED,
+    PST_SAMPLE_RUNNING,
+    PST_SAMPLE_DONE,
+    PST_SAMPLE_DOUBT,
+};
+
+struct pst__sample {
+    int64_t index;
+    uint8_t state;      /* enum pst__sample_state */
+    uint8_t is_planned; /* plan and words_at are valid */
+    uint8_t is_refused; /* DOUBT: of the plan, pixels would not help */
+    int32_t next_ready; /* slot of the next sample in the batch's ready list, -1 ends it */
+    uint64_t words_at;  /* position in the stream where this sample's draws begin */
+    struct pst_image_info info;
+    struct pst_record *record; /* from the loader's idle records; NULL when not read */
+    uint8_t *pixels; /* RGBX given by the reference, rows without gaps; NULL: decode record */
+    struct pst_error *error; /* DOUBT: why; NULL when memory was out */
+    int status;
+    struct pst__plan plan;
+};
+
+struct pst__batch {
+    uint64_t ticket; /* 0: this place of the ring is free */
+    int32_t stream, n;
+    int32_t read_next;        /* slot that is read next; all before it have been claimed */
+    int32_t plan_next;        /* slot that plans next in stream order */
+    int32_t n_done, n_active; /* DONE; READING or RUNNING */
+    int32_t n_doubts;
+    int32_t ready_first, ready_last;
+    int32_t failed_slot; /* -1, or where pst_loader_fail() gave the batch up */
+    int failure_status;
+    struct pst_error *failure; /* the doubt it was given up for; NULL when memory was out */
+    uint8_t is_held;           /* no new work is started on it: it is being reset */
+    uint8_t is_ragged;
+    int32_t out_w, out_h; /* of slot 0; 0 while unknown */
+    size_t sample_bytes;
+    uint64_t words_start, words_end; /* of the stream, once planned */
+    struct pst_buffer *slab;
+    int32_t capacity; /* of sample */
+    struct pst__sample *sample;
+};
+
+/* What one thread adds up; only that thread writes, relaxed. */
+struct pst__worker {
+    struct pst__decoder *decoder;
+    struct pst__executor *executor;
+    struct pst__scratch aside; /* where a sample of a ragged batch is written */
+    struct pst__draws draws;   /* PST_RNG_SAMPLE: made for one sample at a time */
+    uint32_t *words;
+    float *exps[PST_MAX_EXP_RANGES];
+    _Atomic int64_t bytes_read, read_ns, probe_ns, plan_ns, decode_ns, transform_ns, scratch_bytes;
+};
+
+struct pst_loader {
+    /* Constant after open. */
+    struct pst_loader_config config;
+    uint32_t generation; /* fork generation */
+    int n_workers;
+    int n_ranges;
+    size_t max_words;
+    int is_free; /* planning needs no order: nothing is drawn, or each sample has draws of its own
+                  */
+    int32_t fixed_w, fixed_h;
+    int staged_most; /* samples of other batches than the oldest that may hold a record */
+    int64_t opened_ns;
+    struct pst__slab_pool *pool;
+    struct pst__workers *team;
+    struct pst__worker *worker; /* [n_workers + 1]; the last one's draws serve the consumer */
+
+    struct pst__mutex lock;
+    struct pst__cond work; /* workers wait here */
+    struct pst__cond done; /* the consumer waits here */
+
+    /* Guarded by lock. Batches head..tail-1 are submitted; batch t lives at ring[t % config.ahead].
+     */
+    struct pst__batch *ring;
+    uint64_t head, tail; /* tickets, from 1 */
+    int32_t n_staged;    /* records that samples hold */
+    int is_stopping;
+    struct pst_record **idle_records; /* [staged_most] */
+    int n_idle_records;
+    struct pst__stream *stream;
+    uint64_t sample_key; /* PST_RNG_SAMPLE */
+    int64_t batches, samples, doubts, replans, wait_ns, reference_ns;
+    int64_t doubt_since_ns; /* when the doubt that is with the consumer was reported, or 0 */
+
+    /* The consumer's own. */
+    struct pst__refill refill;
+    struct pst__epoch {
+        uint64_t number;
+        int64_t next, n_batches; /* batches submitted so far and in all */
+        int is_open;
+        int64_t *indices;
+        struct pst__permutation order;
+    } epoch;
+};
+
+static inline struct pst__batch *pst__batch_at(struct pst_loader *loader, uint64_t ticket)
+{
+    return &loader->ring[ticket % (uint64_t)loader->config.ahead];
+}
+static inline struct pst__batch *pst__head(struct pst_loader *loader)
+{
+    return loader->head == loader->tail ? NULL : pst__batch_at(loader, loader->head);
+}
+
+/* batch.c: the life of batches and samples; lock held. */
+int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_t ticket,
+                    const int64_t *indices, size_t n, int32_t stream, struct pst_error *err);
+void pst__batch_clear(struct pst_loader *loader, struct pst__batch *batch);   /* n_active is 0 */
+void pst__batch_restart(struct pst_loader *loader, struct pst__batch *batch); /* all NEW again */
+void pst__sample_settle(struct pst_loader *loader, struct pst__batch *batch,
+                        struct pst__sample *sample); /* gives back record, pixels, error */
+void pst__sample_doubt(struct pst_loader *loader, struct pst__batch *batch,
+                       struct pst__sample *sample, int status, struct pst_error *err);
+void pst__sample_ready(struct pst__batch *batch, struct pst__sample *sample);
+struct pst__sample *pst__batch_pop_ready(struct pst__batch *batch);
+int pst__batch_is_open(const struct pst__batch *batch); /* new work may be started on it */
+int pst__batch_is_over(const struct pst__batch *batch); /* complete, or failed and at rest */
+
+/* order.c: planning. pst__plan_ahead draws for a stream as far as its samples are probed and
+ * pst__planned takes note of a plan: lock held. pst__plan_own plans a sample whose draws need no
+ * order: for the sample's owner. */
+void pst__plan_ahead(struct pst_loader *loader, int32_t stream);
+void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample);
+int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct pst__sample *sample,
+                  struct pst_error *err);
+
+/* pipeline.c: what the threads do. */
+void pst__worker_run(void *loader, int worker);
+int pst__worker_init(struct pst_loader *loader, struct pst__worker *worker, struct pst_error *err);
+void pst__worker_reset(struct pst__worker *worker);
+
+/* PST_EFORKED in a child of the process that opened the loader. */
+int pst__loader_check(const struct pst_loader *loader, struct pst_error *err);
+
+#endif

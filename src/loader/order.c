@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/status.h"
+#include "loader/engine.h"
+
+/* A sample's plan stands: its place in the batch gets its shape, and it may run. */
+void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample)
+{
+    sample->state = PST_SAMPLE_PLANNED;
+    sample->is_planned = 1;
+    if (sample == &batch->sample[0]) {
+        batch->out_w = sample->plan.out_w;
+        batch->out_h = sample->plan.out_h;
+        batch->sample_bytes = 3 * (size_t)batch->out_w * (size_t)batch->out_h *
+                              pst_dtype_size(pst__transform_dtype(loader->config.transform));
+    }
+    if (!batch->out_w)
+        return; /* until slot 0 gives the shape; pst__planned() of slot 0 comes back for it */
+    int32_t first = (int32_t)(sample - batch->sample), last = first;
+    if (first == 0)
+        last = batch->n - 1;
+    for (int32_t i = first; i <= last; i++) {
+        struct pst__sample *other = &batch->sample[i];
+        if (other->state != PST_SAMPLE_PLANNED)
+            continue;
+        if (other->plan.out_w != batch->out_w || other->plan.out_h != batch->out_h)
+            batch->is_ragged = 1;
+        pst__sample_ready(batch, other);
+    }
+}
+
+/* Draws for the next sample of a batch that is at its turn. 0: it is not ready. */
+static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
+                     struct pst__batch *batch)
+{
+    struct pst__sample *sample = &batch->sample[batch->plan_next];
+    if (sample->state != PST_SAMPLE_PROBED)
+        return 0;
+    struct pst__draws draws = pst__stream_draws(stream, stream->next);
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
+                                 &draws, &sample->plan, &err);
+    if (rc < 0) {
+        sample->is_refused = 1;
+        pst__sample_doubt(loader, batch, sample, rc, &err);
+        return 0;
+    }
+    sample->words_at = stream->next;
+    stream->next += draws.used;
+    batch->words_end = stream->next;
+    batch->plan_next++;
+    pst__planned(loader, batch, sample);
+    return 1;
+}
+
+void pst__plan_ahead(struct pst_loader *loader, int32_t which)
+{
+    struct pst__stream *stream = &loader->stream[which];
+    for (uint64_t t = loader->head; t < loader->tail; t++) {
+        struct pst__batch *batch = pst__batch_at(loader, t);
+        if (batch->stream != which || batch->failed_slot >= 0)
+            continue;
+        if (batch->is_held)
+            return;
+        if (batch->plan_next == 0)
+            batch->words_start = batch->words_end = stream->next;
+        while (batch->plan_next < batch->n)
+            if (!plan_next(loader, stream, batch))
+                return;
+    }
+}
+
+/* Words and exponentials of one sample under PST_RNG_SAMPLE. */
+static void draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_t index)
+{
+    uint64_t key = pst__mix64(loader->sample_key ^ pst__mix64((uint64_t)index + 1));
+    for (size_t i = 0; i < loader->max_words; i++)
+        worker->words[i] = pst__keyed_word(key, i);
+    for (int r = 0; r < loader->n_ranges; r++) {
+        pst__transform_exp_arguments(loader->config.transform, r, worker->words, loader->max_words,
+                                     worker->exps[r]);
+        pst__transform_exp(worker->exps[r], loader->max_words);
+        worker->draws.exps[r] = worker->exps[r];
+    }
+    worker->draws.words = worker->words;
+}
+
+/* Plans a sample whose draws need no order. The caller owns the sample: lock not needed. */
+int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct pst__sample *sample,
+                  struct pst_error *err)
+{
+    if (loader->max_words > 0)
+        draw_own(loader, worker, sample->index);
+    worker->draws.used = 0;
+    int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
+                                 &worker->draws, &sample->plan, err);
+    sample->is_planned = rc == PST_OK;
+    sample->is_refused = rc < 0;
+    return rc;
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "format/dataset.h"
+#include "loader/engine.h"
+
+static void add(_Atomic int64_t *counter, int64_t value)
+{
+    atomic_fetch_add_explicit(counter, value, memory_order_relaxed);
+}
+
+int pst__worker_init(struct pst_loader *loader, struct pst__worker *worker, struct pst_error *err)
+{
+    size_t n = loader->max_words;
+    if (loader->config.rng == PST_RNG_SAMPLE && n > 0) {
+        worker->words = pst__calloc(n, sizeof *worker->words, PST_MEM_HEAP);
+        if (!worker->words)
+            return pst__fail(err, PST_ENOMEM, "no memory for %zu random words", n);
+        for (int r = 0; r < loader->n_ranges; r++) {
+            worker->exps[r] = pst__calloc(n, sizeof *worker->exps[r], PST_MEM_HEAP);
+            if (!worker->exps[r])
+                return pst__fail(err, PST_ENOMEM, "no memory for %zu exponentials", n);
+        }
+    }
+    return PST_OK;
+}
+
+void pst__worker_reset(struct pst__worker *worker)
+{
+    pst__decoder_free(worker->decoder);
+    pst__executor_free(worker->executor);
+    pst__scratch_reset(&worker->aside);
+    pst__free(worker->words);
+    for (int r = 0; r < PST_MAX_EXP_RANGES; r++)
+        pst__free(worker->exps[r]);
+}
+
+/* --- reading
+ * --------------------------------------------------------------------------------------- */
+
+static struct pst_record *record_take(struct pst_loader *loader)
+{
+    if (loader->n_idle_records > 0)
+        return loader->idle_records[--loader->n_idle_records];
+    return pst__calloc(1, sizeof(struct pst_record), PST_MEM_HEAP);
+}
+
+/* The oldest sample that nobody has read. The oldest batch may always be read for: a bound that
+ * held it back while later batches hold all records would be a deadlock. */
+static struct pst__sample *claim_read(struct pst_loader *loader, struct pst__batch **out)
+{
+    for (uint64_t t = loader->head; t < loader->tail; t++) {
+        struct pst__batch *batch = pst__batch_at(loader, t);
+        if (!pst__batch_is_open(batch) || batch->read_next == batch->n)
+            continue;
+        if (t != loader->head && loader->n_staged >= loader->staged_most)
+            return NULL;
+        struct pst__sample *sample = &batch->sample[batch->read_next++];
+        sample->state = PST_SAMPLE_READING;
+        sample->record = record_take(loader);
+        if (sample->record)
+            loader->n_staged++;
+        batch->n_active++;
+        *out = batch;
+        return sample;
+    }
+    return NULL;
+}
+
+/* Fetches, probes, and plans where that needs no order. */
+static int read_sample(struct pst_loader *loader, struct pst__worker *worker,
+                       struct pst__sample *sample, struct pst_error *err)
+{
+    if (!sample->record)
+        return pst__fail(err, PST_ENOMEM, "no memory for a record");
+    int64_t t0 = pst__now_ns();
+    int rc = pst__dataset_read(loader->config.dataset, sample->index, sample->record, err);
+    int64_t t1 = pst__now_ns();
+    add(&worker->read_ns, t1 - t0);
+    if (rc < 0) {
+        pst__record_clear(sample->record); /* its bytes are not to be judged by */
+        return rc;
+    }
+    add(&worker->bytes_read, (int64_t)sample->record->size);
+    rc = pst__decode_probe(sample->record->data, sample->record->size, &sample->info, err);
+    int64_t t2 = pst__now_ns();
+    add(&worker->probe_ns, t2 - t1);
+    if (rc < 0 || !loader->is_free)
+        return rc;
+    rc = pst__plan_own(loader, worker, sample, err);
+    add(&worker->plan_ns, pst__now_ns() - t2);
+    return rc;
+}
+
+/* A sample comes back from a worker. 0: its batch was failed or is being reset, nothing is kept. */
+static int sample_returns(struct pst_loader *loader, struct pst__batch *batch,
+                          struct pst__sample *sample)
+{
+    batch->n_active--;
+    if (pst__batch_is_open(batch))
+        return 1;
+    sample->state = PST_SAMPLE_DONE;
+    pst__sample_settle(loader, batch, sample);
+    if (batch->n_active == 0)
+        pst__signal(&loader->done);
+    return 0;
+}
+
+static void finish_read(struct pst_loader *loader, struct pst__worker *worker,
+                        struct pst__batch *batch, struct pst__sample *sample, int rc,
+                        struct pst_error *err)
+{
+    if (!sample_returns(loader, batch, sample))
+        return;
+    if (rc < 0) {
+        pst__sample_doubt(loader, batch, sample, rc, err);
+    } else if (loader->is_free) {
+        pst__planned(loader, batch, sample);
+    } else {
+        int64_t t0 = pst__now_ns();
+        sample->state = PST_SAMPLE_PROBED;
+        pst__plan_ahead(loader, batch->stream);
+        add(&worker->plan_ns, pst__now_ns() - t0);
+    }
+    /* This thread takes one of what has become ready; more than that is for the others. */
+    pst__broadcast(&loader->work);
+}
+
+/* --- executing
+ * ------------------------------------------------------------------------------------- */
+
+struct decoding {
+    struct pst__decoder *decoder;
+    int64_t ns;
+};
+
+static int decoder_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride,
+                        int *n_rows, struct pst_error *err)
+{
+    struct decoding *decoding = self;
+    int64_t t0 = pst__now_ns();
+    int rc = pst__decode_rows(decoding->decoder, max_rows, rows, stride, n_rows, err);
+    decoding->ns += pst__now_ns() - t0;
+    return rc;
+}
+
+static int run_record(struct pst_loader *loader, struct pst__worker *worker,
+                      struct pst__sample *sample, void *dst, struct pst_error *err)
+{
+    struct decoding decoding = {.decoder = worker->decoder};
+    struct pst__row_source source = {decoder_rows, &decoding};
+    int64_t t0 = pst__now_ns();
+    int rc = pst__decode_start(worker->decoder, sample->record->data, sample->record->size,
+                               &sample->info, &sample->plan.region, err);
+    int64_t t1 = pst__now_ns();
+    if (rc == PST_OK)
+        rc = pst__transform_execute(worker->executor, loader->config.transform, &sample->plan,
+                                    &source, dst, err);
+    int64_t t2 = pst__now_ns();
+    if (rc == PST_OK)
+        rc = pst__decode_finish(worker->decoder, err);
+    int64_t t3 = pst__now_ns();
+    add(&worker->decode_ns, (t1 - t0) + decoding.ns + (t3 - t2));
+    add(&worker->transform_ns, (t2 - t1) - decoding.ns);
+    return rc;
+}
+
+/* Rows of a region of pixels that lie in memory. */
+struct pixels {
+    const uint8_t *row;
+    ptrdiff_t stride;
+    int left;
+};
+
+static int pixel_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride,
+                      int *n_rows, struct pst_error *err)
+{
+    struct pixels *pixels = self;
+    (void)err;
+    *n_rows = max_rows < pixels->left ? max_rows : pixels->left;
+    *rows = pixels->row;
+    *stride = pixels->stride;
+    pixels->row += *n_rows * pixels->stride;
+    pixels->left -= *n_rows;
+    return PST_OK;
+}
+
+static int run_pixels(struct pst_loader *loader, struct pst__worker *worker,
+                      struct pst__sample *sample, void *dst, struct pst_error *err)
+{
+    const struct pst_rect *region = &sample->plan.region;
+    ptrdiff_t stride = (ptrdiff_t)sample->info.width * 4;
+    struct pixels pixels = {.row = sample->pixels + region->y * stride + (ptrdiff_t)region->x * 4,
+                            .stride = stride,
+                            .left = region->h};
+    struct pst__row_source source = {pixel_rows, &pixels};
+    int64_t t0 = pst__now_ns();
+    int rc = pst__transform_execute(worker->executor, loader->config.transform, &sample->plan,
+                                    &source, dst, err);
+    add(&worker->transform_ns, pst__now_ns() - t0);
+    return rc;
+}
+
+/* A sample that does not fit its batch is worked out all the same, aside: stock would come to its
+ * errors before it found that the batch cannot be stacked. */
+static void *sample_place(struct pst_loader *loader, struct pst__worker *worker,
+                          const struct pst__batch *batch, const struct pst__sample *sample)
+{
+    const struct pst__plan *plan = &sample->plan;
+    if (plan->out_w == batch->out_w && plan->out_h == batch->out_h)
+        return (uint8_t *)pst_buffer_data(batch->slab) +
+               (size_t)(sample - batch->sample) * batch->sample_bytes;
+    return pst__scratch_reserve(&worker->aside,
+                                3 * (size_t)plan->out_w * (size_t)plan->out_h *
+                                    pst_dtype_size(pst__transform_dtype(loader->config.transform)));
+}
+
+/* Decoders and executors hold working memory: each thread makes its own when it first needs them.
+ */
+static int worker_tools(struct pst__worker *worker, struct pst_error *err)
+{
+    int rc = PST_OK;
+    if (!worker->decoder)
+        rc = pst__decoder_new(&worker->decoder, err);
+    if (rc == PST_OK && !worker->executor)
+        rc = pst__executor_new(&worker->executor, err);
+    return rc;
+}
+
+static int run_sample(struct pst_loader *loader, struct pst__worker *worker,
+                      struct pst__batch *batch, struct pst__sample *sample, struct pst_error *err)
+{
+    int rc = worker_tools(worker, err);
+    if (rc < 0)
+        return rc;
+    void *dst = sample_place(loader, worker, batch, sample);
+    if (!dst)
+        return pst__fail(err, PST_ENOMEM, "no memory for a sample of %d x %d", sample->plan.out_w,
+                         sample->plan.out_h);
+    rc = sample->pixels ? run_pixels(loader, worker, sample, dst, err)
+                        : run_record(loader, worker, sample, dst, err);
+    atomic_store_explicit(&worker->scratch_bytes,
+                          (int64_t)(pst__decoder_bytes(worker->decoder) +
+                                    pst__executor_bytes(worker->executor) + worker->aside.size),
+                          memory_order_relaxed);
+    return rc;
+}
+
+/* The oldest sample that may run, with the batch's slab taken. */
+static struct pst__sample *claim_run(struct pst_loader *loader, struct pst__batch **out)
+{
+    for (uint64_t t = loader->head; t < loader->tail; t++) {
+        struct pst__batch *batch = pst__batch_at(loader, t);
+        if (!pst__batch_is_open(batch) || batch->ready_first < 0)
+            continue;
+        if (!batch->slab) {
+            struct pst_error err;
+            pst_error_init(&err);
+            int rc = pst__slab_take(loader->pool, batch->sample_bytes * (size_t)batch->n,
+                                    t == loader->head, &batch->slab, &err);
+            if (rc == PST_AGAIN)
+                return NULL; /* the budget comes back in the order of batches */
+            if (rc < 0) {
+                pst__sample_doubt(loader, batch, pst__batch_pop_ready(batch), rc, &err);
+                return NULL;
+            }
+        }
+        struct pst__sample *sample = pst__batch_pop_ready(batch);
+        sample->state = PST_SAMPLE_RUNNING;
+        batch->n_active++;
+        *out = batch;
+        return sample;
+    }
+    return NULL;
+}
+
+static void finish_run(struct pst_loader *loader, struct pst__batch *batch,
+                       struct pst__sample *sample, int rc, struct pst_error *err)
+{
+    if (!sample_returns(loader, batch, sample))
+        return;
+    if (rc < 0) {
+        err->record = sample->index;
+        pst__sample_doubt(loader, batch, sample, rc, err);
+        return;
+    }
+    sample->state = PST_SAMPLE_DONE;
+    pst__sample_settle(loader, batch, sample);
+    if (++batch->n_done == batch->n || batch->n_doubts > 0)
+        pst__signal(&loader->done);
+}
+
+/* --- the thread
+ * ------------------------------------------------------------------------------------- */
+
+/* One step of work, lock held on entry and exit. 0: there is nothing to do. */
+static int work_once(struct pst_loader *loader, struct pst__worker *worker)
+{
+    struct pst_error err;
+    pst_error_init(&err);
+    struct pst__batch *batch;
+    struct pst__sample *sample = claim_run(loader, &batch);
+    if (sample) {
+        pst__unlock(&loader->lock);
+        int rc = run_sample(loader, worker, batch, sample, &err);
+        pst__lock(&loader->lock);
+        finish_run(loader, batch, sample, rc, &err);
+        return 1;
+    }
+    sample = claim_read(loader, &batch);
+    if (!sample)
+        return 0;
+    pst__unlock(&loader->lock);
+    int rc = read_sample(loader, worker, sample, &err);
+    pst__lock(&loader->lock);
+    finish_read(loader, worker, batch, sample, rc, &err);
+    return 1;
+}
+
+void pst__worker_run(void *arg, int id)
+{
+    struct pst_loader *loader = arg;
+    struct pst__worker *worker = &loader->worker[id];
+    pst__lock(&loader->lock);
+    while (!loader->is_stopping) {
+        if (work_once(loader, worker))
+            continue;
+        /* Every change of state that makes work signals; the deadline is for the debugger's eyes.
+         */
+        pst__cond_wait(&loader->work, &loader->lock, pst__now_ns() + 1000000000);
+    }
+    pst__unlock(&loader->lock);
+}

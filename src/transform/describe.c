@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/attributes.h"
+#include "transform/transform.h"
+
+struct line {
+    char *text;
+    size_t size, used;
+};
+
+PST_PRINTF(2, 3) static void say(struct line *line, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(line->text + line->used, line->size - line->used, fmt, ap);
+    va_end(ap);
+    if (n > 0)
+        line->used += (size_t)n;
+    if (line->used >= line->size)
+        line->used = line->size - 1; /* cut off, NUL in place */
+}
+
+static void say_segment(struct line *line, const struct pst__segment *s, int32_t w, int32_t h)
+{
+    static const char *const filter[] = {"nearest", "lanczos", "bilinear",
+                                         "bicubic", "box",     "hamming"};
+    const struct pst_rect *in = &s->in, *out = &s->out;
+    if (in->x || in->y || in->w != w || in->h != h)
+        say(line, ", crop (%d, %d) %d x %d", in->x, in->y, in->w, in->h);
+    if (s->resize)
+        say(line, ", resize to %d x %d (%s)", s->rs_w, s->rs_h, filter[s->filter]);
+    if (out->x || out->y || out->w != s->rs_w || out->h != s->rs_h)
+        say(line, ", crop (%d, %d) %d x %d", out->x, out->y, out->w, out->h);
+    if (s->hflip)
+        say(line, ", flip left to right");
+    if (s->vflip)
+        say(line, ", flip top to bottom");
+}
+
+void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size)
+{
+    if (size == 0)
+        return;
+    struct line line = {text, size, 0};
+    text[0] = '\0';
+    int32_t w = plan->src_w, h = plan->src_h;
+    say(&line, "%d x %d", w, h);
+    for (int k = 0; k < plan->n_segments; k++) {
+        say_segment(&line, &plan->segment[k], w, h);
+        w = plan->segment[k].out.w;
+        h = plan->segment[k].out.h;
+    }
+}

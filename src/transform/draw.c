@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transform/draw.h"
+
+#include <math.h>
+
+/* float32 has 24 bits of mantissa; torch takes as many from a word. */
+#define UNIFORM_BITS 24
+#define UNIFORM_MASK ((1u << UNIFORM_BITS) - 1)
+
+/* torch takes the width of the range in float32, multiplies and adds in double, and rounds once. */
+float pst__uniform(uint32_t word, float a, float b)
+{
+    float width = b - a;
+    double unit = (double)(word & UNIFORM_MASK) * (1.0 / (1u << UNIFORM_BITS));
+    return (float)(unit * (double)width + (double)a);
+}
+
+static uint32_t next(struct pst__draws *draws)
+{
+    return draws->words[draws->used++];
+}
+
+float pst__draw_uniform(struct pst__draws *draws, float a, float b)
+{
+    return pst__uniform(next(draws), a, b);
+}
+
+float pst__draw_exp(struct pst__draws *draws, int range)
+{
+    return draws->exps[range][draws->used++];
+}
+
+int32_t pst__draw_below(struct pst__draws *draws, int32_t n)
+{
+    return (int32_t)(next(draws) % (uint32_t)n);
+}
+
+int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)
+{
+    return (next(draws) & UNIFORM_MASK) < threshold;
+}
+
+void pst__transform_exp(float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)exp((double)values[i]);
+}

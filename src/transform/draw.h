@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_TRANSFORM_DRAW_H
+#define PST_TRANSFORM_DRAW_H
+
+#include "transform/transform.h"
+
+/* What torch's CPU generator makes of its 32-bit words, one word each. */
+
+/* Tensor.uniform_(a, b) in float32. */
+float pst__uniform(uint32_t word, float a, float b);
+
+float pst__draw_uniform(struct pst__draws *draws, float a, float b);
+float pst__draw_exp(struct pst__draws *draws, int range);           /* exp(uniform) */
+int32_t pst__draw_below(struct pst__draws *draws, int32_t n);       /* randint(0, n), n >= 1 */
+int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) < p */
+
+#endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "base/status.h"
+#include "transform/ops.h"
+#include "transform/segment.h"
+#include "transform/sink.h"
+#include "transform/taps.h"
+
+/* Runs a plan, segment after segment. Rows are taken from the source a strip at a time and go on
+ * while they are in the cache; a segment but the last leaves an RGBX image for the next. */
+
+#define STRIP 16 /* rows asked for at a time */
+#define LINE 64  /* what kernels round their writes up to */
+/* Blocks that an unusual image has made larger than this are given back after it. */
+#define KEEP_BYTES (32u << 20)
+
+struct pst__executor {
+    struct pst__tap_cache taps;
+    struct pst__scratch planes;   /* rows between horizontal and vertical pass */
+    struct pst__scratch line;     /* one row after both, or between vertical and horizontal */
+    struct pst__scratch unpacked; /* the sink's */
+    struct pst__scratch index;    /* nearest neighbour */
+    struct pst__scratch image[2]; /* between segments */
+};
+
+/* One segment at work. */
+struct job {
+    struct pst__executor *executor;
+    const struct pst__kernels *kernels;
+    const struct pst__segment *segment;
+    const struct pst__geometry *geometry;
+    const struct pst__row_source *source;
+    const struct pst__sink *sink;
+};
+
+int pst__executor_new(struct pst__executor **out, struct pst_error *err)
+{
+    struct pst__executor *executor = pst__calloc(1, sizeof *executor, PST_MEM_HEAP);
+    if (!executor)
+        return pst__fail(err, PST_ENOMEM, "no memory for an executor");
+    *out = executor;
+    return PST_OK;
+}
+
+#define N_BLOCKS 6
+static void blocks_of(struct pst__executor *executor, struct pst__scratch *block[N_BLOCKS])
+{
+    struct pst__scratch *all[N_BLOCKS] = {&executor->planes,   &executor->line,
+                                          &executor->unpacked, &executor->index,
+                                          &executor->image[0], &executor->image[1]};
+    for (int i = 0; i < N_BLOCKS; i++)
+        block[i] = all[i];
+}
+
+static void give_back(struct pst__executor *executor, size_t above)
+{
+    struct pst__scratch *block[N_BLOCKS];
+    blocks_of(executor, block);
+    for (int i = 0; i < N_BLOCKS; i++) {
+        if (block[i]->size > above)
+            pst__scratch_reset(block[i]);
+    }
+}
+
+void pst__executor_free(struct pst__executor *executor)
+{
+    if (!executor)
+        return;
+    struct pst__scratch *block[N_BLOCKS];
+    blocks_of(executor, block);
+    for (int i = 0; i < N_BLOCKS; i++)
+        pst__scratch_reset(block[i]);
+    pst__tap_cache_reset(&executor->taps);
+    pst__free(executor);
+}
+
+size_t pst__executor_bytes(const struct pst__executor *executor)
+{
+    return sizeof *executor + pst__tap_cache_bytes(&executor->taps) + executor->planes.size +
+           executor->line.size + executor->unpacked.size + executor->index.size +
+           executor->image[0].size + executor->image[1].size;
+}
+
+static int no_memory(const struct job *job, struct pst_error *err)
+{
+    const struct pst__segment *s = job->segment;
+    return pst__fail(err, PST_ENOMEM, "no memory to resize %d x %d pixels to %d x %d", s->in.w,
+                     s->in.h, s->rs_w, s->rs_h);
+}
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* The next strip of the source. */
+static int take(const struct job *job, int max_rows, const uint8_t **rows, ptrdiff_t *stride,
+                int *n_rows, struct pst_error *err)
+{
+    int rc = job->source->rows(job->source->self, max_rows, rows, stride, n_rows, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(*n_rows > 0 && *n_rows <= max_rows, err, "a source gave %d rows of at most %d",
+                *n_rows, max_rows);
+    return PST_OK;
+}
+
+static int strip_of(int32_t left)
+{
+    return left < STRIP ? left : STRIP;
+}
+
+/* Nothing of the source shows, but its rows have to be taken. */
+static int run_nothing(const struct job *job, struct pst_error *err)
+{
+    const uint8_t *rows;
+    ptrdiff_t stride;
+    int n;
+    for (int32_t done = 0; done < job->geometry->need.h; done += n) {
+        int rc = take(job, strip_of(job->geometry->need.h - done), &rows, &stride, &n, err);
+        if (rc < 0)
+            return rc;
+    }
+    return PST_OK;
+}
+
+static int run_copy(const struct job *job, struct pst_error *err)
+{
+    const uint8_t *rows;
+    ptrdiff_t stride;
+    int n;
+    for (int32_t done = 0; done < job->geometry->need.h; done += n) {
+        int rc = take(job, strip_of(job->geometry->need.h - done), &rows, &stride, &n, err);
+        if (rc < 0)
+            return rc;
+        for (int i = 0; i < n; i++)
+            pst__sink_rgbx(job->sink, done + i, rows + i * stride);
+    }
+    return PST_OK;
+}
+
+static struct pst__axis x_axis(const struct job *job)
+{
+    return (struct pst__axis){job->segment->in.w, job->segment->rs_w, job->segment->filter,
+                              job->geometry->seen.x, job->geometry->seen.w};
+}
+
+static struct pst__axis y_axis(const struct job *job)
+{
+    return (struct pst__axis){job->segment->in.h, job->segment->rs_h, job->segment->filter,
+                              job->geometry->seen.y, job->geometry->seen.h};
+}
+
+static void pick(uint8_t *dst, const uint8_t *row, const int32_t *column, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        __builtin_memcpy(dst + (size_t)i * 4, row + (ptrdiff_t)column[i] * 4, 4);
+}
+
+static int run_nearest(const struct job *job, struct pst_error *err)
+{
+    struct pst__axis x = x_axis(job), y = y_axis(job);
+    int32_t *column =
+        pst__scratch_reserve(&job->executor->index, ((size_t)x.n + (size_t)y.n) * sizeof *column);
+    uint8_t *line = pst__scratch_reserve(&job->executor->line, (size_t)x.n * 4);
+    if (!column || !line)
+        return no_memory(job, err);
+    int32_t *row = column + x.n;
+    pst__nearest(&x, column);
+    pst__nearest(&y, row);
+    for (int32_t i = x.n - 1; i >= 0; i--)
+        column[i] -= column[0];
+    for (int32_t i = y.n - 1; i >= 0; i--)
+        row[i] -= row[0];
+
+    const uint8_t *rows;
+    ptrdiff_t stride;
+    int n;
+    int32_t out = 0;
+    for (int32_t done = 0; done < job->geometry->need.h; done += n) {
+        int rc = take(job, strip_of(job->geometry->need.h - done), &rows, &stride, &n, err);
+        if (rc < 0)
+            return rc;
+        for (; out < y.n && row[out] < done + n; out++) {
+            pick(line, rows + (row[out] - done) * stride, column, x.n);
+            pst__sink_rgbx(job->sink, out, line);
+        }
+    }
+    return PST_OK;
+}
+
+/* The width alone changes. */
+static int run_horizontal(const struct job *job, struct pst_error *err)
+{
+    struct pst__axis x = x_axis(job);
+    const struct pst__taps *taps = pst__tap_cache_get(&job->executor->taps, &x, PST_TAPS_COLUMNS);
+    if (!taps)
+        return no_memory(job, err);
+    ptrdiff_t row = 3 * (ptrdiff_t)taps->pitch;
+    uint8_t *planes = pst__scratch_reserve(&job->executor->planes, STRIP * (size_t)row);
+    if (!planes)
+        return no_memory(job, err);
+    const uint8_t *rows;
+    ptrdiff_t stride;
+    int n;
+    for (int32_t done = 0; done < job->geometry->need.h; done += n) {
+        int rc = take(job, strip_of(job->geometry->need.h - done), &rows, &stride, &n, err);
+        if (rc < 0)
+            return rc;
+        job->kernels->resample_h(planes, row, taps->pitch, rows, stride, n, taps);
+        for (int i = 0; i < n; i++)
+            pst__sink_planes(job->sink, done + i, planes + i * row, taps->pitch);
+    }
+    return PST_OK;
+}
+
+/* Both, the horizontal pass first. Rows of three planes lie one after the other, so that a vertical
+ * tap takes the three planes at once; each output row follows as soon as its inputs are there. */
+static int run_horizontal_first(const struct job *job, struct pst_error *err)
+{
+    struct pst__axis x = x_axis(job), y = y_axis(job);
+    const struct pst__taps *taps = pst__tap_cache_get(&job->executor->taps, &x, PST_TAPS_COLUMNS);
+    const struct pst__taps *v =
+        taps ? pst__tap_cache_get(&job->executor->taps, &y, PST_TAPS_ROWS) : NULL;
+    if (!v)
+        return no_memory(job, err);
+    int32_t need_h = job->geometry->need.h;
+    int width = 3 * taps->pitch;
+    size_t row = round_up((size_t)width, LINE);
+    /* A stride of whole pages would put all taps of a column into one set of the cache. */
+    if (row % 1024 == 0)
+        row += LINE;
+    uint8_t *planes = pst__scratch_reserve(&job->executor->planes, row * (size_t)need_h);
+    uint8_t *line = pst__scratch_reserve(&job->executor->line, row);
+    if (!planes || !line)
+        return no_memory(job, err);
+
+    const uint8_t *rows;
+    ptrdiff_t stride;
+    int n;
+    int32_t out = 0;
+    for (int32_t done = 0; done < need_h;) {
+        int rc = take(job, strip_of(need_h - done), &rows, &stride, &n, err);
+        if (rc < 0)
+            return rc;
+        job->kernels->resample_h(planes + row * (size_t)done, (ptrdiff_t)row, taps->pitch, rows,
+                                 stride, n, taps);
+        done += n;
+        for (; out < v->n && v->start[out] + v->count[out] <= done; out++) {
+            job->kernels->resample_v(line, planes + row * (size_t)v->start[out], (ptrdiff_t)row,
+                                     width, v->coef + (size_t)out * (size_t)v->ksize,
+                                     v->count[out]);
+            pst__sink_planes(job->sink, out, line, taps->pitch);
+        }
+    }
+    return PST_OK;
+}
+
+/* The vertical pass on RGBX pixels, and the horizontal one after it unless the width stays. */
+static int run_vertical_first(const struct job *job, int then_horizontal, struct pst_error *err)
+{
+    struct pst__axis x = x_axis(job), y = y_axis(job);
+    const struct pst__taps *v = pst__tap_cache_get(&job->executor->taps, &y, PST_TAPS_ROWS);
+    const struct pst__taps *taps = NULL;
+    if (v && then_horizontal)
+        taps = pst__tap_cache_get(&job->executor->taps, &x, PST_TAPS_COLUMNS);
+    int32_t need_w = job->geometry->need.w;
+    size_t width = round_up((size_t)need_w * 4, LINE);
+    uint8_t *line = pst__scratch_reserve(&job->executor->line, width);
+    uint8_t *planes =
+        pst__scratch_reserve(&job->executor->planes, taps ? 3 * (size_t)taps->pitch : 0);
+    if (!v || !line || !planes || (then_horizontal && !taps))
+        return no_memory(job, err);
+
+    const uint8_t *rows;
+    ptrdiff_t stride;
+    int n;
+    int32_t need_h = job->geometry->need.h;
+    int rc = take(job, need_h, &rows, &stride, &n, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(n == need_h, err, "a source gave %d of %d rows at once", n, need_h);
+    for (int32_t i = 0; i < v->n; i++) {
+        job->kernels->resample_v(line, rows + v->start[i] * stride, stride, need_w * 4,
+                                 v->coef + (size_t)i * (size_t)v->ksize, v->count[i]);
+        if (!taps) {
+            pst__sink_rgbx(job->sink, i, line);
+            continue;
+        }
+        job->kernels->resample_h(planes, 3 * (ptrdiff_t)taps->pitch, taps->pitch, line,
+                                 (ptrdiff_t)width, 1, taps);
+        pst__sink_planes(job->sink, i, planes, taps->pitch);
+    }
+    return PST_OK;
+}
+
+static int run(const struct job *job, int era, struct pst_error *err)
+{
+    const struct pst__segment *s = job->segment;
+    pst__sink_borders(job->sink);
+    if (job->geometry->seen.w == 0)
+        return run_nothing(job, err);
+    if (!s->resize)
+        return run_copy(job, err);
+    if (s->filter == PST_FILTER_NEAREST)
+        return run_nearest(job, err);
+    if (s->in.h == s->rs_h)
+        return run_horizontal(job, err);
+    if (s->in.w == s->rs_w)
+        return run_vertical_first(job, 0, err);
+    if (pst__vertical_first(era, s->in.w, s->in.h, s->rs_w, s->rs_h))
+        return run_vertical_first(job, 1, err);
+    return run_horizontal_first(job, err);
+}
+
+/* The image that a segment has left, as a source of rows. */
+struct image_rows {
+    const uint8_t *next;
+    size_t stride;
+    int32_t left;
+};
+
+static int image_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride,
+                      int *n_rows, struct pst_error *err)
+{
+    struct image_rows *image = self;
+    (void)err;
+    *n_rows = max_rows < image->left ? max_rows : image->left;
+    *rows = image->next;
+    *stride = (ptrdiff_t)image->stride;
+    image->next += (size_t)*n_rows * image->stride;
+    image->left -= *n_rows;
+    return PST_OK;
+}
+
+static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,
+                    const struct pst__plan *plan, const struct pst__row_source *source, void *dst,
+                    struct pst_error *err)
+{
+    struct pst__geometry geometry[PST_MAX_SEGMENTS];
+    pst__plan_geometry(plan, geometry);
+    struct image_rows image = {0};
+    struct pst__row_source from_image = {image_rows, &image};
+    for (int k = 0; k < plan->n_segments; k++) {
+        struct pst__sink sink;
+        int is_last = k == plan->n_segments - 1;
+        int is_ready =
+            is_last
+                ? pst__sink_sample(&sink, &plan->segment[k], &geometry[k], transform->norm,
+                                   transform->output.dtype, dst, &executor->unpacked)
+                : pst__sink_image(&sink, &plan->segment[k], &geometry[k], &executor->image[k % 2]);
+        if (!is_ready)
+            return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels",
+                             geometry[k].want.w, geometry[k].want.h);
+        struct job job = {executor, pst__kernels(), &plan->segment[k], &geometry[k], source, &sink};
+        int rc = run(&job, transform->era, err);
+        if (rc < 0)
+            return rc;
+        image = (struct image_rows){sink.dst, sink.row, sink.h};
+        source = &from_image;
+    }
+    return PST_OK;
+}
+
+int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,
+                           const struct pst__plan *plan, const struct pst__row_source *source,
+                           void *dst, struct pst_error *err)
+{
+    int rc = run_plan(executor, transform, plan, source, dst, err);
+    give_back(executor, KEEP_BYTES);
+    return rc;
+}

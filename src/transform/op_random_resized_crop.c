@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "base/status.h"
+#include "transform/draw.h"
+#include "transform/ops.h"
+#include "transform/segment.h"
+
+#define TRIES 10
+/* exp() of it and of its negative are ordinary float32 numbers. */
+#define MOST_LOG_RATIO 80.0f
+
+static int check(const struct pst_op *op, struct pst_error *err)
+{
+    int rc = pst__check_size(op, err);
+    if (rc == PST_OK)
+        rc = pst__check_filter(op, err);
+    if (rc < 0)
+        return rc;
+    /* Written so that a NaN fails. */
+    if (!(op->scale[0] >= 0 && op->scale[0] <= op->scale[1] && op->scale[1] <= 1e6))
+        return pst__fail(err, PST_EINVAL, "scale %g to %g, expected 0 <= first <= second <= 1e6",
+                         op->scale[0], op->scale[1]);
+    if (!(op->ratio[0] > 0 && op->ratio[0] <= op->ratio[1] && op->ratio[1] <= 1e30))
+        return pst__fail(err, PST_EINVAL, "ratio %g to %g, expected 0 < first <= second <= 1e30",
+                         op->ratio[0], op->ratio[1]);
+    const float *log_ratio = op->log_ratio;
+    if (!(log_ratio[0] >= -MOST_LOG_RATIO && log_ratio[0] <= log_ratio[1] &&
+          log_ratio[1] <= MOST_LOG_RATIO))
+        return pst__fail(err, PST_EINVAL,
+                         "log_ratio %g to %g, expected %g <= first <= second <= %g",
+                         (double)log_ratio[0], (double)log_ratio[1], (double)-MOST_LOG_RATIO,
+                         (double)MOST_LOG_RATIO);
+    return PST_OK;
+}
+
+/* One try: 1 and the rectangle when it fits. Python's float arithmetic is double, its round() goes
+ * to even as rint() does. */
+static int draw_rect(const struct pst__step *step, struct pst__draws *draws, int32_t w, int32_t h,
+                     struct pst_rect *rect)
+{
+    double area = (double)((int64_t)w * h);
+    double target =
+        area * (double)pst__draw_uniform(draws, (float)step->op.scale[0], (float)step->op.scale[1]);
+    double aspect = (double)pst__draw_exp(draws, step->exp_range);
+    double crop_w = rint(sqrt(target * aspect));
+    double crop_h = rint(sqrt(target / aspect));
+    if (!(crop_w > 0 && crop_w <= w && crop_h > 0 && crop_h <= h))
+        return 0;
+    rect->w = (int32_t)crop_w;
+    rect->h = (int32_t)crop_h;
+    rect->y = pst__draw_below(draws, h - rect->h + 1);
+    rect->x = pst__draw_below(draws, w - rect->w + 1);
+    return 1;
+}
+
+/* From the middle, the whole image cut to the nearest ratio that is allowed; empty when rounding
+ * leaves nothing of a side. */
+static struct pst_rect fallback(const struct pst_op *op, int32_t w, int32_t h)
+{
+    double ratio = (double)w / (double)h;
+    struct pst_rect rect = {.w = w, .h = h};
+    if (ratio < op->ratio[0])
+        rect.h = (int32_t)rint(w / op->ratio[0]);
+    else if (ratio > op->ratio[1])
+        rect.w = (int32_t)rint(h * op->ratio[1]);
+    rect.x = (w - rect.w) / 2;
+    rect.y = (h - rect.h) / 2;
+    return rect;
+}
+
+static int plan(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
+                struct pst_error *err)
+{
+    int32_t w, h;
+    struct pst_rect rect;
+    pst__fold_size(plan, &w, &h);
+    int found = 0;
+    for (int i = 0; i < TRIES && !found; i++)
+        found = draw_rect(step, draws, w, h, &rect);
+    if (!found)
+        rect = fallback(&step->op, w, h);
+    /* Pillow resizes an empty image to a black one: as a crop beside the image is. */
+    if (rect.w == 0 || rect.h == 0)
+        rect = (struct pst_rect){w, h, step->op.w, step->op.h};
+    int rc = pst__fold_crop(plan, &rect, err);
+    if (rc < 0)
+        return rc;
+    return pst__fold_resize(plan, step->op.w, step->op.h, step->op.filter, err);
+}
+
+const struct pst__op_type pst__op_random_resized_crop = {
+    .kind = PST_OP_RANDOM_RESIZED_CROP,
+    .name = "random resized crop",
+    .max_words = 2 * TRIES + 2,
+    .check = check,
+    .plan = plan,
+    .size = pst__op_size_fixed,
+};

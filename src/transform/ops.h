@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_TRANSFORM_OPS_H
+#define PST_TRANSFORM_OPS_H
+
+#include <stdatomic.h>
+
+#include "base/limits.h"
+#include "kernels/kernels.h"
+#include "transform/transform.h"
+
+/* A step with what the transform has worked out for it. */
+struct pst__step {
+    struct pst_op op;
+    const struct pst__op_type *type;
+    int exp_range; /* random resized crop: which of the transform's */
+};
+
+/* One row for each kind of step: a new one is a file with such a row and a line in the table. */
+struct pst__op_type {
+    int kind; /* enum pst_op_kind */
+    const char *name;
+    size_t max_words;
+    /* PST_EINVAL when torchvision would refuse the parameters, or could not be followed exactly. */
+    int (*check)(const struct pst_op *op, struct pst_error *err);
+    int (*plan)(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
+                struct pst_error *err);
+    /* The size it makes of one that is known, or of any where *w and *h are 0; leaves 0 where that
+     * depends on the image. */
+    void (*size)(const struct pst_op *op, int32_t *h, int32_t *w);
+};
+
+extern const struct pst__op_type pst__op_resize_short, pst__op_resize, pst__op_center_crop,
+    pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip;
+
+struct pst_transform {
+    _Atomic int refs; /* the last to let go frees: release, then acquire */
+    /* Constant after new. */
+    int era;
+    int n_steps;
+    struct pst__step step[PST_MAX_OPS];
+    int n_ranges;
+    float range[PST_MAX_EXP_RANGES][2];
+    size_t max_words;
+    int32_t fixed_h, fixed_w;
+    struct pst_output output;
+    struct pst__norm norm[3]; /* into output.lut */
+};
+
+/* Checks that several kinds share. */
+int pst__check_size(const struct pst_op *op, struct pst_error *err); /* h and w */
+int pst__check_filter(const struct pst_op *op, struct pst_error *err);
+
+/* op.h x op.w, whatever the image. */
+void pst__op_size_fixed(const struct pst_op *op, int32_t *h, int32_t *w);
+
+#endif

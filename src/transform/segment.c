@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transform/segment.h"
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "transform/taps.h"
+
+/* The last segment of a plan under construction always describes the image so far. In a segment
+ * without a resize rs_w x rs_h is the size of `in`, and `in` has been cut to what `out` shows: so
+ * what lies outside of it is 0, as a later crop that reaches there must find it. */
+
+static struct pst_rect intersect(const struct pst_rect *a, const struct pst_rect *b)
+{
+    int32_t x0 = a->x > b->x ? a->x : b->x;
+    int32_t y0 = a->y > b->y ? a->y : b->y;
+    int32_t x1 = a->x + a->w < b->x + b->w ? a->x + a->w : b->x + b->w;
+    int32_t y1 = a->y + a->h < b->y + b->h ? a->y + a->h : b->y + b->h;
+    if (x1 <= x0 || y1 <= y0)
+        return (struct pst_rect){0};
+    return (struct pst_rect){x0, y0, x1 - x0, y1 - y0};
+}
+
+static int contains(const struct pst_rect *outer, const struct pst_rect *inner)
+{
+    if (inner->w == 0)
+        return 1;
+    return inner->x >= outer->x && inner->y >= outer->y &&
+           inner->x + inner->w <= outer->x + outer->w && inner->y + inner->h <= outer->y + outer->h;
+}
+
+static struct pst_rect bounds_of(const struct pst__segment *segment)
+{
+    return (struct pst_rect){0, 0, segment->rs_w, segment->rs_h};
+}
+
+static struct pst__segment *last_of(struct pst__plan *plan)
+{
+    return &plan->segment[plan->n_segments - 1];
+}
+
+static int check_pixels(int64_t w, int64_t h, const char *what, struct pst_error *err)
+{
+    if (w > PST_MAX_SIDE || h > PST_MAX_SIDE || w * h > PST_MAX_PIXELS)
+        return pst__fail(err, PST_ELIMIT, "%s of %lld x %lld pixels, the limit is %d in all", what,
+                         (long long)w, (long long)h, PST_MAX_PIXELS);
+    return PST_OK;
+}
+
+static void segment_start(struct pst__segment *segment, int32_t w, int32_t h)
+{
+    struct pst_rect whole = {0, 0, w, h};
+    *segment = (struct pst__segment){.in = whole, .rs_w = w, .rs_h = h, .out = whole};
+}
+
+/* Another segment that takes the image so far as its source. */
+static int append(struct pst__plan *plan, struct pst_error *err)
+{
+    const struct pst__segment *last = last_of(plan);
+    int rc = check_pixels(last->out.w, last->out.h, "an image between two steps", err);
+    if (rc < 0)
+        return rc;
+    if (plan->n_segments == PST_MAX_SEGMENTS)
+        return pst__fail(err, PST_ELIMIT, "more than %d resizes in one transform",
+                         PST_MAX_SEGMENTS);
+    segment_start(&plan->segment[plan->n_segments++], last->out.w, last->out.h);
+    return PST_OK;
+}
+
+int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, struct pst_error *err)
+{
+    PST_REQUIRE(w > 0 && h > 0, err, "an image of %d x %d pixels", w, h);
+    int rc = check_pixels(w, h, "an image", err);
+    if (rc < 0)
+        return rc;
+    *plan = (struct pst__plan){.src_w = w, .src_h = h, .n_segments = 1};
+    segment_start(&plan->segment[0], w, h);
+    return PST_OK;
+}
+
+void pst__fold_size(const struct pst__plan *plan, int32_t *w, int32_t *h)
+{
+    const struct pst__segment *last = &plan->segment[plan->n_segments - 1];
+    *w = last->out.w;
+    *h = last->out.h;
+}
+
+/* Cuts `in` to what `out` shows of it. One pixel is kept where it shows nothing: a source is never
+ * empty, and that pixel is outside of `out`. */
+static void cut_to_seen(struct pst__segment *segment)
+{
+    struct pst_rect bounds = bounds_of(segment);
+    struct pst_rect seen = intersect(&segment->out, &bounds);
+    if (seen.w == 0)
+        seen = (struct pst_rect){0, 0, 1, 1};
+    segment->in = (struct pst_rect){segment->in.x + seen.x, segment->in.y + seen.y, seen.w, seen.h};
+    segment->out.x -= seen.x;
+    segment->out.y -= seen.y;
+    segment->rs_w = seen.w;
+    segment->rs_h = seen.h;
+}
+
+/* rect of the flipped result in the coordinates of the resized image. */
+static struct pst_rect unflip(const struct pst__segment *segment, const struct pst_rect *rect)
+{
+    const struct pst_rect *out = &segment->out;
+    int32_t x = segment->hflip ? out->w - rect->x - rect->w : rect->x;
+    int32_t y = segment->vflip ? out->h - rect->y - rect->h : rect->y;
+    return (struct pst_rect){out->x + x, out->y + y, rect->w, rect->h};
+}
+
+int pst__fold_crop(struct pst__plan *plan, const struct pst_rect *rect, struct pst_error *err)
+{
+    struct pst__segment *last = last_of(plan);
+    struct pst_rect out = unflip(last, rect);
+    struct pst_rect bounds = bounds_of(last);
+    struct pst_rect seen = intersect(&out, &bounds);
+    if (!contains(&last->out, &seen)) {
+        /* It reaches beyond an earlier crop, to pixels that are there but have to be 0. */
+        int rc = append(plan, err);
+        if (rc < 0)
+            return rc;
+        last = last_of(plan);
+        out = *rect;
+    }
+    last->out = out;
+    if (!last->resize)
+        cut_to_seen(last);
+    return PST_OK;
+}
+
+int pst__fold_resize(struct pst__plan *plan, int64_t w, int64_t h, int filter,
+                     struct pst_error *err)
+{
+    struct pst__segment *last = last_of(plan);
+    if (w == last->out.w && h == last->out.h)
+        return PST_OK;
+    if (w < 1 || h < 1)
+        return pst__fail(err, PST_EINVAL, "a resize of %d x %d pixels to %lld x %lld", last->out.w,
+                         last->out.h, (long long)w, (long long)h);
+    if (w > PST_MAX_SIDE || h > PST_MAX_SIDE || w * h > PST_MAX_OUTPUT / 3)
+        return pst__fail(err, PST_ELIMIT,
+                         "a resize to %lld x %lld pixels, the limits are %d a side and %lld in all",
+                         (long long)w, (long long)h, PST_MAX_SIDE, (long long)PST_MAX_OUTPUT / 3);
+    struct pst_rect bounds = bounds_of(last);
+    if (last->resize || last->hflip || last->vflip || !contains(&bounds, &last->out)) {
+        int rc = append(plan, err);
+        if (rc < 0)
+            return rc;
+        last = last_of(plan);
+    }
+    last->resize = 1;
+    last->filter = (uint8_t)filter;
+    last->rs_w = (int32_t)w;
+    last->rs_h = (int32_t)h;
+    last->out = bounds_of(last);
+    return PST_OK;
+}
+
+void pst__fold_flip(struct pst__plan *plan, int hflip, int vflip)
+{
+    struct pst__segment *last = last_of(plan);
+    last->hflip = (uint8_t)(last->hflip ^ !!hflip);
+    last->vflip = (uint8_t)(last->vflip ^ !!vflip);
+}
+
+/* The inputs of one axis that outputs first..first+n-1 depend on. */
+static void needed(const struct pst__segment *segment, int32_t in, int32_t out, int32_t first,
+                   int32_t n, int32_t *start, int32_t *length)
+{
+    int32_t end;
+    if (segment->resize && in != out) {
+        pst__axis_range(&(struct pst__axis){in, out, segment->filter, first, n}, start, &end);
+    } else {
+        *start = first;
+        end = first + n;
+    }
+    *length = end - *start;
+}
+
+static void segment_geometry(const struct pst__segment *segment, struct pst__geometry *g)
+{
+    struct pst_rect shown = unflip(segment, &g->want);
+    struct pst_rect bounds = bounds_of(segment);
+    g->seen = intersect(&shown, &bounds);
+    if (g->seen.w == 0) {
+        g->left = g->top = 0;
+        g->need = (struct pst_rect){segment->in.x, segment->in.y, 1, 1};
+        return;
+    }
+    g->left = g->seen.x - shown.x;
+    g->top = g->seen.y - shown.y;
+    needed(segment, segment->in.w, segment->rs_w, g->seen.x, g->seen.w, &g->need.x, &g->need.w);
+    needed(segment, segment->in.h, segment->rs_h, g->seen.y, g->seen.h, &g->need.y, &g->need.h);
+    g->need.x += segment->in.x;
+    g->need.y += segment->in.y;
+}
+
+void pst__plan_geometry(const struct pst__plan *plan,
+                        struct pst__geometry geometry[PST_MAX_SEGMENTS])
+{
+    struct pst_rect want = {0, 0, plan->out_w, plan->out_h};
+    for (int k = plan->n_segments - 1; k >= 0; k--) {
+        geometry[k].want = want;
+        segment_geometry(&plan->segment[k], &geometry[k]);
+        want = geometry[k].need;
+    }
+}
+
+int pst__vertical_first(int era, int32_t w, int32_t h, int32_t new_w, int32_t new_h)
+{
+    if (h <= new_h)
+        return 0;
+    switch (era) {
+    case PST_ERA_9:
+        return 0;
+    case PST_ERA_12_2:
+        return h > 100 * (int64_t)w;
+    default:
+        return h - new_h > 2 * ((int64_t)w - new_w);
+    }
+}
+
+/* The rows between the passes of a resize that goes horizontal first are kept whole. */
+static int check_passes(const struct pst__segment *segment, const struct pst__geometry *g, int era,
+                        struct pst_error *err)
+{
+    if (!segment->resize ||
+        pst__vertical_first(era, segment->in.w, segment->in.h, segment->rs_w, segment->rs_h))
+        return PST_OK;
+    return check_pixels(g->seen.w, g->need.h, "an image between the passes of a resize", err);
+}
+
+int pst__fold_end(struct pst__plan *plan, int era, int dtype, struct pst_error *err)
+{
+    pst__fold_size(plan, &plan->out_w, &plan->out_h);
+    int64_t bytes = (int64_t)plan->out_w * plan->out_h * 3 * (int64_t)pst_dtype_size(dtype);
+    if (bytes > PST_MAX_OUTPUT)
+        return pst__fail(err, PST_ELIMIT, "a sample of %lld bytes, the limit is %lld",
+                         (long long)bytes, (long long)PST_MAX_OUTPUT);
+    struct pst__geometry geometry[PST_MAX_SEGMENTS];
+    pst__plan_geometry(plan, geometry);
+    for (int k = 0; k < plan->n_segments; k++) {
+        int rc = check_passes(&plan->segment[k], &geometry[k], era, err);
+        if (rc < 0)
+            return rc;
+    }
+    plan->region = geometry[0].need;
+    return PST_OK;
+}

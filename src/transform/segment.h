@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_TRANSFORM_SEGMENT_H
+#define PST_TRANSFORM_SEGMENT_H
+
+#include "transform/transform.h"
+
+/* Folds steps into the segments of a plan. All coordinates of a step count from the top left corner
+ * of the image as the steps before it left it. */
+
+/* An image of w x h, no steps yet. */
+int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, struct pst_error *err);
+/* rect may reach outside of the image, or miss it: zeros. */
+int pst__fold_crop(struct pst__plan *plan, const struct pst_rect *rect, struct pst_error *err);
+/* Nothing when the image has this size already: torchvision returns it as it is. */
+int pst__fold_resize(struct pst__plan *plan, int64_t w, int64_t h, int filter,
+                     struct pst_error *err);
+void pst__fold_flip(struct pst__plan *plan, int hflip, int vflip);
+/* Fills in the result's size and the region. */
+int pst__fold_end(struct pst__plan *plan, int era, int dtype, struct pst_error *err);
+/* The size of the image after the last step. */
+void pst__fold_size(const struct pst__plan *plan, int32_t *w, int32_t *h);
+
+/* What is worked out of a segment: want is the part of its result that the next segment needs. The
+ * rest is before flips: seen is the part of the resized image that want shows, with left columns
+ * and top rows of zeros before it; need is the part of the segment's source that seen depends on.
+ * Where want shows zeros alone, seen has no width and need is one pixel. */
+struct pst__geometry {
+    struct pst_rect want;
+    struct pst_rect seen;
+    int32_t left, top;
+    struct pst_rect need;
+};
+void pst__plan_geometry(const struct pst__plan *plan,
+                        struct pst__geometry geometry[PST_MAX_SEGMENTS]);
+
+/* Which pass Pillow does first when it resizes w x h to new_w x new_h. */
+int pst__vertical_first(int era, int32_t w, int32_t h, int32_t new_w, int32_t new_h);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_TRANSFORM_SINK_H
+#define PST_TRANSFORM_SINK_H
+
+#include "base/mem.h"
+#include "kernels/kernels.h"
+#include "transform/segment.h"
+
+/* Where the rows of a segment go: the sample, or an RGBX image for the next segment. Puts them
+ * between the zeros around them, and flips. */
+struct pst__sink {
+    const struct pst__kernels *kernels;
+    const struct pst__norm *norm; /* [3], for float32 */
+    int dtype;                    /* enum pst_dtype; 0: RGBX */
+    uint8_t *dst;
+    size_t row, plane;      /* bytes from a row, a plane to the next */
+    int32_t w, h;           /* pixels */
+    int32_t left, top;      /* where the rows that come go, without flips */
+    int32_t seen_w, seen_h; /* their size and number */
+    int hflip, vflip;
+    uint8_t *unpacked; /* one row in planes, for RGBX rows to a sample */
+    ptrdiff_t unpacked_plane;
+};
+
+/* The sample. unpacked is working memory. 0 when memory is out. */
+int pst__sink_sample(struct pst__sink *sink, const struct pst__segment *segment,
+                     const struct pst__geometry *geometry, const struct pst__norm *norm, int dtype,
+                     void *dst, struct pst__scratch *unpacked) PST_NODISCARD;
+/* An image in `image`, which afterwards is sink->dst with sink->row bytes a row. */
+int pst__sink_image(struct pst__sink *sink, const struct pst__segment *segment,
+                    const struct pst__geometry *geometry, struct pst__scratch *image) PST_NODISCARD;
+
+/* Writes the zeros. */
+void pst__sink_borders(const struct pst__sink *sink);
+/* Row i, top down before flips, out of three planes or of RGBX pixels; PST_PAD readable bytes after
+ * either. */
+void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *planes,
+                      ptrdiff_t plane_stride);
+void pst__sink_rgbx(const struct pst__sink *sink, int32_t i, const uint8_t *row);
+
+#endif

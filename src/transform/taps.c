@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transform/taps.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <penstock/transform.h>
+
+/* The weights of Pillow's filters. Every operation is in double, in Pillow's order: the
+ * coefficients are rounded from these values, and one of them off by one changes pixels. */
+
+static double box(double x)
+{
+    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+}
+
+static double bilinear(double x)
+{
+    x = x < 0.0 ? -x : x;
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+/* The two constants are float32 in Pillow. */
+static double hamming(double x)
+{
+    x = x < 0.0 ? -x : x;
+    if (x == 0.0)
+        return 1.0;
+    if (x >= 1.0)
+        return 0.0;
+    x = x * M_PI;
+    return sin(x) / x * ((double)0.54f + (double)0.46f * cos(x));
+}
+
+static double bicubic(double x)
+{
+    const double a = -0.5;
+    x = x < 0.0 ? -x : x;
+    if (x < 1.0)
+        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+    if (x < 2.0)
+        return (((x - 5) * x + 8) * x - 4) * a;
+    return 0.0;
+}
+
+static double sinc(double x)
+{
+    if (x == 0.0)
+        return 1.0;
+    x = x * M_PI;
+    return sin(x) / x;
+}
+
+static double lanczos(double x)
+{
+    return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+}
+
+static const struct filter {
+    double (*weight)(double x);
+    double support;
+} filters[] = {
+    [PST_FILTER_NEAREST] = {NULL, 0.0},      [PST_FILTER_LANCZOS] = {lanczos, 3.0},
+    [PST_FILTER_BILINEAR] = {bilinear, 1.0}, [PST_FILTER_BICUBIC] = {bicubic, 2.0},
+    [PST_FILTER_BOX] = {box, 0.5},           [PST_FILTER_HAMMING] = {hamming, 1.0},
+};
+
+/* Constants of a whole axis. */
+struct reach {
+    const struct filter *filter;
+    double scale, support, inverse;
+};
+
+static struct reach reach_of(const struct pst__axis *axis)
+{
+    struct reach reach = {.filter = &filters[axis->filter]};
+    reach.scale = (double)axis->in / axis->out;
+    double stretch = reach.scale < 1.0 ? 1.0 : reach.scale;
+    reach.support = reach.filter->support * stretch;
+    reach.inverse = 1.0 / stretch;
+    return reach;
+}
+
+/* The inputs of output i: start..end-1. Both never decrease with i. */
+static double window(const struct reach *reach, int32_t in, int32_t i, int32_t *start, int32_t *end)
+{
+    double center = 0.0 + (i + 0.5) * reach->scale;
+    int32_t from = (int32_t)(center - reach->support + 0.5);
+    int32_t to = (int32_t)(center + reach->support + 0.5);
+    *start = from < 0 ? 0 : from;
+    *end = to > in ? in : to;
+    return center;
+}
+
+static void nearest_range(const struct pst__axis *axis, int32_t *start, int32_t *end)
+{
+    double step = (double)axis->in / axis->out;
+    double at = 0.0 + step * 0.5;
+    int32_t i = 0;
+    for (; i < axis->first; i++)
+        at += step;
+    *start = (int32_t)at;
+    for (; i < axis->first + axis->n - 1; i++)
+        at += step;
+    *end = (int32_t)at + 1;
+}
+
+void pst__axis_range(const struct pst__axis *axis, int32_t *start, int32_t *end)
+{
+    if (axis->filter == PST_FILTER_NEAREST) {
+        nearest_range(axis, start, end);
+        return;
+    }
+    struct reach reach = reach_of(axis);
+    int32_t unused;
+    window(&reach, axis->in, axis->first, start, &unused);
+    window(&reach, axis->in, axis->first + axis->n - 1, &unused, end);
+}
+
+void pst__nearest(const struct pst__axis *axis, int32_t *inputs)
+{
+    double step = (double)axis->in / axis->out;
+    double at = 0.0 + step * 0.5;
+    for (int32_t i = 0; i < axis->first + axis->n; i++, at += step) {
+        if (i >= axis->first)
+            inputs[i - axis->first] = (int32_t)at;
+    }
+}
+
+/* Weights of one output, divided by their sum. */
+static void weigh(const struct reach *reach, double center, int32_t start, int32_t count,
+                  double *weight)
+{
+    double sum = 0.0;
+    for (int32_t k = 0; k < count; k++) {
+        double w = reach->filter->weight((k + start - center + 0.5) * reach->inverse);
+        weight[k] = w;
+        sum += w;
+    }
+    if (sum != 0.0) {
+        for (int32_t k = 0; k < count; k++)
+            weight[k] /= sum;
+    }
+}
+
+static int32_t fixed_point(double weight)
+{
+    double scaled = weight * (1 << PST_TAP_BITS);
+    return (int32_t)(weight < 0 ? -0.5 + scaled : 0.5 + scaled);
+}
+
+/* Sizes: n <= PST_MAX_SIDE and an output has at most as many taps as the axis has inputs, so all
+ * products stay far below SIZE_MAX. */
+static int32_t *reserve(struct pst__taps *taps, size_t n_coefs, struct pst__scratch *block)
+{
+    size_t pitch = (size_t)taps->pitch;
+    return pst__scratch_reserve(block, (2 * pitch + n_coefs) * sizeof(int32_t));
+}
+
+static int most_taps(const struct reach *reach, const struct pst__axis *axis)
+{
+    int most = 1;
+    for (int32_t i = 0; i < axis->n; i++) {
+        int32_t start, end;
+        window(reach, axis->in, axis->first + i, &start, &end);
+        if (end - start > most)
+            most = end - start;
+    }
+    return most;
+}
+
+int pst__taps_build(struct pst__taps *taps, const struct pst__axis *axis,
+                    enum pst__taps_layout layout, struct pst__scratch *block,
+                    struct pst__scratch *work)
+{
+    struct reach reach = reach_of(axis);
+    taps->n = axis->n;
+    taps->pitch = (axis->n + PST_TAP_LANES - 1) / PST_TAP_LANES * PST_TAP_LANES;
+    taps->ksize = most_taps(&reach, axis);
+    size_t outputs = (size_t)(layout == PST_TAPS_COLUMNS ? taps->pitch : taps->n);
+    size_t n_coefs = outputs * (size_t)taps->ksize;
+    size_t next_tap = layout == PST_TAPS_COLUMNS ? outputs : 1;
+    size_t next_output = layout == PST_TAPS_COLUMNS ? 1 : (size_t)taps->ksize;
+    int32_t *starts = reserve(taps, n_coefs, block);
+    double *weight = pst__scratch_reserve(work, (size_t)taps->ksize * sizeof *weight);
+    if (!starts || !weight)
+        return 0;
+    int32_t *counts = starts + taps->pitch;
+    int32_t *coefs = counts + taps->pitch;
+    memset(coefs, 0, n_coefs * sizeof *coefs);
+
+    int32_t base = 0;
+    for (int32_t i = 0; i < axis->n; i++) {
+        int32_t start, end;
+        double center = window(&reach, axis->in, axis->first + i, &start, &end);
+        if (i == 0)
+            base = start;
+        weigh(&reach, center, start, end - start, weight);
+        for (int32_t k = 0; k < end - start; k++)
+            coefs[(size_t)k * next_tap + (size_t)i * next_output] = fixed_point(weight[k]);
+        starts[i] = start - base;
+        counts[i] = end - start;
+    }
+    for (int32_t i = axis->n; i < taps->pitch; i++) {
+        starts[i] = starts[axis->n - 1];
+        counts[i] = 0;
+    }
+    taps->start = starts;
+    taps->count = counts;
+    taps->coef = coefs;
+    return 1;
+}

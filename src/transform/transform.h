@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_TRANSFORM_TRANSFORM_H
+#define PST_TRANSFORM_TRANSFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/transform.h>
+
+/* The front of the transform room. For each sample: plan (draw the parameters, from the image's
+ * size and the random words alone; microseconds, in stream order), then execute (pixels, any
+ * thread, any order).
+ *
+ * A plan is a chain of segments. A segment takes the part `in` of its source (always inside it),
+ * resizes it to rs_w x rs_h (if `resize`), takes the part `out` of that (where it reaches outside,
+ * pixels are 0), and flips the result. Steps of the transform are folded into segments: flips and
+ * crops move to the right of a crop exactly, never across a resize. Only the first segment sees the
+ * encoded image, so what it needs of it is the region to decode. */
+#define PST_MAX_SEGMENTS 8
+
+struct pst__segment {
+    struct pst_rect in;
+    int32_t rs_w, rs_h; /* size after the resize; in.w x in.h without one */
+    struct pst_rect out;
+    uint8_t resize, filter, hflip, vflip;
+};
+
+struct pst__plan {
+    int32_t src_w, src_h; /* of the image this was planned for */
+    int32_t out_w, out_h;
+    int n_segments;
+    struct pst__segment segment[PST_MAX_SEGMENTS];
+    struct pst_rect region; /* of the source that execute needs */
+};
+
+/* The random words of one sample and, for each exp range of the transform, exp of the float32
+ * uniform that each word gives in that range: exps[r][i] belongs to words[i]. used counts up as
+ * words are drawn. The caller provides at least pst_transform_max_words() of them. */
+#define PST_MAX_EXP_RANGES 4
+struct pst__draws {
+    const uint32_t *words;
+    const float *exps[PST_MAX_EXP_RANGES];
+    size_t used;
+};
+
+/* The ranges whose exponential is needed: at most PST_MAX_EXP_RANGES. Fills the uniforms of a range
+ * for n words, ready for exp in place. */
+int pst__transform_n_exp_ranges(const struct pst_transform *transform);
+void pst__transform_exp_arguments(const struct pst_transform *transform, int range,
+                                  const uint32_t *words, size_t n, float *out);
+/* C's own exp in place: computed in double, rounded to float. */
+void pst__transform_exp(float *values, size_t n);
+
+/* Draws and plans for an image of w x h. Errors: PST_EINVAL, PST_ELIMIT (the result or a step
+ * between is too large). Nothing is allocated. */
+int pst__transform_plan(const struct pst_transform *transform, int32_t w, int32_t h,
+                        struct pst__draws *draws, struct pst__plan *plan, struct pst_error *err);
+/* One line of text: what was drawn. */
+void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size);
+
+/* Output size when it is the same for all images; 0 when it depends on the image. */
+int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h, int32_t *w);
+int pst__transform_dtype(const struct pst_transform *transform); /* enum pst_dtype */
+
+/* Where the pixels of plan->region come from: RGBX rows, top down, as pst__decode_rows() gives
+ * them. */
+struct pst__row_source {
+    int (*rows)(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride, int *n_rows,
+                struct pst_error *err);
+    void *self;
+};
+
+/* Working memory of one thread. */
+struct pst__executor;
+int pst__executor_new(struct pst__executor **out, struct pst_error *err);
+void pst__executor_free(struct pst__executor *executor);
+size_t pst__executor_bytes(const struct pst__executor *executor);
+
+/* Runs the plan and writes (3, out_h, out_w) of the transform's dtype to dst. All rows of the
+ * region are taken from source before the last of dst is written; on failure dst holds anything. */
+int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,
+                           const struct pst__plan *plan, const struct pst__row_source *source,
+                           void *dst, struct pst_error *err);
+
+#endif

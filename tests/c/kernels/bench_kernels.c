@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/bench_kernels.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cpu.h"
+#include "kernels/kernels.h"
+#include "kernels/taps.h"
+
+/* The versions take turns in each measurement, so that a noisy minute hits all of them; figures are
+ * the best of many. */
+#define MAX_VERSIONS 3
+#define N_SLOTS 32 /* destinations in turn: a batch does not stay in the cache */
+
+/* One image: in_w x in_h RGBX resized to rs_w x rs_h, of which the middle out x out is kept. */
+struct shape {
+    const char *what;
+    enum test_filter filter;
+    int in_w, in_h, rs_w, rs_h, out;
+};
+static const struct shape shapes[] = {
+    {"crop 300x280 to 224, bilinear", TEST_BILINEAR, 300, 280, 224, 224, 224},
+    {"crop 150x170 to 224, bilinear", TEST_BILINEAR, 150, 170, 224, 224, 224},
+    {"crop 480x360 to 224, bilinear", TEST_BILINEAR, 480, 360, 224, 224, 224},
+    {"crop 300x280 to 224, bicubic", TEST_BICUBIC, 300, 280, 224, 224, 224},
+    {"500x375 to 256, middle 224", TEST_BILINEAR, 500, 375, 341, 256, 224},
+    {"375x500 to 256, middle 224", TEST_BILINEAR, 375, 500, 256, 341, 224},
+    {"4000x3000 to 256, middle 224", TEST_BILINEAR, 4000, 3000, 341, 256, 224},
+};
+
+struct bench {
+    struct test_taps x, y;
+    uint8_t *src, *planes, *row;
+    ptrdiff_t src_stride, plane;
+    int32_t *column; /* coefficients of a row */
+    int y0, rows;    /* of the source that are used */
+    float *dst;
+};
+
+static double now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+static void *room(size_t n)
+{
+    void *p = aligned_alloc(64, (n + 64 + 63) / 64 * 64);
+    if (!p)
+        abort();
+    memset(p, 1, n + 64);
+    return p;
+}
+
+static void bench_new(struct bench *b, const struct shape *s)
+{
+    test_taps_resize(&b->x, s->filter, s->in_w, s->rs_w, (s->rs_w - s->out) / 2, s->out);
+    test_taps_resize(&b->y, s->filter, s->in_h, s->rs_h, (s->rs_h - s->out) / 2, s->out);
+    const struct pst__taps *y = &b->y.taps;
+    b->y0 = y->start[0];
+    b->rows = y->start[s->out - 1] + y->count[s->out - 1] - b->y0;
+    b->src_stride = (ptrdiff_t)s->in_w * 4;
+    b->plane = b->x.taps.pitch;
+    b->src = room((size_t)b->src_stride * (size_t)s->in_h);
+    b->planes = room((size_t)b->plane * 3 * (size_t)b->rows);
+    b->row = room((size_t)b->plane * 3);
+    b->column = room((size_t)y->ksize * sizeof *b->column);
+    b->dst = room((size_t)s->out * (size_t)s->out * 3 * sizeof *b->dst * N_SLOTS);
+    uint32_t noise = 1;
+    for (size_t i = 0; i < (size_t)b->src_stride * (size_t)s->in_h; i++)
+        b->src[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+}
+
+static void bench_free(struct bench *b)
+{
+    test_taps_free(&b->x);
+    test_taps_free(&b->y);
+    free(b->src);
+    free(b->planes);
+    free(b->row);
+    free(b->column);
+    free(b->dst);
+}
+
+/* The output rows from the planes: float32, or without norm only the vertical pass. */
+static void vertical(const struct pst__kernels *k, struct bench *b, const struct shape *s,
+                     const struct pst__norm *norm, float *dst, int flip)
+{
+    const struct pst__taps *y = &b->y.taps;
+    for (int i = 0; i < s->out; i++) {
+        for (int j = 0; j < y->count[i]; j++)
+            b->column[j] = y->coef[j * y->pitch + i];
+        k->resample_v(b->row, b->planes + (y->start[i] - b->y0) * 3 * b->plane, 3 * b->plane,
+                      (int)(3 * b->plane), b->column, y->count[i]);
+        for (int c = 0; norm && c < 3; c++)
+            k->store_f32(dst + ((ptrdiff_t)c * s->out + i) * s->out, b->row + c * b->plane, s->out,
+                         norm + c, flip);
+    }
+}
+
+static void keep_least(double *best, double value)
+{
+    if (*best == 0 || value < *best)
+        *best = value;
+}
+
+/* The best time of each part: h, v, v with float32, all. */
+struct parts {
+    double h, v, store, all;
+};
+
+static void one_image(const struct pst__kernels *k, struct bench *b, const struct shape *s,
+                      const struct pst__norm *norm, int turn, struct parts *best)
+{
+    float *dst = b->dst + (size_t)(turn % N_SLOTS) * (size_t)s->out * (size_t)s->out * 3;
+    double t0 = now_us();
+    k->resample_h(b->planes, 3 * b->plane, b->plane, b->src + b->y0 * b->src_stride, b->src_stride,
+                  b->rows, &b->x.taps);
+    double t1 = now_us();
+    vertical(k, b, s, norm, dst, turn & 1);
+    double t2 = now_us();
+    vertical(k, b, s, NULL, NULL, 0);
+    double t3 = now_us();
+    keep_least(&best->h, t1 - t0);
+    keep_least(&best->store, t2 - t1);
+    keep_least(&best->v, t3 - t2);
+    keep_least(&best->all, t2 - t0);
+}
+
+static void bench_images(const struct pst__kernels *versions, int n, const struct pst__norm *norm)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct bench b;
+        struct parts best[MAX_VERSIONS] = {{0}};
+        int repeats = shapes[i].in_w > 1000 ? 10 : 100;
+        bench_new(&b, shapes + i);
+        for (int r = 0; r < repeats * n; r++)
+            one_image(versions + r % n, &b, shapes + i, norm, r / n, best + r % n);
+        printf("%s (us per image)\n", shapes[i].what);
+        for (int v = 0; v < n; v++)
+            printf("    %-7s h %8.1f   v %6.1f   v + store_f32 %6.1f   all %8.1f\n",
+                   versions[v].name, best[v].h, best[v].v, best[v].store, best[v].all);
+        bench_free(&b);
+    }
+}
+
+/* The coefficients are split once for each call and strip of rows: many rows in a call are cheaper.
+ */
+static void bench_rows_per_call(const struct pst__kernels *versions, int n)
+{
+    static const int rows[] = {1, 2, 4, 8, 16, 64};
+    struct bench b;
+    bench_new(&b, shapes);
+    printf("resample_h, 300 to 224, ns per row with 1, 2, 4, 8, 16, 64 rows a call\n");
+    for (int v = 0; v < n; v++) {
+        printf("    %-7s", versions[v].name);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            double best = 0;
+            for (int repeat = 0; repeat < 20; repeat++) {
+                double t = now_us();
+                for (int r = 0; r < 256; r += rows[i])
+                    versions[v].resample_h(b.planes + r * 3 * b.plane, 3 * b.plane, b.plane,
+                                           b.src + r * b.src_stride, b.src_stride, rows[i],
+                                           &b.x.taps);
+                keep_least(&best, now_us() - t);
+            }
+            printf(" %7.0f", best * 1e3 / 256);
+        }
+        printf("\n");
+    }
+    bench_free(&b);
+}
+
+enum row_kernel {
+    STORE_F32,
+    STORE_F32_REVERSED,
+    STORE_F32_TABLE,
+    STORE_U8_REVERSED,
+    UNPACK,
+    N_ROWS
+};
+
+static double row_kernel_ns(const struct pst__kernels *k, enum row_kernel which,
+                            const struct pst__norm *norm)
+{
+    enum { N = 224, CALLS = 5000 };
+    static uint8_t src[N * 4 + 64], u8[3 * 256 + 64];
+    static float f32[N];
+    struct pst__norm table = *norm;
+    table.kind = PST_NORM_LUT;
+    double best = 0;
+    for (int repeat = 0; repeat < 10; repeat++) {
+        double t = now_us();
+        for (int i = 0; i < CALLS; i++)
+            switch (which) {
+            case STORE_F32:
+            case STORE_F32_REVERSED:
+                k->store_f32(f32, src, N, norm, which == STORE_F32_REVERSED);
+                break;
+            case STORE_F32_TABLE:
+                k->store_f32(f32, src, N, &table, 0);
+                break;
+            case STORE_U8_REVERSED:
+                k->store_u8(u8, src, N, 1);
+                break;
+            default:
+                k->unpack(u8, 256, src, N);
+            }
+        keep_least(&best, now_us() - t);
+    }
+    return best * 1e3 / CALLS;
+}
+
+static void bench_row_kernels(const struct pst__kernels *versions, int n,
+                              const struct pst__norm *norm)
+{
+    printf("224 pixels, ns per call: store_f32, reversed, by table; store_u8 reversed; unpack\n");
+    for (int v = 0; v < n; v++) {
+        printf("    %-7s", versions[v].name);
+        for (int which = 0; which < N_ROWS; which++)
+            printf(" %7.1f", row_kernel_ns(versions + v, (enum row_kernel)which, norm));
+        printf("\n");
+    }
+}
+
+int bench_kernels(void)
+{
+    static const uint32_t masks[MAX_VERSIONS] = {0, PST_CPU_AVX2, PST_CPU_AVX2 | PST_CPU_AVX512};
+    static const float mean[3] = {.485f, .456f, .406f}, std[3] = {.229f, .224f, .225f};
+    static float lut[3][256];
+    struct pst__norm norm[3];
+    struct pst__kernels versions[MAX_VERSIONS];
+    int n = 0;
+    for (int c = 0; c < 3; c++) {
+        for (int v = 0; v < 256; v++)
+            lut[c][v] = ((float)v / 255.0f - mean[c]) / std[c];
+        pst__norm_init(norm + c, lut[c], mean[c], std[c]);
+    }
+    for (int i = 0; i < MAX_VERSIONS; i++) {
+        if ((masks[i] & pst__cpu_flags()) != masks[i])
+            continue;
+        pst__kernels_init(versions + n, masks[i]);
+        if (n == 0 || strcmp(versions[n].name, versions[n - 1].name) != 0)
+            n++;
+    }
+    bench_row_kernels(versions, n, norm);
+    bench_rows_per_call(versions, n);
+    bench_images(versions, n, norm);
+    return 0;
+}

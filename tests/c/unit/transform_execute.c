@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transform_ops.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/sys.h"
+
+/* An image in memory, RGB rows without gaps. */
+struct rgb {
+    int32_t w, h;
+    uint8_t *pixels;
+};
+
+static struct pst__mt mt;
+
+static uint32_t word(void)
+{
+    uint32_t w;
+    pst__mt_fill(&mt, &w, 1);
+    return w;
+}
+
+static int below(int n)
+{
+    return (int)(word() % (uint32_t)n);
+}
+
+static struct rgb noise(int32_t w, int32_t h)
+{
+    struct rgb image = {w, h, malloc((size_t)w * (size_t)h * 3)};
+    CHECK(image.pixels);
+    for (size_t i = 0; i < (size_t)w * (size_t)h * 3; i++)
+        image.pixels[i] = (uint8_t)word();
+    return image;
+}
+
+static size_t apply(const struct pst_transform *transform, const struct rgb *image,
+                    const uint32_t *words, struct pst_tensor *out)
+{
+    size_t used = SIZE_MAX;
+    struct pst_error err;
+    pst_error_init(&err);
+    if (pst_transform_apply(transform, image->pixels, image->w, image->h, (ptrdiff_t)image->w * 3,
+                            words, pst_transform_max_words(transform), &used, out, &err) != PST_OK)
+        check_fail(__FILE__, __LINE__, "%s", err.message);
+    return used;
+}
+
+static struct rgb image_of(const struct pst_tensor *tensor)
+{
+    struct rgb image = {(int32_t)tensor->shape[2], (int32_t)tensor->shape[1], NULL};
+    size_t plane = (size_t)image.w * (size_t)image.h;
+    const uint8_t *from = tensor->data;
+    image.pixels = malloc(plane * 3);
+    CHECK(image.pixels);
+    for (size_t i = 0; i < plane; i++)
+        for (size_t c = 0; c < 3; c++)
+            image.pixels[i * 3 + c] = from[c * plane + i];
+    return image;
+}
+
+static struct pst_op random_op(void)
+{
+    int w = 1 + below(40), h = 1 + below(40);
+    switch (below(7)) {
+    case 0:
+        return resize(w, h, below(6));
+    case 1:
+        return resize_short(w, below(2) ? 200 + h : 0, below(6));
+    case 2:
+    case 3:
+        return center_crop(w, h);
+    case 4:
+        return random_crop(w, h, 0.1, 1.0, 0.5, 2.0, -0.6931472f, 0.6931472f);
+    case 5:
+        return hflip(CERTAIN / 2);
+    default:
+        return vflip(CERTAIN / 2);
+    }
+}
+
+/* Folding changes nothing: a list of steps gives what its steps give one after the other. */
+static void folded_equals_step_by_step(void)
+{
+    pst__mt_seed(&mt, 1);
+    for (int round = 0; round < 4000; round++) {
+        struct pst_op ops[5];
+        size_t n = (size_t)below(6), drawn = 0;
+        for (size_t i = 0; i < n; i++)
+            ops[i] = random_op();
+        uint32_t words[5 * 22];
+        pst__mt_fill(&mt, words, sizeof words / sizeof *words);
+        int era = PST_ERA_9 + below(3);
+        struct rgb image = noise(1 + below(60), 1 + below(60));
+
+        struct pst_transform *transform = transform_of(ops, n, PST_U8, era);
+        struct pst_tensor folded;
+        size_t used = apply(transform, &image, words, &folded);
+        pst_transform_unref(transform);
+
+        for (size_t i = 0; i < n; i++) {
+            struct pst_tensor tensor;
+            transform = transform_of(&ops[i], 1, PST_U8, era);
+            drawn += apply(transform, &image, words + drawn, &tensor);
+            pst_transform_unref(transform);
+            free(image.pixels);
+            image = image_of(&tensor);
+            pst_tensor_reset(&tensor);
+        }
+        CHECK_INT(used, drawn);
+        CHECK_INT(folded.shape[0], 3);
+        CHECK_INT(folded.shape[1], image.h);
+        CHECK_INT(folded.shape[2], image.w);
+        struct rgb result = image_of(&folded);
+        CHECK(memcmp(result.pixels, image.pixels, (size_t)image.w * (size_t)image.h * 3) == 0);
+        free(result.pixels);
+        free(image.pixels);
+        pst_tensor_reset(&folded);
+    }
+}
+
+/* float32 results are the table of the uint8 ones, zeros outside included. */
+static void float_is_the_table(void)
+{
+    pst__mt_seed(&mt, 2);
+    struct pst_output output = {.dtype = PST_F32, .std = {1, 1, 1}};
+    for (int c = 0; c < 3; c++)
+        for (int v = 0; v < 256; v++)
+            output.lut[c][v] = (float)(v * v) + 1000.0f * (float)(c + 1);
+    for (int round = 0; round < 300; round++) {
+        struct pst_op ops[] = {random_op(), center_crop(1 + below(90), 1 + below(90)),
+                               hflip(CERTAIN / 2), vflip(CERTAIN / 2)};
+        uint32_t words[4 * 22];
+        pst__mt_fill(&mt, words, sizeof words / sizeof *words);
+        struct rgb image = noise(1 + below(60), 1 + below(60));
+        struct pst_transform *bytes = transform_of(ops, 4, PST_U8, 0), *floats;
+        struct pst_transform_config config = {sizeof config, ops, 4, &output, 0};
+        CHECK_INT(pst_transform_new(&floats, &config, NULL), PST_OK);
+        struct pst_tensor a, b;
+        CHECK_INT(apply(bytes, &image, words, &a), apply(floats, &image, words, &b));
+        CHECK_INT(pst_tensor_numel(&a), pst_tensor_numel(&b));
+        CHECK_INT(b.dtype, PST_F32);
+        int64_t plane = a.shape[1] * a.shape[2];
+        for (int64_t i = 0; i < 3 * plane; i++)
+            CHECK(((const float *)b.data)[i] ==
+                  output.lut[i / plane][((const uint8_t *)a.data)[i]]);
+        pst_tensor_reset(&a);
+        pst_tensor_reset(&b);
+        pst_transform_unref(bytes);
+        pst_transform_unref(floats);
+        free(image.pixels);
+    }
+}
+
+/* An image with rows apart, given top down a few at a time. */
+struct slow_rows {
+    const struct rgb *image;
+    struct pst_rect region;
+    uint8_t *rgbx;
+    int done, most, fail_at;
+};
+
+static int slow_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride, int *n_rows,
+                     struct pst_error *err)
+{
+    struct slow_rows *s = self;
+    int left = s->region.h - s->done;
+    int n = max_rows < left ? max_rows : left;
+    CHECK(left > 0);
+    if (n > s->most && max_rows < left)
+        n = s->most;
+    if (s->done + n > s->fail_at) {
+        err->status = PST_ETRUNCATED;
+        return PST_ETRUNCATED;
+    }
+    *stride = (ptrdiff_t)s->region.w * 4 + 12;
+    *rows = s->rgbx + s->done * *stride;
+    for (int i = 0; i < n; i++, s->done++) {
+        for (int x = 0; x < s->region.w; x++) {
+            uint8_t *to = s->rgbx + s->done * *stride + x * 4;
+            memcpy(to,
+                   s->image->pixels + ((size_t)(s->region.y + s->done) * (size_t)s->image->w +
+                                       (size_t)(s->region.x + x)) *
+                                          3,
+                   3);
+            to[3] = (uint8_t)word(); /* undefined by contract: must not show */
+        }
+    }
+    *n_rows = n;
+    return PST_OK;
+}
+
+static struct slow_rows rows_of(const struct rgb *image, const struct pst__plan *plan, int most)
+{
+    size_t bytes = ((size_t)plan->region.w * 4 + 12) * (size_t)plan->region.h;
+    struct slow_rows s = {image, plan->region, pst__alloc(bytes, PST_MEM_HEAP), 0, most, INT32_MAX};
+    CHECK(s.rgbx);
+    return s;
+}
+
+/* Only the region is read, all of it, in any portions; the executor carries nothing over. */
+static void portions_of_rows(void)
+{
+    pst__mt_seed(&mt, 3);
+    struct pst__executor *executor = NULL;
+    int64_t blocks = pst__mem_blocks();
+    CHECK_INT(pst__executor_new(&executor, NULL), PST_OK);
+    for (int round = 0; round < 1500; round++) {
+        struct pst_op ops[] = {random_op(), random_op(), random_op()};
+        struct rgb image = noise(1 + below(60), 1 + below(90));
+        struct pst_transform *transform = transform_of(ops, 3, PST_U8, PST_ERA_9 + below(3));
+        uint32_t words[3 * 22];
+        float exps[3 * 22];
+        pst__mt_fill(&mt, words, 3 * 22);
+        struct pst__draws draws = {words, {exps, exps, exps, exps}, 0};
+        if (pst__transform_n_exp_ranges(transform) > 0)
+            pst__transform_exp_arguments(transform, 0, words, 3 * 22, exps);
+        pst__transform_exp(exps, pst__transform_n_exp_ranges(transform) > 0 ? 3 * 22 : 0);
+        struct pst__plan plan;
+        struct pst_error err;
+        pst_error_init(&err);
+        CHECK_INT(pst__transform_plan(transform, image.w, image.h, &draws, &plan, &err), PST_OK);
+        CHECK(plan.region.x >= 0 && plan.region.y >= 0 && plan.region.w > 0 && plan.region.h > 0);
+        CHECK(plan.region.x + plan.region.w <= image.w && plan.region.y + plan.region.h <= image.h);
+
+        struct pst_tensor whole;
+        CHECK_INT(apply(transform, &image, words, &whole), draws.used);
+        size_t bytes = (size_t)pst_tensor_numel(&whole);
+        uint8_t *dst = malloc(bytes + 2);
+        CHECK(dst);
+        dst[0] = dst[bytes + 1] = 0xa5;
+        struct slow_rows rows = rows_of(&image, &plan, 1 + below(20));
+        struct pst__row_source source = {slow_rows, &rows};
+        CHECK_INT(pst__transform_execute(executor, transform, &plan, &source, dst + 1, &err),
+                  PST_OK);
+        CHECK_INT(rows.done, plan.region.h);
+        CHECK(memcmp(dst + 1, whole.data, bytes) == 0);
+        CHECK(dst[0] == 0xa5 && dst[bytes + 1] == 0xa5);
+
+        rows.done = 0;
+        rows.fail_at = below(plan.region.h);
+        CHECK_INT(pst__transform_execute(executor, transform, &plan, &source, dst + 1, &err),
+                  PST_ETRUNCATED);
+        free(dst);
+        pst__free(rows.rgbx);
+        pst_tensor_reset(&whole);
+        pst_transform_unref(transform);
+        free(image.pixels);
+    }
+    CHECK(pst__executor_bytes(executor) < 8u << 20);
+    pst__executor_free(executor);
+    pst__executor_free(NULL);
+    CHECK_INT(pst__mem_blocks(), blocks);
+}
+
+/* A crop that misses the image is black, and its source is read all the same. */
+static void black(void)
+{
+    pst__mt_seed(&mt, 4);
+    struct pst_op ops[] = {random_crop(5, 4, 1, 1, 1, 1, 0, 0),
+                           random_crop(3, 7, 1, 1, 0.01, 0.01, -4.6f, -4.6f)};
+    struct pst_transform *transform = transform_of(ops, 2, PST_U8, 0);
+    struct rgb image = noise(9, 9);
+    uint32_t words[2 * 22] = {0};
+    struct pst_tensor out;
+    apply(transform, &image, words, &out);
+    CHECK_INT(out.shape[1], 7);
+    CHECK_INT(out.shape[2], 3);
+    for (int i = 0; i < 63; i++)
+        CHECK_INT(((const uint8_t *)out.data)[i], 0);
+    pst_tensor_reset(&out);
+    pst_transform_unref(transform);
+    free(image.pixels);
+}
+
+static void too_few_words(void)
+{
+    struct pst_op op = hflip(0);
+    struct pst_transform *transform = transform_of(&op, 1, PST_U8, 0);
+    struct pst_tensor out = {.ndim = 7};
+    struct pst_error err;
+    pst_error_init(&err);
+    uint8_t pixel[3] = {0};
+    CHECK_INT(pst_transform_apply(transform, pixel, 1, 1, 3, NULL, 0, NULL, &out, &err),
+              PST_EINVAL);
+    CHECK_INT(out.ndim, 7); /* left as it was */
+    CHECK(pst_transform_ref(transform) == transform);
+    pst_transform_unref(transform);
+    pst_transform_unref(transform);
+    pst_transform_unref(NULL);
+}
+
+#ifdef PST_CHECKS
+/* Each allocation fails once: an error, nothing kept, and the next call works. */
+static void memory_runs_out(void)
+{
+    pst__mt_seed(&mt, 5);
+    struct pst_op ops[] = {hflip(CERTAIN), resize(30, 20, PST_FILTER_BICUBIC),
+                           random_crop(7, 30, 0.1, 1, 0.5, 2, -0.6931472f, 0.6931472f),
+                           resize(12, 12, PST_FILTER_NEAREST)};
+    struct rgb image = noise(40, 50);
+    uint32_t words[4 * 22];
+    pst__mt_fill(&mt, words, 4 * 22);
+    int64_t nth = 0, fired;
+    do {
+        struct pst_output output = {.dtype = PST_U8};
+        struct pst_transform_config config = {sizeof config, ops, 4, &output, 0};
+        struct pst_transform *transform = NULL;
+        struct pst_tensor out = {0};
+        struct pst_error err;
+        pst_error_init(&err);
+        int64_t blocks = pst__mem_blocks();
+        pst__fault_arm(1u << PST_SYS_ALLOC, ++nth, 0, 0);
+        int rc = pst_transform_new(&transform, &config, &err);
+        if (rc == PST_OK)
+            rc = pst_transform_apply(transform, image.pixels, image.w, image.h, image.w * 3, words,
+                                     4 * 22, NULL, &out, &err);
+        fired = pst__fault_fired();
+        pst__fault_disarm();
+        CHECK(rc == PST_OK || (rc == PST_ENOMEM && fired == 1));
+        CHECK(rc == PST_OK || !out.buffer);
+        pst_tensor_reset(&out);
+        pst_transform_unref(transform);
+        CHECK_INT(pst__mem_blocks(), blocks);
+    } while (fired);
+    CHECK(nth > 10);
+    free(image.pixels);
+}
+#define MEMORY_CASES , CASE(memory_runs_out)
+#else
+#define MEMORY_CASES
+#endif
+
+CHECK_MAIN(CASE(folded_equals_step_by_step), CASE(float_is_the_table), CASE(portions_of_rows),
+           CASE(black), CASE(too_few_words) MEMORY_CASES)
