@@ -78,10 +78,11 @@ static int take_quant(struct walk *walk, struct segment *segment)
         int precision = head >> 4, index = head & 15;
         if (precision > 1 || index > 3)
             return bad(walk, PST_EFORMAT, "quantization table with a number or precision unknown");
-        pst__bytes_take(b, (size_t)BLOCK << precision);
+        if (!pst__bytes_take(b, (size_t)BLOCK << precision))
+            return bad(walk, PST_EFORMAT, "quantization table is cut short");
         walk->has_quant |= 1u << index;
     }
-    return b->over ? bad(walk, PST_EFORMAT, "quantization table is cut short") : PST_OK;
+    return PST_OK;
 }
 
 /* Code lengths that no prefix code has make libjpeg refuse, but only when the table is used. */

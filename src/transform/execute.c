@@ -4,7 +4,7 @@
 #include "transform/ops.h"
 #include "transform/segment.h"
 #include "transform/sink.h"
-#include "transform/taps.h"
+#include "transform/axis.h"
 
 /* Runs a plan, segment after segment. Rows are taken from the source a strip at a time and go on
  * while they are in the cache; a segment but the last leaves an RGBX image for the next. */

@@ -3,11 +3,11 @@
 
 #include "base/limits.h"
 #include "base/status.h"
-#include "transform/taps.h"
+#include "transform/axis.h"
 
 /* The last segment of a plan under construction always describes the image so far. In a segment
- * without a resize rs_w x rs_h is the size of `in`, and `in` has been cut to what `out` shows: so
- * what lies outside of it is 0, as a later crop that reaches there must find it. */
+ * without a resize rs_w x rs_h is the size of `in`, and `in` has been cut to what `out` shows: what
+ * lies outside of it is 0 then, as a later crop that reaches there must find it. */
 
 static struct pst_rect intersect(const struct pst_rect *a, const struct pst_rect *b)
 {
@@ -84,14 +84,13 @@ void pst__fold_size(const struct pst__plan *plan, int32_t *w, int32_t *h)
     *h = last->out.h;
 }
 
-/* Cuts `in` to what `out` shows of it. One pixel is kept where it shows nothing: a source is never
- * empty, and that pixel is outside of `out`. */
+/* Cuts `in` to what `out` shows of it, unless that is nothing: a source is never empty. */
 static void cut_to_seen(struct pst__segment *segment)
 {
     struct pst_rect bounds = bounds_of(segment);
     struct pst_rect seen = intersect(&segment->out, &bounds);
     if (seen.w == 0)
-        seen = (struct pst_rect){0, 0, 1, 1};
+        return;
     segment->in = (struct pst_rect){segment->in.x + seen.x, segment->in.y + seen.y, seen.w, seen.h};
     segment->out.x -= seen.x;
     segment->out.y -= seen.y;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "transform/taps.h"
+#include "transform/axis.h"
 
 /* Above it old entries are given back: a table for an extreme size can take megabytes. */
 #define MOST_BYTES (4u << 20)

@@ -254,24 +254,32 @@ static void portions_of_rows(void)
     CHECK_INT(pst__mem_blocks(), blocks);
 }
 
-/* A crop that misses the image is black, and its source is read all the same. */
+/* A crop that misses the image is black, whatever is done to the image before; its source is read
+ * all the same. */
 static void black(void)
 {
     pst__mt_seed(&mt, 4);
-    struct pst_op ops[] = {random_crop(5, 4, 1, 1, 1, 1, 0, 0),
-                           random_crop(3, 7, 1, 1, 0.01, 0.01, -4.6f, -4.6f)};
-    struct pst_transform *transform = transform_of(ops, 2, PST_U8, 0);
-    struct rgb image = noise(9, 9);
-    uint32_t words[2 * 22] = {0};
-    struct pst_tensor out;
-    apply(transform, &image, words, &out);
-    CHECK_INT(out.shape[1], 7);
-    CHECK_INT(out.shape[2], 3);
-    for (int i = 0; i < 63; i++)
-        CHECK_INT(((const uint8_t *)out.data)[i], 0);
-    pst_tensor_reset(&out);
-    pst_transform_unref(transform);
-    free(image.pixels);
+    struct pst_op missing = random_crop(3, 7, 1, 1, 0.01, 0.01, -4.6f, -4.6f);
+    struct pst_op before[] = {hflip(0),
+                              random_crop(5, 4, 1, 1, 1, 1, 0, 0),
+                              resize(9, 4, PST_FILTER_BOX),
+                              resize(30, 4, PST_FILTER_BICUBIC),
+                              resize(9, 3, PST_FILTER_NEAREST),
+                              center_crop(13, 4)};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        struct pst_op ops[] = {before[i], missing, center_crop(20, 20)};
+        struct pst_transform *transform = transform_of(ops, 3, PST_U8, 0);
+        struct rgb image = noise(9, 9);
+        uint32_t words[2 * 22 + 1] = {0};
+        struct pst_tensor out;
+        apply(transform, &image, words, &out);
+        CHECK_INT(pst_tensor_numel(&out), 1200);
+        for (int k = 0; k < 1200; k++)
+            CHECK_INT(((const uint8_t *)out.data)[k], 0);
+        pst_tensor_reset(&out);
+        pst_transform_unref(transform);
+        free(image.pixels);
+    }
 }
 
 static void too_few_words(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "transform/taps.h"
+#include "transform/axis.h"
 
 #include <penstock/transform.h>
 
@@ -26,7 +26,36 @@ static void reset(struct table *table)
     pst__scratch_reset(&table->work);
 }
 
-/* Worked out by hand from the filters' definitions. */
+/* Worked out beside this, from the filters' definitions. */
+static void known_lists(void)
+{
+    static const struct {
+        struct pst__axis axis;
+        int start, count;
+        int32_t coef[6];
+    } cases[] = {
+        {{4, 8, PST_FILTER_BICUBIC, 3, 1}, 0, 4, {-294912, 3637248, 950272, -98304}},
+        {{8, 16, PST_FILTER_LANCZOS, 7, 1},
+         1,
+         6,
+         {126300, -558994, 3744552, 1136701, -285201, 30947}},
+        {{7, 3, PST_FILTER_HAMMING, 1, 1}, 1, 5, {43056, 989945, 2128302, 989945, 43056}},
+        /* The middle one is 1657869 when the filter's constants are not those of float32. */
+        {{9, 3, PST_FILTER_HAMMING, 1, 1}, 2, 6, {212512, 1055706, 1657868, 1055706, 212512, 0}},
+    };
+    struct table table = {0};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const struct pst__taps *taps = build(&table, &cases[c].axis, PST_TAPS_ROWS);
+        int32_t start, end;
+        pst__axis_range(&cases[c].axis, &start, &end);
+        CHECK_INT(start, cases[c].start);
+        CHECK_INT(taps->count[0], cases[c].count);
+        for (int k = 0; k < cases[c].count; k++)
+            CHECK_INT(taps->coef[k], cases[c].coef[k]);
+    }
+    reset(&table);
+}
+
 static void known_values(void)
 {
     struct table table = {0};
@@ -182,6 +211,18 @@ static void cache(void)
     const struct pst__taps *rows = pst__tap_cache_get(&cache, &axis, PST_TAPS_ROWS);
     CHECK(rows && rows != first);
     CHECK(pst__tap_cache_get(&cache, &axis, PST_TAPS_COLUMNS) == first);
+    struct pst__axis others[] = {{99, 50, PST_FILTER_BILINEAR, 0, 50},
+                                 {100, 51, PST_FILTER_BILINEAR, 0, 50},
+                                 {100, 50, PST_FILTER_BICUBIC, 0, 50},
+                                 {100, 50, PST_FILTER_BILINEAR, 0, 49},
+                                 {100, 50, PST_FILTER_BILINEAR, 1, 49}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const struct pst__taps *taps = pst__tap_cache_get(&cache, &others[i], PST_TAPS_COLUMNS);
+        CHECK(taps && taps != first);
+        CHECK_INT(taps->n, others[i].n);
+        static const int32_t starts[] = {1, 1, 0, 1, 2};
+        CHECK_INT(taps->start[1], starts[i]);
+    }
     /* Others come and go; the one in use stays what it is. */
     for (int i = 0; i < 100; i++) {
         struct pst__axis other = {101 + i, 50, PST_FILTER_BILINEAR, 0, 50};
@@ -203,4 +244,5 @@ static void cache(void)
     CHECK_INT(pst__mem_live(PST_MEM_SCRATCH), live);
 }
 
-CHECK_MAIN(CASE(known_values), CASE(contract), CASE(ranges_and_layouts), CASE(nearest), CASE(cache))
+CHECK_MAIN(CASE(known_lists), CASE(known_values), CASE(contract), CASE(ranges_and_layouts),
+           CASE(nearest), CASE(cache))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "transform/taps.h"
+#include "transform/axis.h"
 
 #include <math.h>
 #include <string.h>

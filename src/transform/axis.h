@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef PST_TRANSFORM_TAPS_H
-#define PST_TRANSFORM_TAPS_H
+#ifndef PST_TRANSFORM_AXIS_H
+#define PST_TRANSFORM_AXIS_H
 
 #include <stdint.h>
 
