@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a wait may keep a signal, such as Ctrl-C, from its handler. */
+#define WAIT_SLICE_MS 50
+
+/* A loader of the C library belongs to one consumer at a time. `busy` sees to that: whoever sets it
+ * may use handle, exp and released; a second caller gets an exception. The methods that release the
+ * GIL do so within that. */
+struct core_loader {
+    PyObject ob_base;
+    struct pst_loader *handle; /* NULL when closed */
+    PyObject *exp;             /* strong; NULL: C's exp */
+    PyThreadState *released;   /* of the caller, while a call runs without the GIL; else NULL */
+    pid_t pid;                 /* of the process that made it */
+    int busy;                  /* atomic, acquire and release */
+    int closed;                /* atomic, relaxed: for the property only */
+    unsigned long owner;       /* atomic, relaxed: thread that set busy, for the message only */
+};
+
+/* For one call of the C library. Returns the handle, or NULL with an exception set. */
+static struct pst_loader *loader_enter(struct core_loader *self)
+{
+    if (__atomic_exchange_n(&self->busy, 1, __ATOMIC_ACQUIRE)) {
+        /* A child of fork() has a copy of the flag but not the thread that set it. */
+        if (getpid() == self->pid) {
+            int is_mine =
+                __atomic_load_n(&self->owner, __ATOMIC_RELAXED) == PyThread_get_thread_ident();
+            PyErr_SetString(PyExc_RuntimeError,
+                            is_mine ? "a call of this loader is still running in this thread"
+                                    : "another thread is using this loader");
+            return NULL;
+        }
+    }
+    __atomic_store_n(&self->owner, PyThread_get_thread_ident(), __ATOMIC_RELAXED);
+    if (self->handle)
+        return self->handle;
+    __atomic_store_n(&self->busy, 0, __ATOMIC_RELEASE);
+    struct pst_error err;
+    pst_error_init(&err);
+    core_fail(core_state_of((PyObject *)self), PST_ECLOSED, &err);
+    return NULL;
+}
+
+static void loader_leave(struct core_loader *self)
+{
+    __atomic_store_n(&self->busy, 0, __ATOMIC_RELEASE);
+}
+
+/* Ends a call that has no result. */
+static PyObject *loader_leave_none(struct core_loader *self, int rc,
+                                   const struct pst_error *err) /* new */
+{
+    loader_leave(self);
+    if (rc != PST_OK)
+        return core_fail(core_state_of((PyObject *)self), rc, err);
+    Py_RETURN_NONE;
+}
+
+/* Around a call of the C library that may take long. loader_exp() takes the GIL back in between. */
+static void gil_release(struct core_loader *self)
+{
+    self->released = PyEval_SaveThread();
+}
+
+static void gil_acquire(struct core_loader *self)
+{
+    PyEval_RestoreThread(self->released);
+    self->released = NULL;
+}
+
+/* The callable works on a copy that Python owns: whatever it keeps of it (a NumPy array, a tensor)
+ * stays valid. The name of the method is interned: each new string would take a place in the
+ * interpreter's method cache. */
+static int exp_call(struct core_state *state, PyObject *callable, float *values, size_t n)
+{
+    Py_ssize_t size = (Py_ssize_t)(n * sizeof *values);
+    PyObject *bytes = PyByteArray_FromStringAndSize((const char *)values, size); /* new */
+    PyObject *view = bytes ? PyMemoryView_FromObject(bytes) : NULL;              /* new */
+    PyObject *floats = NULL, *result = NULL;
+    if (view)
+        floats =
+            PyObject_CallMethodObjArgs(view, state->name_cast, state->format_f, NULL); /* new */
+    if (floats)
+        result = PyObject_CallFunctionObjArgs(callable, floats, NULL); /* new */
+    int rc = -1;
+    if (result && PyByteArray_Size(bytes) == size) {
+        memcpy(values, PyByteArray_AsString(bytes), (size_t)size);
+        rc = 0;
+    } else if (result) {
+        PyErr_SetString(PyExc_BufferError, "the exp callback resized its argument");
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(floats);
+    Py_XDECREF(view);
+    Py_XDECREF(bytes);
+    return rc;
+}
+
+/* Runs within a call of the C library, on the thread that made it. */
+static int loader_exp(float *values, size_t n, void *opaque)
+{
+    struct core_loader *self = opaque;
+    int was_released = self->released != NULL;
+    if (was_released)
+        gil_acquire(self);
+    int rc = exp_call(core_state_of((PyObject *)self), self->exp, values, n);
+    if (was_released)
+        gil_release(self);
+    return rc;
+}
+
+static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
+                        struct pst_loader_config *config, PyObject **exp)
+{
+    static const char *const names[] = {
+        "",    "",     "threads", "batch_size", "ahead", "n_streams", "memory_budget",
+        "rng", "nice", "exp",     NULL};
+    struct core_state *state = core_state_of(self);
+    PyObject *dataset, *transform;
+    int threads, batch_size, ahead, n_streams, nice;
+    Py_ssize_t memory_budget;
+    const char *rng;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiiinsiO:Loader", (char **)names,
+                                     state->dataset_type, &dataset, state->transform_type,
+                                     &transform, &threads, &batch_size, &ahead, &n_streams,
+                                     &memory_budget, &rng, &nice, exp))
+        return -1;
+    if (*exp != Py_None && !PyCallable_Check(*exp)) {
+        PyErr_SetString(PyExc_TypeError, "exp must be callable or None");
+        return -1;
+    }
+    if (memory_budget < 0) {
+        PyErr_SetString(PyExc_ValueError, "memory_budget is negative");
+        return -1;
+    }
+    if (strcmp(rng, "torch") != 0 && strcmp(rng, "sample") != 0) {
+        PyErr_Format(PyExc_ValueError, "rng is \"%s\", expected \"torch\" or \"sample\"", rng);
+        return -1;
+    }
+    pst_loader_config_init(config);
+    config->dataset = core_dataset_handle(dataset);
+    config->transform = core_transform_handle(transform);
+    config->threads = threads;
+    config->batch_size = batch_size;
+    config->ahead = ahead;
+    config->n_streams = n_streams;
+    config->memory_budget = (size_t)memory_budget;
+    config->rng = rng[0] == 't' ? PST_RNG_TORCH : PST_RNG_SAMPLE;
+    config->nice = nice;
+    return 0;
+}
+
+static PyObject *loader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) /* new */
+{
+    PyObject *object = PyType_GenericAlloc(type, 0); /* new */
+    if (!object)
+        return NULL;
+    struct core_loader *self = (struct core_loader *)object;
+    struct pst_loader_config config;
+    PyObject *exp; /* borrowed from the arguments */
+    if (parse_config(object, args, kwargs, &config, &exp) < 0)
+        goto fail;
+    self->pid = getpid();
+    if (exp != Py_None) {
+        self->exp = Py_NewRef(exp); /* new */
+        config.exp = loader_exp;
+        config.exp_opaque = self;
+    }
+    struct pst_error err;
+    pst_error_init(&err);
+    gil_release(self);
+    int rc = pst_loader_open(&self->handle, &config, &err);
+    gil_acquire(self);
+    if (rc == PST_OK)
+        return object;
+    core_fail(core_state_of(object), rc, &err);
+
+fail:
+    Py_DECREF(object);
+    return NULL;
+}
+
+/* Ends the threads. */
+static void loader_shut(struct core_loader *self)
+{
+    __atomic_store_n(&self->closed, 1, __ATOMIC_RELAXED);
+    gil_release(self);
+    pst_loader_close(&self->handle);
+    gil_acquire(self);
+}
+
+static PyObject *loader_close(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    if (__atomic_load_n(&self->closed, __ATOMIC_RELAXED))
+        Py_RETURN_NONE;
+    if (!loader_enter(self))
+        return NULL;
+    loader_shut(self);
+    loader_leave(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loader_seed(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    int32_t stream;
+    uint64_t seed;
+    if (core_check_args("seed", n_args, 2) < 0 || core_to_int32(args[0], "stream", &stream) < 0 ||
+        core_to_uint64(args[1], "seed", &seed) < 0 || !loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_seed(self->handle, stream, seed, &err);
+    return loader_leave_none(self, rc, &err);
+}
+
+static PyObject *loader_set_state(PyObject *object, PyObject *const *args,
+                                  Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    int32_t stream, position;
+    uint32_t words[624];
+    Py_buffer view;
+    if (core_check_args("set_state", n_args, 3) < 0 ||
+        core_to_int32(args[0], "stream", &stream) < 0 ||
+        core_to_int32(args[2], "position", &position) < 0 ||
+        core_to_buffer(args[1], "words", sizeof words, &view) < 0)
+        return NULL;
+    memcpy(words, view.buf, sizeof words); /* a buffer need not be aligned for its elements */
+    PyBuffer_Release(&view);
+    if (!loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_set_state(self->handle, stream, words, position, &err);
+    return loader_leave_none(self, rc, &err);
+}
+
+/* Keeps the GIL: it is short, and its one long part is the exp callback, which is Python. */
+static PyObject *loader_submit(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    int32_t stream;
+    int64_t *indices;
+    size_t n;
+    if (core_check_args("submit", n_args, 2) < 0 || core_to_int32(args[1], "stream", &stream) < 0 ||
+        core_to_int64_list(args[0], PyExc_IndexError, &indices, &n) < 0)
+        return NULL;
+    if (!loader_enter(self)) {
+        PyMem_Free(indices);
+        return NULL;
+    }
+    uint64_t ticket = 0;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_submit(self->handle, indices, n, stream, &ticket, &err);
+    loader_leave(self);
+    PyMem_Free(indices);
+    if (rc == PST_OK)
+        return PyLong_FromUnsignedLongLong(ticket); /* new */
+    if (rc == PST_AGAIN)
+        Py_RETURN_NONE;
+    return core_fail(core_state_of(object), rc, &err);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* What pst_loader_wait() says, or PST_ECALLBACK for an exception of a signal handler. The first
+ * look keeps the GIL: where an event is ready, giving the GIL away can cost a whole switch
+ * interval. */
+static int wait_in_slices(struct core_loader *self, int64_t timeout_ms, struct pst_event *event,
+                          struct pst_error *err)
+{
+    int rc = pst_loader_wait(self->handle, event, 0, err);
+    if (rc != PST_AGAIN)
+        return rc;
+    int64_t start = now_ns();
+    for (;;) {
+        int64_t slice = WAIT_SLICE_MS;
+        if (timeout_ms >= 0) {
+            int64_t left = timeout_ms - (now_ns() - start) / 1000000; /* rounded up */
+            if (left <= 0)
+                return PST_AGAIN;
+            if (left < slice)
+                slice = left;
+        }
+        gil_release(self);
+        rc = pst_loader_wait(self->handle, event, slice, err);
+        gil_acquire(self);
+        if (rc != PST_AGAIN)
+            return rc;
+        if (PyErr_CheckSignals() < 0)
+            return PST_ECALLBACK;
+    }
+}
+
+static PyObject *kind_name(const struct core_state *state, int kind) /* borrowed */
+{
+    switch (kind) {
+    case PST_EVENT_BATCH:
+        return state->kind_batch;
+    case PST_EVENT_DOUBT:
+        return state->kind_doubt;
+    case PST_EVENT_FAILED:
+        return state->kind_failed;
+    default:
+        return state->kind_ragged;
+    }
+}
+
+/* Called within the call: the bytes of a doubt are borrowed from the loader. */
+static PyObject *event_tuple(const struct core_state *state,
+                             const struct pst_event *event) /* new */
+{
+    const struct pst_error *error = &event->error;
+    PyObject *message = core_text(error->message); /* new */
+    PyObject *data;
+    if (event->data)
+        data = PyBytes_FromStringAndSize(event->data, (Py_ssize_t)event->size); /* new */
+    else
+        data = Py_NewRef(Py_None); /* new */
+    if (!data || !message) {
+        Py_XDECREF(data);
+        Py_XDECREF(message);
+        return NULL;
+    }
+    /* N takes the reference over, on failure too. */
+    return Py_BuildValue("(OKiLLN(siN))", kind_name(state, event->kind),
+                         (unsigned long long)event->ticket, (int)event->slot,
+                         (long long)event->index, (long long)event->words, data,
+                         core_status_name(error->status), error->os_errno, message); /* new */
+}
+
+static PyObject *loader_wait(PyObject *object, PyObject *timeout) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    struct core_state *state = core_state_of(object);
+    int64_t timeout_ms;
+    if (core_to_int64(timeout, "timeout_ms", &timeout_ms) < 0 || !loader_enter(self))
+        return NULL;
+    struct pst_event event = {0};
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = wait_in_slices(self, timeout_ms, &event, &err);
+    PyObject *result = NULL;
+    if (rc == PST_OK)
+        result = event_tuple(state, &event); /* new */
+    else if (rc == PST_AGAIN)
+        result = Py_NewRef(Py_None); /* new */
+    else
+        core_fail(state, rc, &err);
+    loader_leave(self);
+    return result;
+}
+
+/* (ticket, slot, ...) */
+static int parse_place(const char *function, PyObject *const *args, Py_ssize_t n_args,
+                       Py_ssize_t expected, uint64_t *ticket, int32_t *slot)
+{
+    if (core_check_args(function, n_args, expected) < 0 ||
+        core_to_uint64(args[0], "ticket", ticket) < 0)
+        return -1;
+    return core_to_int32(args[1], "slot", slot);
+}
+
+static PyObject *loader_resolve(PyObject *object, PyObject *const *args,
+                                Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot, width, height;
+    size_t size;
+    Py_buffer view;
+    if (parse_place("resolve", args, n_args, 5, &ticket, &slot) < 0 ||
+        core_to_int32(args[3], "width", &width) < 0 ||
+        core_to_int32(args[4], "height", &height) < 0 ||
+        core_image_size(width, height, 4, &size) < 0 ||
+        core_to_buffer(args[2], "rgbx", size, &view) < 0)
+        return NULL;
+    if (!loader_enter(self)) {
+        PyBuffer_Release(&view);
+        return NULL;
+    }
+    struct pst_error err;
+    pst_error_init(&err);
+    gil_release(self); /* the pixels are copied, up to hundreds of MB */
+    int rc = pst_loader_resolve(self->handle, ticket, slot, view.buf, width, height,
+                                (ptrdiff_t)width * 4, &err);
+    gil_acquire(self);
+    PyBuffer_Release(&view);
+    return loader_leave_none(self, rc, &err);
+}
+
+static PyObject *loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot;
+    if (parse_place("fail", args, n_args, 2, &ticket, &slot) < 0 || !loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    gil_release(self); /* waits for samples that are being worked on */
+    int rc = pst_loader_fail(self->handle, ticket, slot, &err);
+    gil_acquire(self);
+    return loader_leave_none(self, rc, &err);
+}
+
+static PyObject *loader_slot_shape(PyObject *object, PyObject *const *args,
+                                   Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot, h = 0, w = 0;
+    if (parse_place("slot_shape", args, n_args, 2, &ticket, &slot) < 0 || !loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_slot_shape(self->handle, ticket, slot, &h, &w, &err);
+    loader_leave(self);
+    if (rc != PST_OK)
+        return core_fail(core_state_of(object), rc, &err);
+    return Py_BuildValue("(ii)", (int)h, (int)w); /* new */
+}
+
+static PyObject *loader_describe_slot(PyObject *object, PyObject *const *args,
+                                      Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot;
+    char text[1024] = "";
+    if (parse_place("describe_slot", args, n_args, 2, &ticket, &slot) < 0 || !loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_describe_slot(self->handle, ticket, slot, text, sizeof text, &err);
+    loader_leave(self);
+    if (rc != PST_OK)
+        return core_fail(core_state_of(object), rc, &err);
+    return core_text(text); /* new */
+}
+
+static PyObject *batch_tuple(struct core_state *state, struct pst_batch *batch) /* new */
+{
+    PyObject *images = core_array_wrap(state, &batch->images);                 /* new */
+    PyObject *labels = images ? core_array_wrap(state, &batch->labels) : NULL; /* new */
+    PyObject *result = labels ? PyTuple_Pack(2, images, labels) : NULL;        /* new */
+    Py_XDECREF(images);
+    Py_XDECREF(labels);
+    pst_batch_reset(batch);
+    return result;
+}
+
+static PyObject *loader_take(PyObject *object, PyObject *arg) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    struct core_state *state = core_state_of(object);
+    uint64_t ticket;
+    if (core_to_uint64(arg, "ticket", &ticket) < 0 || !loader_enter(self))
+        return NULL;
+    struct pst_batch batch = {0};
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_take(self->handle, ticket, &batch, &err);
+    loader_leave(self);
+    if (rc != PST_OK)
+        return core_fail(state, rc, &err);
+    if (!batch.images.buffer)
+        Py_RETURN_NONE;
+    return batch_tuple(state, &batch);
+}
+
+static PyObject *loader_cancel(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    if (!loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    gil_release(self);
+    int rc = pst_loader_cancel(self->handle, &err);
+    gil_acquire(self);
+    return loader_leave_none(self, rc, &err);
+}
+
+static PyObject *loader_stats(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    if (!loader_enter(self))
+        return NULL;
+    struct pst_stats stats = {.struct_size = sizeof stats};
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_stats(self->handle, &stats, &err);
+    loader_leave(self);
+    return rc == PST_OK ? core_stats_dict(&stats) : core_fail(core_state_of(object), rc, &err);
+}
+
+static PyObject *loader_get_closed(PyObject *object, void *Py_UNUSED(closure)) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    return PyBool_FromLong(__atomic_load_n(&self->closed, __ATOMIC_RELAXED)); /* new */
+}
+
+static int loader_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((struct core_loader *)object)->exp);
+    return 0;
+}
+
+/* Closes first: a loader without its exp must not be asked for anything. */
+static int loader_clear(PyObject *object)
+{
+    struct core_loader *self = (struct core_loader *)object;
+    if (self->handle)
+        loader_shut(self);
+    Py_CLEAR(self->exp);
+    return 0;
+}
+
+static void loader_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    loader_clear(object);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+#define FASTCALL(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
+static PyMethodDef loader_methods[] = {
+    {"seed", FASTCALL(loader_seed),
+     "seed($self, stream, seed, /)\n--\n\nA stream as after torch's manual_seed(seed)."},
+    {"set_state", FASTCALL(loader_set_state),
+     "set_state($self, stream, words, position, /)\n--\n\nA stream from 624 words of mt19937."},
+    {"submit", FASTCALL(loader_submit),
+     "submit($self, indices, stream, /)\n--\n\n"
+     "The ticket, or None when `ahead` batches are waiting already."},
+    {"wait", loader_wait, METH_O,
+     "wait($self, timeout_ms, /)\n--\n\n"
+     "(kind, ticket, slot, index, words, data, (status, os_errno, message)) or None."},
+    {"resolve", FASTCALL(loader_resolve),
+     "resolve($self, ticket, slot, rgbx, width, height, /)\n--\n\nThe pixels of a doubt."},
+    {"fail", FASTCALL(loader_fail), "fail($self, ticket, slot, /)\n--\n\nGives a batch up."},
+    {"slot_shape", FASTCALL(loader_slot_shape),
+     "slot_shape($self, ticket, slot, /)\n--\n\nOutput (height, width) of a sample."},
+    {"describe_slot", FASTCALL(loader_describe_slot),
+     "describe_slot($self, ticket, slot, /)\n--\n\nWhat was drawn for a sample."},
+    {"take", loader_take, METH_O,
+     "take($self, ticket, /)\n--\n\n(images, labels); None for a batch that failed or is ragged."},
+    {"cancel", loader_cancel, METH_NOARGS, "cancel($self)\n--\n\nDrops what is submitted."},
+    {"stats", loader_stats, METH_NOARGS, "stats($self)\n--\n\nCounters since open."},
+    {"close", loader_close, METH_NOARGS, "close($self)\n--\n\nEnds the threads; idempotent."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef loader_getset[] = {
+    {"closed", loader_get_closed, NULL, "Whether close() was called.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static char loader_doc[] =
+    "Loader(dataset, transform, /, *, threads, batch_size, ahead, n_streams, memory_budget, rng, "
+    "nice, exp)\n--\n\nThreads that make batches. For one thread at a time.";
+
+PyObject *core_loader_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_doc, loader_doc},
+        {Py_tp_new, CORE_SLOT(loader_new)},
+        {Py_tp_methods, loader_methods},
+        {Py_tp_getset, loader_getset},
+        {Py_tp_traverse, CORE_SLOT(loader_traverse)},
+        {Py_tp_clear, CORE_SLOT(loader_clear)},
+        {Py_tp_dealloc, CORE_SLOT(loader_dealloc)},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "penstock._core.Loader",
+        .basicsize = sizeof(struct core_loader),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+    return PyType_FromModuleAndSpec(module, &spec, NULL); /* new */
+}

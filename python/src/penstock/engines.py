@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who owns engines (threads and slabs): a live iterator, or a loader's record between two epochs.
+
+Nothing lies in a loader's __dict__, which frameworks copy, pickle and share between objects. A
+loader's record is found by its id and goes when the loader goes. A child of fork() starts without
+records; at exit the engines that are left are closed before the interpreter goes away.
+"""
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from penstock import _core, rng
+from penstock.prepare import Prepared, Table
+
+# The engine takes a batch of any size up to this.
+MAX_BATCH = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Engines of equal specs do the same."""
+
+    table: Table
+    prepared: Prepared
+    threads: int
+    ahead: int
+    n_streams: int
+    memory_budget: int
+    rng: Literal["torch", "sample"]
+
+
+class Engine:
+    """An open loader of the core."""
+
+    __slots__ = ("core", "last", "pid", "spec")
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.pid = os.getpid()
+        self.last: dict[str, int] = {}
+        self.core = _core.Loader(
+            spec.table.dataset,
+            spec.prepared.transform,
+            threads=spec.threads,
+            batch_size=MAX_BATCH,
+            ahead=spec.ahead,
+            n_streams=spec.n_streams,
+            memory_budget=spec.memory_budget,
+            rng=spec.rng,
+            nice=0,
+            exp=rng.exp_in_place,
+        )
+
+    @property
+    def is_usable(self) -> bool:
+        return self.pid == os.getpid() and not self.core.closed
+
+    def stats(self) -> dict[str, int]:
+        """The counters, or those of the last time where another thread is in the engine now."""
+        try:
+            self.last = self.core.stats()
+        except RuntimeError:
+            pass
+        return self.last
+
+
+_SUMS = (
+    "batches",
+    "samples",
+    "bytes_read",
+    "doubts",
+    "replans",
+    "read_ns",
+    "probe_ns",
+    "plan_ns",
+    "decode_ns",
+    "transform_ns",
+    "wait_ns",
+    "reference_ns",
+    "slab_allocs",
+    "over_budget",
+)
+_LEVELS = ("slab_bytes", "slab_peak_bytes", "record_bytes", "scratch_bytes", "threads")
+
+
+class Record:
+    """What is known of one loader beside its own attributes."""
+
+    def __init__(self) -> None:
+        # Collecting a loader ends its record wherever the collector runs.
+        self._lock = threading.RLock()
+        self._idle: Engine | None = None
+        self._live: set[Engine] = set()
+        self._is_over = False
+        self._past = dict.fromkeys(_SUMS, 0)
+        self._past_peak = 0
+        self._active_ns = 0
+        self._active: dict[int, int] = {}  # iterator's id: since when
+        self.epochs = 0
+        self.stock_epochs = 0
+
+    def acquire(self, spec: Spec) -> Engine:
+        """An engine for one iterator: the idle one if it does the same, else another."""
+        with self._lock:
+            engine, self._idle = self._idle, None
+        if engine is not None and engine.is_usable:
+            if engine.spec == spec:
+                return engine
+            self.close(engine)
+        engine = Engine(spec)
+        with self._lock:
+            self._live.add(engine)
+        return engine
+
+    def park(self, engine: Engine) -> None:
+        """Takes an engine with nothing submitted back for the next epoch."""
+        with self._lock:
+            keep = self._idle is None and not self._is_over and engine.is_usable
+            if keep:
+                self._idle = engine
+        if not keep:
+            self.close(engine)
+
+    def close(self, engine: Engine) -> None:
+        with self._lock:
+            self._live.discard(engine)
+        if engine.is_usable:
+            stats = engine.stats()
+            with self._lock:
+                for name in _SUMS:
+                    self._past[name] += stats.get(name, 0)
+                self._past_peak = max(self._past_peak, stats.get("slab_peak_bytes", 0))
+        engine.core.close()
+
+    def close_all(self) -> None:
+        self.close_idle()
+        for engine in list(self._live):
+            # A thread that is in the engine now keeps it: it is not waited for at exit.
+            with contextlib.suppress(RuntimeError):
+                self.close(engine)
+
+    def forget(self) -> None:
+        """In a child of fork(): all engines are the parent's, and so may be the lock."""
+        self._lock = threading.RLock()
+        self._idle = None
+        self._live = set()
+        self._active = {}
+
+    def close_idle(self) -> None:
+        with self._lock:
+            engine, self._idle = self._idle, None
+        if engine is not None:
+            self.close(engine)
+
+    def end(self) -> None:
+        """The loader is gone. Iterators that are left close their engines themselves."""
+        self._is_over = True
+        self.close_idle()
+
+    def starts(self, iterator: Any) -> None:
+        self._active[id(iterator)] = time.monotonic_ns()
+
+    def stops(self, iterator: Any) -> None:
+        since = self._active.pop(id(iterator), None)
+        if since is not None:
+            self._active_ns += time.monotonic_ns() - since
+
+    def counters(self) -> dict[str, int]:
+        """Sums over all engines this loader had, levels of those that it has."""
+        with self._lock:
+            live = [engine for engine in self._live if engine.is_usable]
+            total = {**self._past, **dict.fromkeys(_LEVELS, 0), "heap_bytes": 0}
+            total["slab_peak_bytes"] = self._past_peak
+        for engine in live:
+            stats = engine.stats()
+            for name in (*_SUMS, *_LEVELS):
+                total[name] += stats.get(name, 0)
+            for name in ("record_bytes", "heap_bytes"):  # counted for the whole process
+                total[name] = stats.get(name, 0)
+        now = time.monotonic_ns()
+        total["active_ns"] = self._active_ns + sum(now - since for since in self._active.values())
+        total["epochs"] = self.epochs
+        total["stock_epochs"] = self.stock_epochs
+        return total
+
+
+_lock = threading.RLock()  # a weak reference's callback may run anywhere
+_records: dict[int, tuple[weakref.ref[Any], Record]] = {}
+
+
+def record_of(loader: Any) -> Record:
+    which = id(loader)
+    with _lock:
+        found = _records.get(which)
+        if found is not None and found[0]() is loader:
+            return found[1]
+        record = Record()
+
+        def forget(reference: weakref.ref[Any]) -> None:
+            with _lock:
+                entry = _records.get(which)
+                if entry is None or entry[0] is not reference:
+                    return
+                del _records[which]
+            record.end()
+
+        _records[which] = (weakref.ref(loader, forget), record)
+        return record
+
+
+def _close_all() -> None:
+    with _lock:
+        records = [record for _, record in _records.values()]
+    for record in records:
+        record.close_all()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()  # a thread of the parent may have held it
+    for _, record in _records.values():
+        record.forget()
+    _records.clear()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which lane a loader takes. One function answers for any instance of torch's class, also one whose
+__init__ was never ours, and both the drop-in and whoever else hooks `_get_iterator` ask it."""
+
+from typing import Any
+
+from penstock import options, prepare, rng
+from penstock.capture import Refusal, read_loader
+from penstock.engines import Spec, record_of
+from penstock.native import SingleIter, WorkersIter
+from penstock.report import Explanation, Stats, explain_native, explain_stock
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+
+def _is_ours(loader: Any) -> bool:
+    from penstock.loader import DataLoader
+
+    # Objects that lie about their class (Accelerate's wrappers) do not have our attributes.
+    return issubclass(type(loader), DataLoader)
+
+
+def _read(loader: Any) -> tuple[prepare.Prepared, options.Options]:
+    """Raises Refusal. Draws nothing, starts nothing, reads no file."""
+    reading = read_loader(loader)
+    refusal = rng.refusal()
+    if refusal is not None:
+        raise Refusal("plan", refusal)
+    chosen = options.of(loader, own=_is_ours(loader))
+    return prepare.prepare(reading, chosen.profile), chosen
+
+
+def _spec(loader: Any, prepared: prepare.Prepared, chosen: options.Options) -> Spec:
+    workers = loader.num_workers
+    # As far ahead as stock, but no further than keeps all threads busy past the longest sample:
+    # threads work on the samples of one batch together.
+    ahead = min(loader.prefetch_factor * workers, 2 * chosen.threads + 2) if workers > 0 else 1
+    return Spec(
+        table=prepare.table_of(loader.dataset),
+        prepared=prepared,
+        threads=chosen.threads,
+        ahead=ahead,
+        n_streams=workers if workers > 0 and chosen.rng == "torch" else 1,
+        memory_budget=chosen.memory_budget,
+        rng=chosen.rng,
+    )
+
+
+def iterator_for(loader: Any) -> _BaseDataLoaderIter | None:
+    """A native iterator, or None where stock's own has to do the work."""
+    record = record_of(loader)
+    try:
+        spec = _spec(loader, *_read(loader))
+    except Refusal:
+        record.stock_epochs += 1
+        return None
+    make = WorkersIter if loader.num_workers > 0 else SingleIter
+    return make(loader, record, spec)
+
+
+def explain(loader: Any) -> Explanation:
+    """Which lane each stage of a loader takes now, and why."""
+    try:
+        prepared, chosen = _read(loader)
+        table = prepare.table_of(loader.dataset)
+    except Refusal as refusal:
+        return explain_stock(loader, refusal)
+    except Exception as error:  # a loader that stock, too, would not iterate
+        return explain_stock(loader, Refusal("dataset", f"{type(error).__name__}: {error}"))
+    return explain_native(loader, prepared, chosen, len(table.samples))
+
+
+def stats(loader: Any) -> Stats:
+    return Stats(record_of(loader).counters())

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The drop-in for torch.utils.data.DataLoader."""
+
+from collections.abc import Callable, Iterable
+from multiprocessing.context import BaseContext
+from typing import Any, Literal, TypeVar
+
+import torch.utils.data
+from penstock import lanes, options
+from penstock.report import Explanation, Stats
+from torch.utils.data import Dataset, Sampler
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class DataLoader(torch.utils.data.DataLoader[T_co]):
+    """torch.utils.data.DataLoader with the same arguments and the same batches.
+
+    Where the dataset and its transforms are known to the C engine, threads of this process do the
+    work; everything else runs on torch's own loader. explain() says which it is and why.
+
+    threads: how many threads work; None: num_workers, as far as there are cores.
+    rng: "torch" draws what torch's workers would draw; with "sample" the draws of a sample depend
+        on the seed, the epoch and its index alone.
+    memory_budget: bytes that batches and records may hold, also as text such as "512MB".
+    profile: whose pixels: "pillow-9", "pillow-12.2", "pillow-13"; None: the installed Pillow's.
+
+    Nothing is taken, drawn or started before an iterator is asked for, and all that the iterator
+    depends on is read then: frameworks rebuild, copy and change loaders.
+    """
+
+    # For instances whose __init__ never ran.
+    threads: int | None = None
+    rng: Literal["torch", "sample"] = "torch"
+    memory_budget: int | str | None = None
+    profile: options.Profile | None = None
+
+    def __init__(
+        self,
+        dataset: Dataset[T_co],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Sampler[Any] | Iterable[Any] | None = None,
+        batch_sampler: Sampler[list[Any]] | Iterable[list[Any]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[T_co]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: str | BaseContext | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        threads: int | None = None,
+        rng: Literal["torch", "sample"] = "torch",
+        memory_budget: int | str | None = None,
+        profile: options.Profile | None = None,
+    ) -> None:
+        options.check(threads, rng, memory_budget, profile)
+        super().__init__(
+            dataset,
+            batch_size,
+            shuffle,
+            sampler,
+            batch_sampler,
+            num_workers,
+            collate_fn,
+            pin_memory,
+            drop_last,
+            timeout,
+            worker_init_fn,
+            multiprocessing_context,
+            generator,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device,
+            in_order=in_order,
+        )
+        self.threads = threads
+        self.rng = rng
+        self.memory_budget = memory_budget
+        self.profile = profile
+
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        iterator = lanes.iterator_for(self)
+        return super()._get_iterator() if iterator is None else iterator
+
+    def explain(self) -> Explanation:
+        """Which lane each stage takes, and why. Starts nothing and draws nothing."""
+        return lanes.explain(self)
+
+    def stats(self) -> Stats:
+        """Where the time and the memory of this loader went so far."""
+        return lanes.stats(self)

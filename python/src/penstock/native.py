@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The iterators of the native lane: torch's two, with the engine in the place of the fetching.
+
+Order, the moments at which the sampler is asked and generators are drawn from, and what comes after
+an error follow torch's _SingleProcessDataLoaderIter and _MultiProcessingDataLoaderIter line by
+line, because a user's samplers and generators can see all of it.
+"""
+
+import contextlib
+import dataclasses
+import os
+import sys
+import time
+from collections import deque
+from operator import is_
+from typing import Any
+
+import torch
+from penstock import _core, reference, rng
+from penstock._torch import default_collate, make_fetcher, pin_memory, unwrap_error, wrap_error
+from penstock.capture import Reading, Refusal, read_dataset
+from penstock.engines import Engine, Record, Spec
+from penstock.prepare import Prepared, prepare
+from torch._utils import ExceptionWrapper
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str]]
+
+
+def wrap(array: Any, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor over the engine's memory, which lives as long as the tensor."""
+    with torch._C.DisableTorchFunction():
+        return torch.frombuffer(array, dtype=dtype).view(array.shape)
+
+
+def _ragged(core: _core.Loader, ticket: int, n: int, dtype: torch.dtype, worker: bool) -> None:
+    """Raises what default_collate says of samples of these shapes."""
+    pixel = torch.empty((), dtype=dtype, device="cpu")
+    samples = [pixel.expand(3, *core.slot_shape(ticket, slot)) for slot in range(n)]
+    if worker:
+        # There it writes into shared memory that has room for the samples' sum.
+        size = sum(sample.numel() for sample in samples)
+        out = torch.frombuffer(bytearray(size * dtype.itemsize), dtype=dtype)
+        torch.stack(samples, 0, out=out.resize_(n, *samples[0].shape))
+    default_collate([(sample, 0) for sample in samples])
+
+
+def _transform_error(dataset: Any, image: Any) -> None:
+    """Where the engine refuses an image for its size: what the user's transform says of it."""
+    state = torch.default_generator.get_state()
+    try:
+        dataset.transform(image)
+    finally:
+        torch.default_generator.set_state(state)
+
+
+def decide(engine: Engine, dataset: Any, event: Event) -> Exception | None:
+    """Puts a doubt to Pillow: its pixels go to the engine. Returns its exception, if it has one;
+    the sample is still in doubt then."""
+    _, ticket, slot, index, _, data, _ = event
+    try:
+        image = reference.load(engine.spec.table.samples[index][0], data)
+        try:
+            engine.core.resolve(ticket, slot, *reference.pixels(image))
+        except (_core.Error, ValueError):
+            _transform_error(dataset, image)
+            raise
+    except Exception as error:
+        return error
+    return None
+
+
+class _NativeIter(_BaseDataLoaderIter):
+    """What both have in common: whom the engine belongs to."""
+
+    def __init__(self, loader: Any, record: Record) -> None:
+        self._record = record
+        self._engine: Engine | None = None
+        self._workers: list[Any] = []  # frameworks look for processes here
+        self._shutdown = False
+        # For verify: the last batch's samples, and what was drawn for them where it asks.
+        self._indices: list[int] = []
+        self._notes: list[str] | None = None
+        super().__init__(loader)
+        record.epochs += 1
+        record.starts(self)
+
+    def _note(self, core: _core.Loader, ticket: int, n: int) -> None:
+        if self._notes is not None:
+            self._notes[:] = [core.describe_slot(ticket, slot) for slot in range(n)]
+
+    def _take(self, engine: Engine, ticket: int, n: int) -> list[torch.Tensor]:
+        self._note(engine.core, ticket, n)
+        batch = engine.core.take(ticket)
+        if batch is None:
+            raise RuntimeError(f"batch {ticket} of the engine is empty")
+        return [wrap(batch[0], engine.spec.prepared.dtype), wrap(batch[1], torch.int64)]
+
+    def _pinned(self, data: Any) -> Any:
+        return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
+
+    def _finish(self) -> None:
+        """The epoch is over: the next one may take the engine."""
+        engine, self._engine = self._engine, None
+        self._record.stops(self)
+        if engine is not None:
+            self._record.park(engine)
+
+    def _shutdown_workers(self) -> None:
+        """Ends the threads. Any number of times, at any moment."""
+        self._shutdown = True
+        engine, self._engine = self._engine, None
+        self._record.stops(self)
+        if engine is not None:
+            self._record.close(engine)
+
+    def __del__(self) -> None:
+        # Half-built, or the interpreter is on its way out: there is nothing to tell anyone.
+        with contextlib.suppress(Exception):
+            if not sys.is_finalizing():
+                self._shutdown_workers()
+
+
+class SingleIter(_NativeIter):
+    """num_workers=0: nothing is read, drawn or started before next(), and everything is read anew
+    there; a batch that the native lane no longer covers is fetched by torch's own fetcher."""
+
+    def __init__(self, loader: Any, record: Record, spec: Spec) -> None:
+        super().__init__(loader, record)
+        self._spec = spec
+        self._reading: Reading | None = None
+        self._key = rng.mix(_seed_of(loader), _epoch_of(loader, record))
+        self._reader = rng.StateReader()
+        self._dataset_fetcher = make_fetcher(
+            self._dataset, self._auto_collation, self._collate_fn, self._drop_last
+        )
+
+    def _next_data(self) -> Any:
+        try:
+            index = next(self._sampler_iter)
+        except StopIteration:
+            self._finish()
+            raise
+        return self._pinned(self._fetch(index))
+
+    def _fetch(self, index: Any) -> Any:
+        indices = self._plain_indices(index) if self._is_still_native() else None
+        if indices is None:
+            return self._dataset_fetcher.fetch(index)
+        engine = self._engine
+        if engine is None or not engine.is_usable:
+            engine = self._engine = self._record.acquire(self._spec)
+            if self._spec.rng == "sample":
+                engine.core.seed(0, self._key)
+        self._indices = indices
+        try:
+            return self._native(engine, indices)
+        except BaseException:
+            # Ctrl-C, or an error of the engine: nothing may be left for the next call.
+            engine.core.cancel()
+            raise
+
+    def _is_still_native(self) -> bool:
+        folder = self._spec.table.folder
+        try:
+            reading = read_dataset(self._dataset, self._reading)
+            if reading is not self._reading:
+                prepared = prepare(reading, self._spec.prepared.profile)
+                if prepared is not self._spec.prepared:
+                    self._respec(prepared)
+                self._reading = reading
+        except Refusal:
+            return False
+        return folder is None or folder == os.getcwd()
+
+    def _plain_indices(self, index: Any) -> list[int] | None:
+        """Indices of samples that are still those of the table, or None."""
+        dataset: Any = self._dataset
+        samples, table = dataset.samples, self._spec.table.samples
+        if type(index) not in (list, tuple) or not index or set(map(type, index)) != {int}:
+            return None
+        if min(index) < 0 or max(index) >= min(len(samples), len(table)):
+            return None
+        if not all(map(is_, map(samples.__getitem__, index), map(table.__getitem__, index))):
+            return None
+        return list(index)
+
+    def _respec(self, prepared: Prepared) -> None:
+        """The user's transforms changed under way."""
+        if self._engine is not None:
+            self._record.close(self._engine)
+            self._engine = None
+        self._spec = dataclasses.replace(self._spec, prepared=prepared)
+
+    def _native(self, engine: Engine, indices: list[int]) -> Any:
+        core, generator = engine.core, torch.default_generator
+        draws = engine.spec.prepared.draws and engine.spec.rng == "torch"
+        if draws:
+            position = self._reader.read(generator)
+            core.set_state(0, self._reader.words, position)
+        ticket = core.submit(indices, 0)
+        if ticket is None:
+            raise RuntimeError("the engine is full, with nothing submitted")
+        error: Exception | None = None
+        while True:
+            event = core.wait(-1)
+            if event is None:
+                continue
+            if event[0] != "doubt":
+                break
+            error = decide(engine, self._dataset, event)
+            if error is not None:
+                core.fail(ticket, event[2])
+        if draws:
+            rng.advance(generator, event[4])
+        if event[0] == "batch":
+            return self._take(engine, ticket, len(indices))
+        try:
+            if event[0] == "ragged":
+                _ragged(core, ticket, len(indices), engine.spec.prepared.dtype, False)
+        finally:
+            core.take(ticket)
+        try:
+            raise error or RuntimeError("a batch failed without an error")
+        finally:
+            del error  # its traceback holds this frame
+
+
+class _Task:
+    """One batch that was asked for: `indices` go to the engine; where `error` is set, they are
+    those before the index that stock's worker would have failed at."""
+
+    __slots__ = ("error", "failure", "indices", "ticket", "worker")
+
+    def __init__(self, worker: int, indices: list[int], error: ExceptionWrapper | None) -> None:
+        self.worker = worker
+        self.indices = indices
+        self.error = error
+        self.failure: ExceptionWrapper | None = None
+        self.ticket: int | None = None
+
+
+class WorkersIter(_NativeIter):
+    """num_workers > 0: each worker is a stream of random numbers, no process."""
+
+    def __init__(self, loader: Any, record: Record, spec: Spec) -> None:
+        super().__init__(loader, record)
+        self._prefetch_factor = loader.prefetch_factor
+        self._in_order = loader.in_order
+        self._spec = spec
+        self._tasks: deque[_Task] = deque()  # in the order of delivery
+        self._unsent: deque[_Task] = deque()  # the end of _tasks that the engine has no room for
+        self._by_ticket: dict[int, _Task] = {}
+        try:
+            self._engine = record.acquire(spec)
+            if spec.rng == "sample":
+                self._engine.core.seed(0, rng.mix(_seed_of(loader), _epoch_of(loader, record)))
+            else:
+                for worker in range(self._num_workers):
+                    self._engine.core.seed(worker, int(self._base_seed) + worker)
+            self._reset(loader, first_iter=True)
+        except BaseException:
+            self._shutdown_workers()
+            raise
+
+    def _reset(self, loader: Any, first_iter: bool = False) -> None:
+        super()._reset(loader, first_iter)
+        if not first_iter:
+            self._next_epoch(loader)
+        self._send_idx = 0
+        for _ in range(self._prefetch_factor * self._num_workers):
+            self._try_put_index()
+
+    def _next_epoch(self, loader: Any) -> None:
+        """Persistent workers do all that was asked for before they start on the next epoch."""
+        if self._engine is None:
+            raise RuntimeError("the threads of this iterator were ended")
+        while self._tasks:
+            self._collect(self._tasks[0], None)
+            self._tasks.popleft()
+        self._record.epochs += 1
+        self._record.starts(self)
+        if self._spec.rng == "sample":
+            key = rng.mix(_seed_of(loader), _epoch_of(loader, self._record))
+            self._engine.core.seed(0, key)
+
+    def _try_put_index(self) -> None:
+        try:
+            index = next(self._sampler_iter)
+        except StopIteration:
+            return
+        worker = self._send_idx % self._num_workers
+        self._send_idx += 1
+        task = _Task(worker, *self._plain_indices(index, worker))
+        self._tasks.append(task)
+        self._unsent.append(task)
+        self._submit()
+
+    def _plain_indices(self, index: Any, worker: int) -> tuple[list[int], ExceptionWrapper | None]:
+        """Plain indices, as far as a list of samples takes what the sampler gave."""
+        samples = self._spec.table.samples
+        if type(index) is list and index and set(map(type, index)) == {int}:
+            if min(index) >= 0 and max(index) < len(samples):
+                return list(index), None
+        indices: list[int] = []
+        places = range(len(samples))
+        try:
+            for which in index:
+                path, _ = samples[which]
+                if not isinstance(path, str):  # a slice of two samples
+                    raise TypeError(
+                        f"expected str, bytes or os.PathLike object, not {type(path).__name__}"
+                    )
+                indices.append(places[which])
+            if not indices:
+                default_collate(indices)
+        except Exception as error:
+            return indices, wrap_error(error, self._where(worker))
+        return indices, None
+
+    @staticmethod
+    def _where(worker: int) -> str:
+        return f"in DataLoader worker process {worker}"
+
+    def _submit(self) -> None:
+        """Gives the engine what it takes."""
+        if self._engine is None:
+            return
+        core, unsent = self._engine.core, self._unsent
+        while unsent:
+            task = unsent[0]
+            if task.indices:
+                stream = task.worker if self._spec.rng == "torch" else 0
+                try:
+                    task.ticket = core.submit(task.indices, stream)
+                except BaseException:
+                    # The streams may have moved without the batch: no later one would be right.
+                    self._shutdown_workers()
+                    raise
+                if task.ticket is None:
+                    return
+                self._by_ticket[task.ticket] = task
+            unsent.popleft()
+
+    def _next_data(self) -> Any:
+        if not self._tasks:
+            self._end_epoch()
+            raise StopIteration
+        if self._engine is None:
+            raise AssertionError(
+                "Invalid iterator state: shutdown or no outstanding tasks when fetching next data"
+            )
+        deadline = time.monotonic() + self._timeout if self._timeout > 0 else None
+        data = self._collect(self._tasks[0], deadline)
+        self._tasks.popleft()
+        self._try_put_index()
+        if isinstance(data, ExceptionWrapper):
+            error = unwrap_error(data)
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+        return data
+
+    def _end_epoch(self) -> None:
+        if self._persistent_workers:
+            self._record.stops(self)
+        else:
+            self._finish()
+
+    def _collect(self, task: _Task, deadline: float | None) -> Any:
+        """The oldest batch, or the exception of its worker. It can be called again after Ctrl-C."""
+        engine = self._engine
+        if engine is None:
+            raise AssertionError("the engine is closed")
+        if not task.indices:
+            return task.error
+        while True:
+            self._submit()
+            left = -1 if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+            event = engine.core.wait(left)
+            if event is None:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
+            elif event[0] == "doubt":
+                self._decide(engine, event)
+            else:
+                return self._deliver(engine, task, event)
+
+    def _decide(self, engine: Engine, event: Event) -> None:
+        error = decide(engine, self._dataset, event)
+        if error is None:
+            return
+        task = self._by_ticket[event[1]]
+        # Another doubt of this batch may come again when an earlier batch of its stream failed.
+        task.failure = wrap_error(error, self._where(task.worker))
+        del error  # its traceback reaches this frame
+        try:
+            engine.core.fail(event[1], event[2])
+        except BaseException:
+            self._shutdown_workers()
+            raise
+
+    def _deliver(self, engine: Engine, task: _Task, event: Event) -> Any:
+        kind, ticket = event[0], event[1]
+        self._indices = task.indices
+        result: Any
+        if kind == "batch" and task.error is None:
+            result = self._take(engine, ticket, len(task.indices))
+        else:
+            result = task.error
+            if kind == "failed":
+                result = task.failure
+            elif kind == "ragged" and task.error is None:
+                try:
+                    _ragged(
+                        engine.core, ticket, len(task.indices), engine.spec.prepared.dtype, True
+                    )
+                except Exception as error:
+                    result = wrap_error(error, self._where(task.worker))
+            engine.core.take(ticket)
+        del self._by_ticket[ticket]
+        if self._pin_memory and not isinstance(result, ExceptionWrapper):
+            try:
+                result = self._pinned(result)
+            except Exception as error:
+                device = torch.accelerator.current_device_index()
+                result = wrap_error(error, f"in pin memory thread for device {device}")
+        return result
+
+
+def _seed_of(loader: Any) -> int:
+    generator = loader.generator if loader.generator is not None else torch.default_generator
+    return int(generator.initial_seed())
+
+
+def _epoch_of(loader: Any, record: Record) -> int:
+    """The sampler's epoch where it counts them, else how often the loader was iterated before."""
+    for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
+        epoch = getattr(sampler, "epoch", None)
+        if isinstance(epoch, int):
+            return epoch
+    return record.epochs - 1

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that the drop-in has beside torch's: their meaning and their defaults."""
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from penstock import _core
+
+Profile = Literal["pillow-9", "pillow-12.2", "pillow-13"]
+
+ERAS: dict[str, int] = {"pillow-9": 1, "pillow-12.2": 2, "pillow-13": 3}  # enum pst_era
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+MAX_THREADS = 512
+
+
+def parse_bytes(value: int | str | None) -> int:
+    """Bytes; 0 means the engine's default."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B?)\s*", value.upper())
+        if match is None or match[2] not in _UNITS:
+            raise ValueError(
+                f"memory_budget should be bytes or text such as '512MB', not {value!r}"
+            )
+        value = int(float(match[1]) * _UNITS[match[2]])
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"memory_budget should be an int or a str, not {type(value).__name__}")
+    if not 0 < value <= sys.maxsize:
+        raise ValueError(f"memory_budget should be positive, got {value}")
+    return value
+
+
+def check(threads: Any, rng: Any, memory_budget: Any, profile: Any) -> None:
+    """Refuses what no loader could use, where the mistake was made."""
+    if threads is not None:
+        if isinstance(threads, bool) or not isinstance(threads, int):
+            raise TypeError(f"threads should be an int or None, not {type(threads).__name__}")
+        if not 1 <= threads <= MAX_THREADS:
+            raise ValueError(f"threads should be 1 to {MAX_THREADS}, got {threads}")
+    if rng not in ("torch", "sample"):
+        raise ValueError(f"rng should be 'torch' or 'sample', got {rng!r}")
+    if profile is not None and profile not in ERAS:
+        raise ValueError(f"profile should be None or one of {list(ERAS)}, got {profile!r}")
+    parse_bytes(memory_budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    threads: int
+    rng: Literal["torch", "sample"]
+    memory_budget: int
+    profile: str
+
+
+def era_of_pillow(version: str) -> str:
+    """The profile whose pixels this version of Pillow has."""
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:2]]
+    if len(numbers) < 2:
+        raise ValueError(f"the version of Pillow is not understood: {version!r}")
+    if numbers[0] >= 13:
+        return "pillow-13"
+    return "pillow-12.2" if tuple(numbers) >= (12, 2) else "pillow-9"
+
+
+def of(loader: Any, *, own: bool) -> Options:
+    """The options of a loader; those of a loader that is not ours (own) are the defaults."""
+    threads = loader.threads if own else None
+    rng: Literal["torch", "sample"] = loader.rng if own else "torch"
+    budget = loader.memory_budget if own else None
+    profile = loader.profile if own else None
+    check(threads, rng, budget, profile)
+    if threads is None:
+        cores = _core.cpu_count()
+        threads = min(loader.num_workers, cores) if loader.num_workers > 0 else min(cores, 4)
+    if profile is None:
+        import PIL
+
+        profile = era_of_pillow(PIL.__version__)
+    return Options(min(threads, MAX_THREADS), rng, parse_bytes(budget), profile)

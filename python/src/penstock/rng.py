@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torch's CPU generator, as far as the engine has to imitate it.
+
+The engine draws from the raw words of the generator. What is taken for granted about them (where
+the state lies in torch's bytes, what torch makes of a word) is proven once per process against the
+installed torch; where the proof fails, nothing runs on the native lane.
+"""
+
+import struct
+import sys
+from functools import lru_cache
+
+import torch
+
+WORDS = 624
+_LEFT = 8  # offset in the bytes of a state: words left before the next block, then
+_STATE = 24  # the words, in 8 bytes each
+_STATE_END = _STATE + 8 * WORDS
+_SIZE = 5056
+
+
+class StateReader:
+    """Reads a generator's words into a buffer that the engine can take."""
+
+    def __init__(self) -> None:
+        self.words = bytearray(4 * WORDS)
+        self._words = torch.frombuffer(self.words, dtype=torch.int32)
+        self._bytes = bytearray(_SIZE)
+        self._state = torch.frombuffer(self._bytes, dtype=torch.uint8)
+        # Each word lies in the low half of 8 bytes.
+        self._low_halves = self._state[_STATE:_STATE_END].view(torch.int32)[::2]
+
+    def read(self, generator: torch.Generator) -> int:
+        """Fills `words`; returns how many of them were given out already (1 to 624)."""
+        state = generator.get_state()
+        if state.numel() != _SIZE:
+            raise RuntimeError(f"a generator's state has {state.numel()} bytes, not {_SIZE}")
+        self._state.copy_(state)
+        self._words.copy_(self._low_halves)
+        return WORDS + 1 - int.from_bytes(self._bytes[_LEFT : _LEFT + 4], sys.byteorder)
+
+
+def advance(generator: torch.Generator, n_words: int) -> None:
+    """Takes n words from a generator. A normal that it keeps for later stays."""
+    if n_words > 0:
+        torch.empty(n_words, dtype=torch.int32, device="cpu").random_(generator=generator)
+
+
+def exp_in_place(values: memoryview) -> None:
+    """torch's own exp over float32: its rounding is that of no other library."""
+    with torch._C.DisableTorchFunction():
+        block = torch.frombuffer(values, dtype=torch.float32)
+        torch.exp(block, out=block)
+
+
+def mix(seed: int, epoch: int) -> int:
+    """A 64-bit key from a seed and an epoch (the finaliser of splitmix64 over both)."""
+    mask = 2**64 - 1
+    z = (seed + (epoch + 1) * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return z ^ (z >> 31)
+
+
+@lru_cache(maxsize=256)
+def flip_threshold(p: float, v2: bool) -> int:
+    """How many of the 2^24 values that torch.rand can give make a flip with probability p.
+
+    v1 flips where rand < p, v2 where not rand >= p; torch itself says what that means for a float32
+    against a Python number.
+    """
+
+    def flips(word: int) -> bool:
+        value = torch.tensor([word / 2**24], dtype=torch.float32, device="cpu")
+        return not bool(value >= p) if v2 else bool(value < p)
+
+    # Rounding of p to float32 moves the border by less than one of these steps.
+    word = min(max(int(p * 2**24) - 3, 0), 2**24)
+    while word < 2**24 and flips(word):
+        word += 1
+    return word
+
+
+@lru_cache(maxsize=256)
+def log_ratio(ratio: tuple[float, float]) -> tuple[float, float]:
+    """As RandomResizedCrop computes it."""
+    low, high = torch.log(torch.tensor(ratio, device="cpu")).tolist()
+    return low, high
+
+
+def _temper(word: int) -> int:
+    word ^= word >> 11
+    word ^= (word << 7) & 0x9D2C5680
+    word ^= (word << 15) & 0xEFC60000
+    return word ^ (word >> 18)
+
+
+def _float32(value: float) -> float:
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def _expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+class _Proof:
+    """Words of a private generator, predicted from its state, beside what torch makes of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator(device="cpu")
+        self.generator.manual_seed(seed)
+        self.reader = StateReader()
+        self.fresh_position = self.reader.read(self.generator)
+        self.fresh_words = struct.unpack(f"<{WORDS}I", self.reader.words)
+        advance(self.generator, 1)  # the first draw makes a new block
+        self.position = self.reader.read(self.generator)
+        words = struct.unpack(f"<{WORDS}I", self.reader.words)
+        self._next = iter([_temper(word) for word in words[self.position :]])
+
+    def word(self) -> int:
+        return next(self._next)
+
+    def uniform(self, low: float, high: float) -> float:
+        u24 = (self.word() & 0xFFFFFF) / 2**24
+        low, high = _float32(low), _float32(high)
+        return _float32(u24 * _float32(high - low) + low)
+
+
+def _check_state(proof: _Proof, seed: int) -> None:
+    first = seed & 0xFFFFFFFF
+    second = (1812433253 * (first ^ (first >> 30)) + 1) & 0xFFFFFFFF
+    _expect(proof.fresh_position == WORDS and proof.position == 1, "the place in the block")
+    _expect(proof.fresh_words[:2] == (first, second), "the seeding")
+
+
+def _check_draws(proof: _Proof) -> None:
+    generator = proof.generator
+    drawn = torch.empty(20, dtype=torch.int32, device="cpu").random_(generator=generator).tolist()
+    _expect(drawn == [proof.word() & 0x7FFFFFFF for _ in drawn], "random_ of int32")
+    for _ in range(8):
+        value = torch.rand(1, generator=generator, device="cpu").item()
+        _expect(value == (proof.word() & 0xFFFFFF) / 2**24, "rand")
+    for low, high in ((0.08, 1.0), (-0.28768208622932434, 0.28768208622932434), (0.3, 0.3)):
+        for _ in range(8):
+            empty = torch.empty(1, device="cpu")
+            value = empty.uniform_(low, high, generator=generator).item()
+            _expect(value == proof.uniform(low, high), "uniform_")
+    for n in (1, 2, 255, 1000003):
+        value = torch.randint(0, n, size=(1,), generator=generator, device="cpu").item()
+        _expect(value == proof.word() % n, "randint")
+    before = proof.reader.read(generator)
+    advance(generator, 17)
+    _expect(proof.reader.read(generator) == before + 17, "the advance")
+
+
+def _check_normal() -> None:
+    plain, advanced = torch.Generator(device="cpu"), torch.Generator(device="cpu")
+    values = []
+    for generator, n_words in ((plain, 0), (advanced, 5)):
+        generator.manual_seed(7)
+        torch.empty(1, device="cpu").normal_(generator=generator)
+        advance(generator, n_words)
+        values.append(torch.empty(1, device="cpu").normal_(generator=generator).item())
+    _expect(values[0] == values[1], "the normal that a generator keeps")
+
+
+def _check_exp() -> None:
+    values = torch.linspace(-1.5, 1.5, 97, dtype=torch.float32, device="cpu")
+    buffer = bytearray(4 * len(values))
+    torch.frombuffer(buffer, dtype=torch.float32).copy_(values)
+    exp_in_place(memoryview(buffer))
+    alone = [torch.exp(value.reshape(1)).item() for value in values]
+    _expect(torch.frombuffer(buffer, dtype=torch.float32).tolist() == alone, "exp of a block")
+
+
+@lru_cache(maxsize=1)
+def refusal() -> str | None:
+    """Why the installed torch's generator cannot be imitated, or None. Global state stays as it is.
+
+    Must not be called under a torch function mode, which would reach into the proof.
+    """
+    try:
+        for seed in (20, 2**40 + 5489):
+            proof = _Proof(seed)
+            _check_state(proof, seed)
+            _check_draws(proof)
+        _check_normal()
+        _check_exp()
+    except Exception as error:
+        return f"the generator of torch {torch.__version__} is not the known one: {error}"
+    return None

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transforms that have a native counterpart: how each is read, and what it is to the engine."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from penstock import rng
+
+# enum pst_op_kind
+RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
+MAX_SIDE = 65500
+
+Op = tuple[int, int, int, int, int, int, float, float, float, float, float, float]
+Group = Literal["container", "geometry", "flip", "convert", "pixels"]
+
+
+class Unknown(Exception):
+    """An argument that the engine does not do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    name: str
+    group: Group
+    read: Callable[[Any], tuple[Any, ...]]  # hashable values; an op for geometry and flips
+
+
+def _op(
+    kind: int,
+    *,
+    filter: int = 0,
+    h: int = 0,
+    w: int = 0,
+    max_size: int = 0,
+    threshold: int = 0,
+    scale: tuple[float, float] = (0.0, 0.0),
+    ratio: tuple[float, float] = (0.0, 0.0),
+    log_ratio: tuple[float, float] = (0.0, 0.0),
+) -> Op:
+    return (kind, filter, h, w, max_size, threshold, *scale, *ratio, *log_ratio)
+
+
+def _side(value: Any, what: str) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_SIDE:
+        raise Unknown(f"{what} is {value!r}, not an int from 1 to {MAX_SIDE}")
+    return value
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unknown(f"{what} is {value!r}, not a finite number")
+    return float(value)
+
+
+def _pair(value: Any, what: str) -> tuple[float, float]:
+    if type(value) not in (list, tuple) or len(value) != 2:
+        raise Unknown(f"{what} is {value!r}, not a pair")
+    return _number(value[0], what), _number(value[1], what)
+
+
+def _filter(value: Any, v2: bool) -> int:
+    functional = sys.modules["torchvision.transforms.functional"]
+    mode = functional.InterpolationMode
+    if v2 and type(value) is str:
+        value = next((member for member in mode if member.value == value), value)
+    elif type(value) is int and 0 <= value <= 5:
+        return value
+    if type(value) is not mode:
+        raise Unknown(f"interpolation is {value!r}")
+    return int(functional.pil_modes_mapping[value])
+
+
+def _read_resize(thing: Any, v2: bool) -> tuple[Any, ...]:
+    size, longest = thing.size, thing.max_size
+    if type(size) is int:
+        size = (size,)
+    if type(size) not in (list, tuple) or len(size) not in (1, 2):
+        raise Unknown(f"size is {thing.size!r}")
+    filter = _filter(thing.interpolation, v2)
+    if len(size) == 2:
+        if longest is not None:
+            raise Unknown("max_size beside a pair")
+        return (_op(RESIZE, filter=filter, h=_side(size[0], "size"), w=_side(size[1], "size")),)
+    short = _side(size[0], "size")
+    if longest is not None and _side(longest, "max_size") <= short:
+        raise Unknown(f"max_size {longest} is not above size {short}")
+    return (_op(RESIZE_SHORT, filter=filter, h=short, max_size=longest or 0),)
+
+
+def _crop_size(thing: Any) -> tuple[int, int]:
+    size = thing.size
+    if type(size) not in (list, tuple) or len(size) != 2:
+        raise Unknown(f"size is {size!r}")
+    return _side(size[0], "size"), _side(size[1], "size")
+
+
+def _read_center_crop(thing: Any) -> tuple[Any, ...]:
+    h, w = _crop_size(thing)
+    return (_op(CENTER_CROP, h=h, w=w),)
+
+
+def _read_random_resized_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
+    h, w = _crop_size(thing)
+    scale, ratio = _pair(thing.scale, "scale"), _pair(thing.ratio, "ratio")
+    for what, (low, high) in (("scale", scale), ("ratio", ratio)):
+        # Outside of these bounds torchvision's own arithmetic can fail.
+        if not 1e-6 <= low <= high <= 1e6:
+            raise Unknown(f"{what} is {low}, {high}")
+    if v2:  # made when the transform was
+        logs = thing._log_ratio
+        if type(logs) is not torch.Tensor or logs.shape != (2,) or logs.dtype != torch.float32:
+            raise Unknown("_log_ratio was replaced")
+        low_log, high_log = logs.tolist()
+    else:
+        low_log, high_log = rng.log_ratio(ratio)
+    if not low_log <= high_log:
+        raise Unknown(f"the logarithms of ratio are {low_log}, {high_log}")
+    filter = _filter(thing.interpolation, v2)
+    return (
+        _op(
+            RANDOM_RESIZED_CROP,
+            filter=filter,
+            h=h,
+            w=w,
+            scale=scale,
+            ratio=ratio,
+            log_ratio=(low_log, high_log),
+        ),
+    )
+
+
+def _read_flip(thing: Any, kind: int, v2: bool) -> tuple[Any, ...]:
+    return (_op(kind, threshold=rng.flip_threshold(_number(thing.p, "p"), v2)),)
+
+
+def _read_dtype(thing: Any) -> tuple[Any, ...]:
+    if type(thing.dtype) is not torch.dtype:
+        raise Unknown(f"dtype is {thing.dtype!r}")
+    return (thing.dtype, bool(getattr(thing, "scale", True)))
+
+
+def _read_normalize(thing: Any) -> tuple[Any, ...]:
+    values = []
+    for what, sequence in (("mean", thing.mean), ("std", thing.std)):
+        if type(sequence) not in (list, tuple) or len(sequence) not in (1, 3):
+            raise Unknown(f"{what} is {sequence!r}, not three numbers")
+        values.append(tuple(_number(value, what) for value in sequence))
+    return (*values, bool(thing.inplace))
+
+
+def _nothing(_: Any) -> tuple[Any, ...]:
+    return ()
+
+
+def _family(v2: bool) -> Sequence[Kind]:
+    return (
+        Kind("Compose", "container", _nothing),
+        Kind("Resize", "geometry", lambda thing: _read_resize(thing, v2)),
+        Kind("CenterCrop", "geometry", _read_center_crop),
+        Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
+        Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
+        Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
+        Kind("ToTensor", "convert", _nothing),
+        Kind("PILToTensor", "convert", _nothing),
+        Kind("ConvertImageDtype", "pixels", _read_dtype),
+        Kind("Normalize", "pixels", _read_normalize),
+    )
+
+
+_V2_ONLY = (Kind("ToImage", "convert", _nothing), Kind("ToDtype", "pixels", _read_dtype))
+_FAMILIES: tuple[tuple[str, Sequence[Kind]], ...] = (
+    ("torchvision.transforms.transforms", _family(False)),
+    ("torchvision.transforms.v2", (*_family(True), *_V2_ONLY)),
+)
+_by_class: dict[type, Kind] = {}
+
+
+def kinds() -> dict[type, Kind]:
+    """The known classes of the modules that are loaded; torchvision is never imported for it."""
+    _by_class.setdefault(torch.nn.Sequential, Kind("Sequential", "container", _nothing))
+    for name, family in _FAMILIES:
+        module = sys.modules.get(name)
+        # A module that is being imported in another thread lacks names for a while.
+        if module is not None and getattr(module, family[-1].name, None) not in _by_class:
+            for kind in family:
+                cls = getattr(module, kind.name, None)
+                # Not a class that a user put in its place.
+                if isinstance(cls, type) and cls.__module__.startswith("torchvision.transforms."):
+                    _by_class[cls] = kind
+    return _by_class

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verify(): a loader beside torch's own on the same seeds, bit for bit."""
+
+import contextlib
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.utils.data
+from penstock import _core, lanes, reference
+from penstock.report import table
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first thing that is not equal."""
+
+    batch: int
+    slot: int | None  # place in the batch
+    index: int | None  # in the dataset
+    path: str | None
+    stage: str  # "decode", "transform", "label", "error", "order", "generator" or "batch"
+    parameters: str  # what was drawn for the sample
+    expected: str  # by torch
+    found: str
+
+    def __str__(self) -> str:
+        rows = [
+            (name, str(getattr(self, name)))
+            for name in self.__dataclass_fields__
+            if getattr(self, name) not in (None, "")
+        ]
+        return table(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What verify() saw. True in a condition if everything was equal."""
+
+    lane: str
+    batches: int
+    samples: int
+    difference: Difference | None
+
+    @property
+    def ok(self) -> bool:
+        return self.difference is None
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        seen = f"{self.batches} batches, {self.samples} samples on the {self.lane} lane"
+        if self.difference is None:
+            return f"equal to torch's DataLoader: {seen}"
+        return f"not equal to torch's DataLoader: {seen}\n{self.difference}"
+
+
+def _generators(loader: Any) -> list[torch.Generator]:
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    owners = (loader, loader.sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
+    found = [torch.default_generator]
+    for owner in owners:
+        generator = getattr(owner, "generator", None)
+        if isinstance(generator, torch.Generator) and generator not in found:
+            found.append(generator)
+    return found
+
+
+class _States:
+    """All generators that a loader can reach, to be put back."""
+
+    def __init__(self, loader: Any) -> None:
+        self.torch = [(g, g.get_state()) for g in _generators(loader)]
+        self.random = random.getstate()
+        numpy = sys.modules.get("numpy")
+        self.numpy = numpy.random.get_state() if numpy is not None else None
+
+    def restore(self) -> None:
+        for generator, state in self.torch:
+            generator.set_state(state)
+        random.setstate(self.random)
+        if self.numpy is not None:
+            sys.modules["numpy"].random.set_state(self.numpy)
+
+    def differ(self, other: "_States") -> bool:
+        pairs = zip(self.torch, other.torch, strict=True)
+        return self.random != other.random or any(
+            not torch.equal(mine[1], theirs[1]) for mine, theirs in pairs
+        )
+
+
+@dataclass(slots=True)
+class _Seen:
+    value: Any  # a batch or an exception
+    indices: list[int]
+    notes: list[str]
+
+
+@contextlib.contextmanager
+def _ended(iterator: Any) -> Iterator[Any]:
+    try:
+        yield iterator
+    finally:
+        if hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()
+
+
+def _collect(iterator: Any, most: int | None) -> Iterator[_Seen]:
+    """The results of next(), exceptions too, as far as stock goes on after them."""
+    notes: list[str] = []
+    if hasattr(iterator, "_notes"):
+        iterator._notes = notes
+    n = 0
+    while most is None or n < most:
+        notes.clear()
+        try:
+            value = next(iterator)
+        except StopIteration:
+            return
+        except Exception as error:
+            value = error
+        yield _Seen(value, list(getattr(iterator, "_indices", [])), list(notes))
+        n += 1
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    plain = tensor.as_subclass(torch.Tensor).contiguous()
+    return plain.view(torch.uint8) if plain.dim() else plain.reshape(1).view(torch.uint8)
+
+
+def _summary(value: Any) -> str:
+    if isinstance(value, BaseException):
+        lines = str(value).strip().splitlines()
+        # Of an error from a worker the original message is the last line.
+        return f"{type(value).__name__}: {lines[-1] if lines else ''}"
+    if isinstance(value, torch.Tensor):
+        return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__} of ({', '.join(map(_summary, value))})"
+    return type(value).__name__
+
+
+def _first_slot(expected: torch.Tensor, found: torch.Tensor) -> int | None:
+    """The first sample whose bits differ."""
+    for slot, (one, other) in enumerate(zip(expected, found, strict=True)):
+        if not torch.equal(_bits(one), _bits(other)):
+            return slot
+    return None
+
+
+def _decode_is_equal(path: str) -> bool:
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        expected: bytes = reference.load(path, data).tobytes()
+        return bytes(_core.decode(data)) == expected
+    except (_core.Error, OSError, ValueError):
+        return True  # such a file goes to Pillow
+
+
+def _of_sample(
+    batch: int, slot: int, stage: str, ours: _Seen, dataset: Any, said: tuple[str, str]
+) -> Difference:
+    index = ours.indices[slot] if slot < len(ours.indices) else None
+    path = None
+    with contextlib.suppress(Exception):
+        path = dataset.samples[index][0]
+    if stage == "transform" and path is not None and not _decode_is_equal(path):
+        stage = "decode"
+    parameters = ours.notes[slot] if slot < len(ours.notes) else ""
+    return Difference(batch, slot, index, path, stage, parameters, *said)
+
+
+def _values(expected: torch.Tensor, found: torch.Tensor) -> tuple[str, str]:
+    place = (_bits(expected) != _bits(found)).nonzero()[0].tolist()
+    element = expected.element_size()
+    if place:
+        place[-1] //= element
+    at = tuple(place) if expected.dim() else ()
+    return f"{expected[at].item()!r} at {at}", f"{found[at].item()!r} at {at}"
+
+
+def _compare_tensors(
+    batch: int, part: int, expected: torch.Tensor, ours: _Seen, dataset: Any
+) -> Difference | None:
+    found = ours.value[part]
+    slot = _first_slot(expected, found)
+    if slot is None:
+        return None
+    said = _values(expected[slot], found[slot])
+    stage = "transform" if part == 0 else "label"
+    return _of_sample(batch, slot, stage, ours, dataset, said)
+
+
+def _compare(batch: int, stock: _Seen, ours: _Seen, dataset: Any) -> Difference | None:
+    said = _summary(stock.value), _summary(ours.value)
+    if said[0] != said[1]:
+        is_error = isinstance(stock.value, Exception) or isinstance(ours.value, Exception)
+        return Difference(batch, None, None, None, "error" if is_error else "batch", "", *said)
+    if not isinstance(stock.value, list):
+        return None
+    for part, expected in enumerate(stock.value):
+        if isinstance(expected, torch.Tensor) and expected.dim() > 0:
+            difference = _compare_tensors(batch, part, expected, ours, dataset)
+            if difference is not None:
+                return difference
+        elif repr(expected) != repr(ours.value[part]):
+            said = repr(expected), repr(ours.value[part])
+            return Difference(batch, None, None, None, "batch", "", *said)
+    return None
+
+
+def _samples(seen: _Seen) -> int:
+    value = seen.value
+    if isinstance(value, list) and value and isinstance(value[0], torch.Tensor):
+        return int(value[0].shape[0])
+    return 0
+
+
+def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) -> Verification:
+    """Runs torch's own loader and this one on the same seeds and compares what they give.
+
+    loader is any loader of torch's class. batches: how many to compare, which are all held in
+    memory; None: a whole epoch. Generators are as before afterwards.
+    """
+    if batches is not None and batches < 1:
+        raise ValueError(f"batches should be positive or None, got {batches}")
+    before = _States(loader)
+    try:
+        with _ended(torch.utils.data.DataLoader._get_iterator(loader)) as iterator:
+            expected = list(_collect(iterator, batches))
+        after = _States(loader)
+        before.restore()
+        native = lanes.iterator_for(loader)
+        if native is None:
+            return Verification("python", 0, 0, None)
+        with _ended(native):
+            return _verify(expected, native, batches, loader, after)
+    finally:
+        before.restore()
+
+
+def _verify(
+    expected: list[_Seen], native: Any, batches: int | None, loader: Any, after: _States
+) -> Verification:
+    n_samples = n_batches = 0
+    ours = _collect(native, batches)
+    for number, stock in enumerate(expected):
+        seen = next(ours, None)
+        if seen is None:
+            difference = Difference(
+                number, None, None, None, "order", "", _summary(stock.value), "the end"
+            )
+            return Verification("native", n_batches, n_samples, difference)
+        found = _compare(number, stock, seen, loader.dataset)
+        if found is not None:
+            return Verification("native", n_batches, n_samples, found)
+        n_batches += 1
+        n_samples += _samples(stock)
+    extra = next(ours, None)
+    if extra is not None:
+        said = ("the end", _summary(extra.value))
+        difference = Difference(n_batches, None, None, None, "order", "", *said)
+        return Verification("native", n_batches, n_samples, difference)
+    if after.differ(_States(loader)):
+        said = ("torch's state", "another state")
+        difference = Difference(n_batches, None, None, None, "generator", "", *said)
+        return Verification("native", n_batches, n_samples, difference)
+    return Verification("native", n_batches, n_samples, None)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests share: where the data and the other environments are, and a folder of small images."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))  # for modules that test files share
+DATA = ROOT.parent / "shared" / "data"
+
+
+def _data(name: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"the test data {name} are not beside the source tree")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """Photographs as they come from cameras and the web."""
+    return _data("photos")
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Path:
+    """Files of every mode and of many kinds of damage."""
+    return _data("zoo")
+
+
+@pytest.fixture(scope="session", params=["11.3", "12.2", "13.0"])
+def era_python(request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """A version of Pillow, one of each era of pixels, and an interpreter that has it."""
+    version = request.param
+    python = (
+        Path(sys.executable) if version == "13.0" else ROOT / f".venv-pillow-{version}/bin/python"
+    )
+    if not python.is_file():
+        pytest.skip(f"no environment with Pillow {version}; tools/setup makes it")
+    code = "import PIL; print(PIL.__version__)"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.startswith(version + ".")
+    return version, python

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types that users see; checked by mypy, never run."""
+
+from typing import Any, assert_type
+
+import penstock
+import torch
+import torch.utils.data
+from penstock import DataLoader, Explanation, Stats, Verification
+from torch.utils.data import Dataset, TensorDataset
+
+
+class Numbers(Dataset[int]):
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def __len__(self) -> int:
+        return 3
+
+
+loader = DataLoader(Numbers(), batch_size=2, shuffle=True, num_workers=2, threads=4)
+assert_type(loader, DataLoader[int])
+assert_type(loader.explain(), Explanation)
+assert_type(loader.stats(), Stats)
+assert_type(loader.explain().as_dict(), dict[str, Any])
+assert_type(loader.threads, int | None)
+assert_type(penstock.verify(loader), Verification)
+assert_type(penstock.verify(loader, batches=None).ok, bool)
+assert_type(penstock.__version__, str)
+
+stock: torch.utils.data.DataLoader[int] = loader
+tensors = DataLoader(
+    TensorDataset(torch.zeros(3)),
+    rng="sample",
+    memory_budget="512MB",
+    profile="pillow-13",
+    generator=torch.Generator(),
+)
+assert_type(tensors, DataLoader[tuple[torch.Tensor, ...]])
+
+DataLoader(Numbers(), rng="numpy")  # type: ignore[arg-type]
+DataLoader(Numbers(), profile="pillow")  # type: ignore[arg-type]
+DataLoader(Numbers(), 1, None, None, None, 0, None, False, False, 0, None, None, None, 4)  # type: ignore[call-arg]
+DataLoader(Numbers(), thread=4)  # type: ignore[call-arg]
