@@ -256,40 +256,77 @@ static int run_horizontal_first(const struct job *job, struct pst_error *err)
     return PST_OK;
 }
 
-/* The vertical pass on RGBX pixels, and the horizontal one after it unless the width stays. */
-static int run_vertical_first(const struct job *job, int then_horizontal, struct pst_error *err)
+/* The whole region, at once: an output row of a vertical pass needs many of its rows. */
+static int take_all(const struct job *job, const uint8_t **rows, ptrdiff_t *stride,
+                    struct pst_error *err)
+{
+    int n;
+    int32_t need_h = job->geometry->need.h;
+    int rc = take(job, need_h, rows, stride, &n, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(n == need_h, err, "a source gave %d of %d rows at once", n, need_h);
+    return PST_OK;
+}
+
+/* The height alone changes. */
+static int run_vertical(const struct job *job, struct pst_error *err)
+{
+    struct pst__axis y = y_axis(job);
+    const struct pst__taps *v = pst__tap_cache_get(&job->executor->taps, &y, PST_TAPS_ROWS);
+    int width = job->geometry->need.w * 4;
+    uint8_t *line = pst__scratch_reserve(&job->executor->line, round_up((size_t)width, LINE));
+    if (!v || !line)
+        return no_memory(job, err);
+    const uint8_t *rows;
+    ptrdiff_t stride;
+    int rc = take_all(job, &rows, &stride, err);
+    if (rc < 0)
+        return rc;
+    for (int32_t i = 0; i < v->n; i++) {
+        job->kernels->resample_v(line, rows + v->start[i] * stride, stride, width,
+                                 v->coef + (size_t)i * (size_t)v->ksize, v->count[i]);
+        pst__sink_rgbx(job->sink, i, line);
+    }
+    return PST_OK;
+}
+
+/* Both, the vertical pass first, on RGBX pixels. Its rows go on to the horizontal pass a strip at a
+ * time: that kernel loads its coefficients once a call. */
+static int run_vertical_first(const struct job *job, struct pst_error *err)
 {
     struct pst__axis x = x_axis(job), y = y_axis(job);
     const struct pst__taps *v = pst__tap_cache_get(&job->executor->taps, &y, PST_TAPS_ROWS);
-    const struct pst__taps *taps = NULL;
-    if (v && then_horizontal)
-        taps = pst__tap_cache_get(&job->executor->taps, &x, PST_TAPS_COLUMNS);
-    int32_t need_w = job->geometry->need.w;
-    size_t width = round_up((size_t)need_w * 4, LINE);
-    uint8_t *line = pst__scratch_reserve(&job->executor->line, width);
-    uint8_t *planes =
-        pst__scratch_reserve(&job->executor->planes, taps ? 3 * (size_t)taps->pitch : 0);
-    if (!v || !line || !planes || (then_horizontal && !taps))
+    const struct pst__taps *taps =
+        v ? pst__tap_cache_get(&job->executor->taps, &x, PST_TAPS_COLUMNS) : NULL;
+    if (!taps)
+        return no_memory(job, err);
+    int width = job->geometry->need.w * 4;
+    /* A row may be over-read by PST_PAD bytes: by a line of the next one. */
+    size_t line = round_up((size_t)width, LINE);
+    ptrdiff_t row = 3 * (ptrdiff_t)taps->pitch;
+    uint8_t *lines = pst__scratch_reserve(&job->executor->line, STRIP * line);
+    uint8_t *planes = pst__scratch_reserve(&job->executor->planes, STRIP * (size_t)row);
+    if (!lines || !planes)
         return no_memory(job, err);
 
     const uint8_t *rows;
     ptrdiff_t stride;
-    int n;
-    int32_t need_h = job->geometry->need.h;
-    int rc = take(job, need_h, &rows, &stride, &n, err);
+    int rc = take_all(job, &rows, &stride, err);
     if (rc < 0)
         return rc;
-    PST_REQUIRE(n == need_h, err, "a source gave %d of %d rows at once", n, need_h);
-    for (int32_t i = 0; i < v->n; i++) {
-        job->kernels->resample_v(line, rows + v->start[i] * stride, stride, need_w * 4,
-                                 v->coef + (size_t)i * (size_t)v->ksize, v->count[i]);
-        if (!taps) {
-            pst__sink_rgbx(job->sink, i, line);
-            continue;
+    for (int32_t done = 0; done < v->n;) {
+        int n = strip_of(v->n - done);
+        for (int i = 0; i < n; i++) {
+            int32_t out = done + i;
+            job->kernels->resample_v(lines + (size_t)i * line, rows + v->start[out] * stride,
+                                     stride, width, v->coef + (size_t)out * (size_t)v->ksize,
+                                     v->count[out]);
         }
-        job->kernels->resample_h(planes, 3 * (ptrdiff_t)taps->pitch, taps->pitch, line,
-                                 (ptrdiff_t)width, 1, taps);
-        pst__sink_planes(job->sink, i, planes, taps->pitch);
+        job->kernels->resample_h(planes, row, taps->pitch, lines, (ptrdiff_t)line, n, taps);
+        for (int i = 0; i < n; i++)
+            pst__sink_planes(job->sink, done + i, planes + i * row, taps->pitch);
+        done += n;
     }
     return PST_OK;
 }
@@ -307,9 +344,9 @@ static int run(const struct job *job, int era, struct pst_error *err)
     if (s->in.h == s->rs_h)
         return run_horizontal(job, err);
     if (s->in.w == s->rs_w)
-        return run_vertical_first(job, 0, err);
+        return run_vertical(job, err);
     if (pst__vertical_first(era, s->in.w, s->in.h, s->rs_w, s->rs_h))
-        return run_vertical_first(job, 1, err);
+        return run_vertical_first(job, err);
     return run_horizontal_first(job, err);
 }
 
