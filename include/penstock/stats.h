@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* A snapshot. Times are nanoseconds of wall time on the threads, summed over them: with more threads
- * than free cores they hold waiting, too. */
+/* A snapshot. Times are nanoseconds of wall time on the threads, summed over them: with more
+ * threads than free cores they hold waiting, too. */
 struct pst_stats {
     size_t struct_size; /* set by the caller */
     int64_t batches;    /* taken */
