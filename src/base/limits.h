@@ -6,13 +6,16 @@
  * the sample is put to the reference, or refused where there is none. */
 
 #define PST_MAX_SIDE 65500 /* pixels; libjpeg's own bound is 65500 */
-#define PST_MAX_PIXELS                                                                             \
-    89478485                      /* Pillow warns above it (Image.MAX_IMAGE_PIXELS): 1 GiB / 4 / 3 \
-                                   */
-#define PST_MAX_RECORD (1u << 30) /* bytes of one encoded sample */
-#define PST_MAX_SCANS 100         /* of a progressive JPEG */
-#define PST_MAX_RATIO 4096        /* pixels per encoded byte (deflate's own bound is about 1032) */
+/* Pillow warns of images above it (Image.MAX_IMAGE_PIXELS): 1 GiB / 4 / 3. */
+#define PST_MAX_PIXELS 89478485
+#define PST_MAX_RECORD (1u << 30)  /* bytes of one encoded sample */
+#define PST_MAX_SCANS 100          /* of a progressive JPEG */
+#define PST_MAX_RATIO 4096         /* pixels per encoded byte (deflate's own bound is about 1032) */
 #define PST_MAX_OUTPUT (1ll << 31) /* bytes of one finished sample */
+
+/* What a transform takes, of images that a reference has decoded and between its steps. */
+#define PST_MAX_PLAN_SIDE (1 << 24)
+#define PST_MAX_PLAN_PIXELS (1 << 29) /* 2 GiB of RGBX */
 
 #define PST_MAX_THREADS 512
 #define PST_MAX_STREAMS 4096

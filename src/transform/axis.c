@@ -149,8 +149,8 @@ static int32_t fixed_point(double weight)
     return (int32_t)(weight < 0 ? -0.5 + scaled : 0.5 + scaled);
 }
 
-/* Sizes: n <= PST_MAX_SIDE and an output has at most as many taps as the axis has inputs, so all
- * products stay far below SIZE_MAX. */
+/* Sizes: n <= PST_MAX_PLAN_SIDE and an output has at most as many taps as the axis has inputs, so
+ * all products stay far below SIZE_MAX. */
 static int32_t *reserve(struct pst__taps *taps, size_t n_coefs, struct pst__scratch *block)
 {
     size_t pitch = (size_t)taps->pitch;

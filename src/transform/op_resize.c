@@ -68,7 +68,8 @@ static void size_short(const struct pst_op *op, int32_t *h, int32_t *w)
         return;
     short_size(op, *w, *h, &new_w, &new_h);
     /* Too large or empty: the plan of every image says so. */
-    int is_possible = new_w > 0 && new_h > 0 && new_w <= PST_MAX_SIDE && new_h <= PST_MAX_SIDE;
+    int is_possible =
+        new_w > 0 && new_h > 0 && new_w <= PST_MAX_PLAN_SIDE && new_h <= PST_MAX_PLAN_SIDE;
     *w = is_possible ? (int32_t)new_w : 0;
     *h = is_possible ? (int32_t)new_h : 0;
 }

@@ -40,9 +40,9 @@ static struct pst__segment *last_of(struct pst__plan *plan)
 
 static int check_pixels(int64_t w, int64_t h, const char *what, struct pst_error *err)
 {
-    if (w > PST_MAX_SIDE || h > PST_MAX_SIDE || w * h > PST_MAX_PIXELS)
+    if (w > PST_MAX_PLAN_SIDE || h > PST_MAX_PLAN_SIDE || w * h > PST_MAX_PLAN_PIXELS)
         return pst__fail(err, PST_ELIMIT, "%s of %lld x %lld pixels, the limit is %d in all", what,
-                         (long long)w, (long long)h, PST_MAX_PIXELS);
+                         (long long)w, (long long)h, PST_MAX_PLAN_PIXELS);
     return PST_OK;
 }
 
@@ -136,10 +136,11 @@ int pst__fold_resize(struct pst__plan *plan, int64_t w, int64_t h, int filter,
     if (w < 1 || h < 1)
         return pst__fail(err, PST_EINVAL, "a resize of %d x %d pixels to %lld x %lld", last->out.w,
                          last->out.h, (long long)w, (long long)h);
-    if (w > PST_MAX_SIDE || h > PST_MAX_SIDE || w * h > PST_MAX_OUTPUT / 3)
+    if (w > PST_MAX_PLAN_SIDE || h > PST_MAX_PLAN_SIDE || w * h > PST_MAX_OUTPUT / 3)
         return pst__fail(err, PST_ELIMIT,
                          "a resize to %lld x %lld pixels, the limits are %d a side and %lld in all",
-                         (long long)w, (long long)h, PST_MAX_SIDE, (long long)PST_MAX_OUTPUT / 3);
+                         (long long)w, (long long)h, PST_MAX_PLAN_SIDE,
+                         (long long)PST_MAX_OUTPUT / 3);
     struct pst_rect bounds = bounds_of(last);
     if (last->resize || last->hflip || last->vflip || !contains(&bounds, &last->out)) {
         int rc = append(plan, err);
