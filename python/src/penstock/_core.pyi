@@ -91,9 +91,9 @@ class Loader:
     def wait(
         self, timeout_ms: int, /
     ) -> tuple[str, int, int, int, int, bytes | None, tuple[str, int, str]] | None:
-        """(kind, ticket, slot, index, words, data, (status, os_errno, message)), kind one of "batch",
-        "doubt", "failed", "ragged"; None after timeout_ms. Releases the GIL, lets signals through.
-        Raises StopIteration when nothing is submitted."""
+        """(kind, ticket, slot, index, words, data, (status, os_errno, message)), kind one of
+        "batch", "doubt", "failed", "ragged"; None after timeout_ms. Releases the GIL, lets signals
+        through. Raises StopIteration when nothing is submitted."""
 
     def resolve(self, ticket: int, slot: int, rgbx: Buffer, width: int, height: int, /) -> None: ...
     def fail(self, ticket: int, slot: int, /) -> None: ...

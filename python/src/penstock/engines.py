@@ -141,7 +141,7 @@ class Record:
     def close_all(self) -> None:
         self.close_idle()
         for engine in list(self._live):
-            # A thread that is in the engine now keeps it: it is not waited for at exit.
+            # A thread that did not come out of the engine in time keeps it.
             with contextlib.suppress(RuntimeError):
                 self.close(engine)
 
@@ -214,7 +214,28 @@ def record_of(loader: Any) -> Record:
         return record
 
 
+# Those that exist; each has a reentrant `lock`, held while it is in next().
+iterators: weakref.WeakSet[Any] = weakref.WeakSet()
+
+_is_ending = False
+_EXIT_S = 2.0  # how long the exit waits for other threads in next()
+
+
+def enlist(iterator: Any) -> None:
+    iterators.add(iterator)
+    if _is_ending and threading.current_thread() is not threading.main_thread():
+        threading.Event().wait()  # as below
+
+
 def _close_all() -> None:
+    """At exit. Only daemon threads are left then, and one that comes back into torch's code while
+    the interpreter ends takes the process down. So each is stopped in front of its next batch: the
+    locks are never released."""
+    global _is_ending
+    _is_ending = True
+    deadline = time.monotonic() + _EXIT_S
+    for iterator in list(iterators):
+        iterator.lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
     with _lock:
         records = [record for _, record in _records.values()]
     for record in records:
@@ -223,7 +244,9 @@ def _close_all() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.RLock()  # a thread of the parent may have held it
+    _lock = threading.RLock()  # a thread of the parent may have held it, as any of the others
+    for iterator in list(iterators):
+        iterator.lock = threading.RLock()
     for _, record in _records.values():
         record.forget()
     _records.clear()

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+import threading
 import time
 from collections import deque
 from operator import is_
@@ -19,7 +20,7 @@ import torch
 from penstock import _core, reference, rng
 from penstock._torch import default_collate, make_fetcher, pin_memory, unwrap_error, wrap_error
 from penstock.capture import Reading, Refusal, read_dataset
-from penstock.engines import Engine, Record, Spec
+from penstock.engines import Engine, Record, Spec, enlist
 from penstock.prepare import Prepared, prepare
 from torch._utils import ExceptionWrapper
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -74,6 +75,7 @@ class _NativeIter(_BaseDataLoaderIter):
     """What both have in common: whom the engine belongs to."""
 
     def __init__(self, loader: Any, record: Record) -> None:
+        self.lock = threading.RLock()
         self._record = record
         self._engine: Engine | None = None
         self._workers: list[Any] = []  # frameworks look for processes here
@@ -84,6 +86,14 @@ class _NativeIter(_BaseDataLoaderIter):
         super().__init__(loader)
         record.epochs += 1
         record.starts(self)
+        enlist(self)
+
+    def _next_data(self) -> Any:
+        with self.lock:
+            return self._next_batch()
+
+    def _next_batch(self) -> Any:
+        raise NotImplementedError
 
     def _note(self, core: _core.Loader, ticket: int, n: int) -> None:
         if self._notes is not None:
@@ -135,7 +145,7 @@ class SingleIter(_NativeIter):
             self._dataset, self._auto_collation, self._collate_fn, self._drop_last
         )
 
-    def _next_data(self) -> Any:
+    def _next_batch(self) -> Any:
         try:
             index = next(self._sampler_iter)
         except StopIteration:
@@ -342,7 +352,7 @@ class WorkersIter(_NativeIter):
                 self._by_ticket[task.ticket] = task
             unsent.popleft()
 
-    def _next_data(self) -> Any:
+    def _next_batch(self) -> Any:
         if not self._tasks:
             self._end_epoch()
             raise StopIteration
