@@ -97,7 +97,9 @@ PST_API int pst_loader_next(struct pst_loader *loader, struct pst_batch *batch,
  *
  * The random streams: with PST_RNG_TORCH a batch draws from its stream in the order of submission;
  * a sample that fails draws nothing, and nothing is drawn for the samples after it in its batch (a
- * worker of torch never came to them): later batches of the stream are then planned again. */
+ * worker of torch never came to them): later batches of the stream are then planned again. A sample
+ * whose pixels can be had but whose size the transform refuses (pst_loader_resolve() says so) has
+ * drawn what the steps before the refusal draw. */
 
 /* Makes a stream a torch generator after manual_seed(seed); with PST_RNG_SAMPLE sets the key.
  * Nothing may be submitted. Errors: PST_EINVAL, PST_EFORKED. */

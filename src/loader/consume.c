@@ -304,9 +304,11 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
     int rc = find_doubtful(loader, ticket, slot, &batch, &sample, err);
     if (rc < 0)
         return rc;
-    if (sample->is_refused)
+    if (sample->is_refused) {
+        sample->words_spent = sample->words_drawn;
         return pst__fail(err, sample->status, "%s",
                          sample->error ? sample->error->message : pst_status_text(sample->status));
+    }
     if (sample->is_planned && (w != sample->plan.src_w || h != sample->plan.src_h))
         return pst__fail(err, PST_EFORMAT,
                          "the header says %d x %d pixels, the reference decoded %d x %d",
@@ -389,7 +391,7 @@ static void batch_fails(struct pst_loader *loader, struct pst__batch *batch, int
     if (!loader->is_free) {
         if (batch->plan_next == 0)
             batch->words_start = stream->next;
-        stream->next = sample->is_planned ? sample->words_at : stream->next;
+        stream->next = sample->is_planned ? sample->words_at : stream->next + sample->words_spent;
         batch->words_end = stream->next;
     }
     for (int32_t i = 0; i < batch->n; i++) {

@@ -33,11 +33,13 @@ enum pst__sample_state {
 
 struct pst__sample {
     int64_t index;
-    uint8_t state;      /* enum pst__sample_state */
-    uint8_t is_planned; /* plan and words_at are valid */
-    uint8_t is_refused; /* DOUBT: of the plan, pixels would not help */
-    int32_t next_ready; /* slot of the next sample in the batch's ready list, -1 ends it */
-    uint64_t words_at;  /* position in the stream where this sample's draws begin */
+    uint8_t state;        /* enum pst__sample_state */
+    uint8_t is_planned;   /* plan and words_at are valid */
+    uint8_t is_refused;   /* DOUBT: of the plan, pixels would not help */
+    uint32_t words_drawn; /* DOUBT: by the steps before the one that refused */
+    uint32_t words_spent; /* of them, once the reference has given pixels: stock came that far */
+    int32_t next_ready;   /* slot of the next sample in the batch's ready list, -1 ends it */
+    uint64_t words_at;    /* position in the stream where this sample's draws begin */
     struct pst_image_info info;
     struct pst_record *record; /* from the loader's idle records; NULL when not read */
     uint8_t *pixels; /* RGBX given by the reference, rows without gaps; NULL: decode record */

@@ -43,6 +43,7 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
                                  &draws, &sample->plan, &err);
     if (rc < 0) {
         sample->is_refused = 1;
+        sample->words_drawn = (uint32_t)draws.used;
         pst__sample_doubt(loader, batch, sample, rc, &err);
         return 0;
     }

@@ -80,7 +80,7 @@ static int resting_sample(struct pst_loader *loader, uint64_t ticket, int32_t sl
 int pst_loader_slot_shape(struct pst_loader *loader, uint64_t ticket, int32_t slot, int32_t *h,
                           int32_t *w, struct pst_error *err)
 {
-    const struct pst__sample *sample;
+    const struct pst__sample *sample = NULL; /* gcc 12 does not see that a failure is negative */
     int rc = resting_sample(loader, ticket, slot, &sample, err);
     if (rc < 0)
         return rc;
@@ -92,7 +92,7 @@ int pst_loader_slot_shape(struct pst_loader *loader, uint64_t ticket, int32_t sl
 int pst_loader_describe_slot(struct pst_loader *loader, uint64_t ticket, int32_t slot, char *text,
                              size_t size, struct pst_error *err)
 {
-    const struct pst__sample *sample;
+    const struct pst__sample *sample = NULL; /* gcc 12 does not see that a failure is negative */
     int rc = resting_sample(loader, ticket, slot, &sample, err);
     if (rc < 0)
         return rc;

@@ -131,6 +131,21 @@ def test_samples_of_different_shapes(tmp_path: Path, num_workers: int) -> None:
     lives(plain, batch_size=1, num_workers=num_workers)
 
 
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_steps_before_a_refused_size_have_drawn(tmp_path: Path, num_workers: int) -> None:
+    paths = fill(tmp_path)
+    kit.picture("RGB", 2, 150, 1).save(paths[4], "PNG")  # its short side would be less than 1
+    kit.picture("RGB", 140, 1, 1).save(paths[9], "PNG")
+    whole = paths[9].read_bytes()
+    steps = [transforms.RandomHorizontalFlip(0.4), transforms.Resize(20, max_size=30)]
+    rest = [transforms.RandomVerticalFlip(0.7), transforms.Resize((9, 9)), transforms.ToTensor()]
+    dataset = kit.folder_of(tmp_path, transforms.Compose([*steps, *rest]))
+    lives(dataset, batch_size=3, num_workers=num_workers, shuffle=True)
+    # Stock decodes before it transforms: nothing was drawn for what cannot be decoded.
+    paths[9].write_bytes(whole[:-30])
+    lives(dataset, batch_size=3, num_workers=num_workers, shuffle=True)
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize(
     "bad", [[3, 99], [99], [3, -99, 4], [3, "x"], [2, 1.5], [0, None], [], 5, [slice(0, 2)]]
