@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <jpeglib.h>
 #include <jerror.h>
@@ -28,6 +27,10 @@
 #define MARGIN 1
 /* libjpeg changes the way of upsampling for rows that are cropped to next to nothing. */
 #define MIN_CROP 64
+
+/* libjpeg-turbo's colour conversion writes rows that are aligned past the cache, to memory; but
+ * they are read again at once. So the rows begin this far from an aligned place. */
+#define MISALIGN 8
 
 struct jpeg {
     struct jpeg_decompress_struct cinfo;
@@ -264,7 +267,7 @@ static int read_rows(struct jpeg *jpeg, int n_rows)
     for (int done = 0; done < n_rows;) {
         int n = n_rows - done < ROWS_A_CALL ? n_rows - done : ROWS_A_CALL;
         for (int i = 0; i < n; i++)
-            rows[i] = jpeg->strip.data + (done + i) * jpeg->stride;
+            rows[i] = jpeg->strip.data + MISALIGN + (done + i) * jpeg->stride;
         n = (int)jpeg_read_scanlines(cinfo, rows, (JDIMENSION)n);
         if (n == 0)
             return pst__fail(jpeg->err, PST_EFORMAT, "libjpeg gives no more rows");
@@ -284,13 +287,13 @@ static int jpeg_rows(void *state, int max_rows, const uint8_t **rows, ptrdiff_t 
     int n = max_rows < jpeg->rows_left ? max_rows : jpeg->rows_left;
     PST_REQUIRE(n > 0, err, "no rows are left, or none were asked for");
     jpeg->err = err;
-    if (!pst__scratch_reserve(&jpeg->strip, (size_t)n * (size_t)jpeg->stride))
+    if (!pst__scratch_reserve(&jpeg->strip, MISALIGN + (size_t)n * (size_t)jpeg->stride))
         return pst__fail(err, PST_ENOMEM, "no memory for %d rows of a JPEG", n);
     int rc = read_rows(jpeg, n);
     if (rc < 0)
         return rc;
     jpeg->rows_left -= n;
-    *rows = jpeg->strip.data + jpeg->skip;
+    *rows = jpeg->strip.data + MISALIGN + jpeg->skip;
     *stride = jpeg->stride;
     *n_rows = n;
     return PST_OK;

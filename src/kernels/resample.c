@@ -29,7 +29,8 @@ static uint8_t clip8(int32_t sum)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-static int coefs_fit(const struct pst__taps *taps)
+/* Unused where assertions are off. */
+__attribute__((unused)) static int coefs_fit(const struct pst__taps *taps)
 {
     for (ptrdiff_t i = 0; i < (ptrdiff_t)taps->ksize * taps->pitch; i++)
         if (taps->coef[i] < -PST__COEF_MAX || taps->coef[i] > PST__COEF_MAX)

@@ -832,6 +832,7 @@ def test_take_before_it_is_complete(busy_loader):
         busy_loader.wait(-1)
 
 
+@pytest.mark.tree
 def test_stats(loader):
     next_batch(loader, [0, 1])
     stats = loader.stats()
@@ -1290,6 +1291,7 @@ RETURNS_OBJECT = re.compile(
 )
 
 
+@pytest.mark.tree
 def test_each_c_api_call_says_whose_reference_it_returns():
     sources = sorted((pathlib.Path(__file__).parents[2] / "python/src/penstock/_core").glob("*.c"))
     checked, silent = 0, []
