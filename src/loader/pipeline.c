@@ -168,35 +168,16 @@ static int run_record(struct pst_loader *loader, struct pst__worker *worker,
     return rc;
 }
 
-/* Rows of a region of pixels that lie in memory. */
-struct pixels {
-    const uint8_t *row;
-    ptrdiff_t stride;
-    int left;
-};
-
-static int pixel_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride,
-                      int *n_rows, struct pst_error *err)
-{
-    struct pixels *pixels = self;
-    (void)err;
-    *n_rows = max_rows < pixels->left ? max_rows : pixels->left;
-    *rows = pixels->row;
-    *stride = pixels->stride;
-    pixels->row += *n_rows * pixels->stride;
-    pixels->left -= *n_rows;
-    return PST_OK;
-}
-
 static int run_pixels(struct pst_loader *loader, struct pst__worker *worker,
                       struct pst__sample *sample, void *dst, struct pst_error *err)
 {
     const struct pst_rect *region = &sample->plan.region;
     ptrdiff_t stride = (ptrdiff_t)sample->info.width * 4;
-    struct pixels pixels = {.row = sample->pixels + region->y * stride + (ptrdiff_t)region->x * 4,
-                            .stride = stride,
-                            .left = region->h};
-    struct pst__row_source source = {pixel_rows, &pixels};
+    struct pst__memory_rows rows = {.next = sample->pixels + region->y * stride +
+                                            (ptrdiff_t)region->x * 4,
+                                    .stride = stride,
+                                    .left = region->h};
+    struct pst__row_source source = {pst__memory_rows, &rows};
     int64_t t0 = pst__now_ns();
     int rc = pst__transform_execute(worker->executor, loader->config.transform, &sample->plan,
                                     &source, dst, err);

@@ -350,34 +350,15 @@ static int run(const struct job *job, int era, struct pst_error *err)
     return run_horizontal_first(job, err);
 }
 
-/* The image that a segment has left, as a source of rows. */
-struct image_rows {
-    const uint8_t *next;
-    size_t stride;
-    int32_t left;
-};
-
-static int image_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride,
-                      int *n_rows, struct pst_error *err)
-{
-    struct image_rows *image = self;
-    (void)err;
-    *n_rows = max_rows < image->left ? max_rows : image->left;
-    *rows = image->next;
-    *stride = (ptrdiff_t)image->stride;
-    image->next += (size_t)*n_rows * image->stride;
-    image->left -= *n_rows;
-    return PST_OK;
-}
-
 static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,
                     const struct pst__plan *plan, const struct pst__row_source *source, void *dst,
                     struct pst_error *err)
 {
     struct pst__geometry geometry[PST_MAX_SEGMENTS];
     pst__plan_geometry(plan, geometry);
-    struct image_rows image = {0};
-    struct pst__row_source from_image = {image_rows, &image};
+    /* What a segment leaves is the source of the next. */
+    struct pst__memory_rows image = {0};
+    struct pst__row_source from_image = {pst__memory_rows, &image};
     for (int k = 0; k < plan->n_segments; k++) {
         struct pst__sink sink;
         int is_last = k == plan->n_segments - 1;
@@ -393,7 +374,7 @@ static int run_plan(struct pst__executor *executor, const struct pst_transform *
         int rc = run(&job, transform->era, err);
         if (rc < 0)
             return rc;
-        image = (struct image_rows){sink.dst, sink.row, sink.h};
+        image = (struct pst__memory_rows){sink.dst, (ptrdiff_t)sink.row, sink.h};
         source = &from_image;
     }
     return PST_OK;

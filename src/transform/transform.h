@@ -70,6 +70,15 @@ struct pst__row_source {
     void *self;
 };
 
+/* A row source over pixels that lie in memory; self of it is the struct. */
+struct pst__memory_rows {
+    const uint8_t *next; /* row; PST_PAD bytes after the last one can be read */
+    ptrdiff_t stride;
+    int32_t left;
+};
+int pst__memory_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride, int *n_rows,
+                     struct pst_error *err);
+
 /* Working memory of one thread. */
 struct pst__executor;
 int pst__executor_new(struct pst__executor **out, struct pst_error *err);

@@ -277,28 +277,28 @@ static void test_batches_outlive_the_loader(void)
     expected_free(&expected);
 }
 
-/* In steady state no batch memory is mapped anew. */
+/* Batch memory is mapped for the batches that are under way at once, and then used again: how many
+ * that are is up to the threads' timing, but never more than the look-ahead and the one in hand. */
 static void test_slabs_are_used_again(void)
 {
+    enum { AHEAD = 4, EPOCHS = 8 };
     struct pst_loader_config config;
     pst_loader_config_init(&config);
     config.threads = 2;
+    config.ahead = AHEAD;
     struct setup s;
     setup(&s, 0, -1, config);
     struct pst_batch batch = {0};
     struct pst_stats stats = {.struct_size = sizeof stats};
-    int64_t allocs = 0;
-    for (int epoch = 0; epoch < 6; epoch++) {
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
         int rc;
         while ((rc = pst_loader_next(s.loader, &batch, NULL)) == PST_OK)
             pst_batch_reset(&batch);
         CHECK_INT(rc, PST_END);
-        CHECK_INT(pst_loader_stats(s.loader, &stats, NULL), PST_OK);
-        if (epoch == 2)
-            allocs = stats.slab_allocs;
     }
-    CHECK_INT(stats.slab_allocs, allocs);
-    CHECK_INT(stats.samples, 6 * N);
+    CHECK_INT(pst_loader_stats(s.loader, &stats, NULL), PST_OK);
+    CHECK(stats.slab_allocs >= 1 && stats.slab_allocs <= AHEAD + 1);
+    CHECK_INT(stats.samples, EPOCHS * N);
     teardown(&s);
 }
 
