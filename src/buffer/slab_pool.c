@@ -29,6 +29,7 @@ struct pst__slab_pool {
     struct pst__mutex lock; /* guards all below but the constants */
     size_t budget;          /* constant */
     uint32_t generation;    /* constant: of the process that made it */
+    int64_t n_away;         /* slabs with the consumer */
     int64_t refs;           /* the owner and the slabs that are not idle */
     int is_owned;
     struct slab *idle;
@@ -139,6 +140,16 @@ static struct slab *evict_for(struct pst__slab_pool *pool, size_t size, int forc
     return evicted;
 }
 
+/* The last slab that the budget has room for is left to the one that the consumer has in hand:
+ * taken anew, that one would be unmapped when it comes back, and every batch would fault in fresh
+ * pages. */
+static int is_coming_back(const struct pst__slab_pool *pool, size_t capacity)
+{
+    size_t used = pool->bytes - pool->idle_bytes;
+    return pool->n_away > 0 && used > 0 &&
+           (used > pool->budget || (pool->budget - used) / 2 < capacity);
+}
+
 static void dispose_slab(struct pst_buffer *buffer)
 {
     struct slab *slab = (struct slab *)buffer;
@@ -152,6 +163,8 @@ static void dispose_slab(struct pst_buffer *buffer)
     pst__lock(&pool->lock);
     if (slab->has_ticket)
         pool->bytes -= slab->capacity;
+    else
+        pool->n_away--;
     slab->has_ticket = 0;
     slab->next_idle = NULL;
     if (pool->is_owned && pool->bytes <= pool->budget &&
@@ -204,6 +217,10 @@ int pst__slab_take(struct pst__slab_pool *pool, size_t size, int force, struct p
         capacity = PAGE;
     pst__lock(&pool->lock);
     struct slab *slab = pop_fit(pool, capacity), *evicted = NULL;
+    if (!slab && !force && is_coming_back(pool, capacity)) {
+        pst__unlock(&pool->lock);
+        return PST_AGAIN;
+    }
     if (!slab) {
         evicted = evict_for(pool, capacity, force);
         if (pool->bytes > pool->budget || capacity > pool->budget - pool->bytes) {
@@ -236,8 +253,10 @@ void pst__slab_leave(struct pst__slab_pool *pool, struct pst_buffer *buffer)
     if (is_foreign(pool))
         return;
     pst__lock(&pool->lock);
-    if (slab->has_ticket)
+    if (slab->has_ticket) {
         pool->bytes -= slab->capacity;
+        pool->n_away++;
+    }
     slab->has_ticket = 0;
     pst__unlock(&pool->lock);
 }
