@@ -127,7 +127,8 @@ class Record:
         if not keep:
             self.close(engine)
 
-    def close(self, engine: Engine) -> None:
+    def retire(self, engine: Engine) -> None:
+        """Keeps an engine's counters and forgets it: it ends with its last reference."""
         with self._lock:
             self._live.discard(engine)
         if engine.is_usable:
@@ -136,6 +137,9 @@ class Record:
                 for name in _SUMS:
                     self._past[name] += stats.get(name, 0)
                 self._past_peak = max(self._past_peak, stats.get("slab_peak_bytes", 0))
+
+    def close(self, engine: Engine) -> None:
+        self.retire(engine)
         engine.core.close()
 
     def close_all(self) -> None:
@@ -159,9 +163,15 @@ class Record:
             self.close(engine)
 
     def end(self) -> None:
-        """The loader is gone. Iterators that are left close their engines themselves."""
+        """The loader is gone. Iterators that are left close their engines themselves.
+
+        Runs where a signal's exception would be lost, as in an iterator's __del__: the threads are
+        joined after it, when the last reference goes."""
         self._is_over = True
-        self.close_idle()
+        with self._lock:
+            engine, self._idle = self._idle, None
+        if engine is not None:
+            self.retire(engine)
 
     def starts(self, iterator: Any) -> None:
         self._active[id(iterator)] = time.monotonic_ns()

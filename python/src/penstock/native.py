@@ -6,7 +6,6 @@ an error follow torch's _SingleProcessDataLoaderIter and _MultiProcessingDataLoa
 line, because a user's samplers and generators can see all of it.
 """
 
-import contextlib
 import dataclasses
 import os
 import sys
@@ -125,10 +124,15 @@ class _NativeIter(_BaseDataLoaderIter):
             self._record.close(engine)
 
     def __del__(self) -> None:
-        # Half-built, or the interpreter is on its way out: there is nothing to tell anyone.
-        with contextlib.suppress(Exception):
+        # A signal's handler that runs in here raises into nothing: a Ctrl-C would be lost. So this
+        # takes microseconds, and the threads are joined after it, when the engine dies with us.
+        try:
             if not sys.is_finalizing():
-                self._shutdown_workers()
+                self._record.stops(self)
+                if self._engine is not None:
+                    self._record.retire(self._engine)
+        except Exception:  # half-built: there is nothing to tell anyone
+            pass
 
 
 class SingleIter(_NativeIter):
