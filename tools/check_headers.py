@@ -27,13 +27,11 @@ def check_header(header: Path, include: Path, compiler: str) -> str | None:
     return None if done.returncode == 0 else done.stderr
 
 
-def main(arguments: list[str]) -> int:
-    root = Path(__file__).resolve().parent.parent
-    include = Path(arguments[0]) if arguments else root / "include"
+def check(include: Path, compilers: list[str]) -> int:
     seen = 0
     failed = 0
     for header in sorted(include.rglob("*.h")):
-        for compiler in WAYS:
+        for compiler in compilers:
             seen += 1
             words = check_header(header, include, compiler)
             if words is not None:
@@ -43,5 +41,9 @@ def main(arguments: list[str]) -> int:
     return 1 if failed or seen == 0 else 0
 
 
+def main() -> int:
+    return check(Path(__file__).resolve().parent.parent / "include", list(WAYS))
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

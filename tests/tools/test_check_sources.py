@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checks of headers, names, words and wheels find what was planted for them."""
 
+import shutil
 import subprocess
 import zipfile
 
@@ -10,6 +11,8 @@ import check_wheel
 import check_words
 import pytest
 
+# clang may be missing where only the tests run; the gate asks for all of them.
+COMPILERS = [name for name in check_headers.WAYS if shutil.which(name)]
 LICENCE = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 
 
@@ -29,28 +32,33 @@ def write(root, files):
 def test_headers_that_compile_alone_pass(tmp_path, capsys):
     text = "#ifndef A\n#define A\n#include <stddef.h>\nsize_t pst_n(void);\n#endif\n"
     write(tmp_path, {"penstock/a.h": text})
-    assert check_headers.main([str(tmp_path)]) == 0
-    assert "items: 4 compilations" in capsys.readouterr().out
+    assert check_headers.check(tmp_path, COMPILERS) == 0
+    assert f"items: {len(COMPILERS)} compilations" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("text", "n_compilers"),
+    ("text", "wrong_in"),
     [
-        ("#ifndef A\n#define A\nsize_t pst_size(void);\n#endif\n", 4),  # leans on another header
-        ("struct pst_thing { int n; };\n", 4),  # no guard
-        ("#ifndef A\n#define A\nint pst_f(int class);\n#endif\n", 2),  # not C++
-        ("#ifndef A\n#define A\nint pst_f(int n[static 1]);\n#endif\n", 2),  # not C++
-        ("#ifndef A\n#define A\nenum { PST_A = 1, PST_B = (1ull << 40) };\n#endif\n", 2),  # not C99
+        # leans on another header
+        ("#ifndef A\n#define A\nsize_t pst_size(void);\n#endif\n", "c c++"),
+        # no guard
+        ("struct pst_thing { int n; };\n", "c c++"),
+        ("#ifndef A\n#define A\nint pst_f(int class);\n#endif\n", "c++"),
+        ("#ifndef A\n#define A\nint pst_f(int n[static 1]);\n#endif\n", "c++"),
+        ("#ifndef A\n#define A\nenum { PST_A = 1, PST_B = (1ull << 40) };\n#endif\n", "c"),
     ],
 )
-def test_headers_that_do_not_are_found(tmp_path, capsys, text, n_compilers):
+def test_headers_that_do_not_are_found(tmp_path, capsys, text, wrong_in):
     write(tmp_path, {"penstock/a.h": text})
-    assert check_headers.main([str(tmp_path)]) == 1
-    assert capsys.readouterr().out.count("a.h with ") == n_compilers
+    assert check_headers.check(tmp_path, COMPILERS) == 1
+    out = capsys.readouterr().out
+    for compiler in COMPILERS:
+        language = check_headers.WAYS[compiler][1]
+        assert (f"a.h with {compiler}:" in out) == (language in wrong_in.split())
 
 
 def test_no_header_fails(tmp_path):
-    assert check_headers.main([str(tmp_path)]) == 1
+    assert check_headers.check(tmp_path, COMPILERS) == 1
 
 
 def test_names(tree, capsys):
