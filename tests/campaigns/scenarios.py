@@ -56,6 +56,8 @@ def iterate(root: str, workers: int, seed: int, how: str) -> int:
     if how == "handler":
         signal.signal(signal.SIGTERM, _exit_on_signal)
     rng = random.Random(seed)
+    # Once before: a first use imports modules, and Python loses what a handler raises in there.
+    next(iter(_loader(root, workers)))
     nursery.ready()
     while True:
         loader = _loader(root, workers)

@@ -266,14 +266,6 @@ dataset = kit.folder_of(Path({str(root)!r}), kit.train_v1(12))
         "for b in loader: pass",
         "keep = [list(kit.OURS(dataset, 4, num_workers=2))]; keep.append(keep)",
         "it = iter(kit.OURS(dataset, 4, num_workers=2)); it.me = it; dataset.it = it; next(it)",
-        "import threading\n"
-        "loader = kit.OURS(dataset, 4, num_workers=2)\n"
-        "started = threading.Event()\n"
-        "def go():\n"
-        "    while True:\n"
-        "        for b in loader: started.set()\n"
-        "threading.Thread(target=go, daemon=True).start()\n"
-        "started.wait()",
     ],
 )
 def test_the_interpreter_may_end_with_a_live_iterator(root: Path, body: str) -> None:

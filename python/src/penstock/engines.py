@@ -232,9 +232,16 @@ _EXIT_S = 2.0  # how long the exit waits for other threads in next()
 
 
 def enlist(iterator: Any) -> None:
+    """An iterator holds its lock wherever it calls torch, so that the exit can stop its thread."""
     iterators.add(iterator)
+    park_at_exit()
+
+
+def park_at_exit() -> None:
+    """Stops another thread for good once the interpreter ends. Called in front of an iterator's
+    lock: who only waits for that lock can be overtaken by a thread that takes it again at once."""
     if _is_ending and threading.current_thread() is not threading.main_thread():
-        threading.Event().wait()  # as below
+        threading.Event().wait()
 
 
 def _close_all() -> None:

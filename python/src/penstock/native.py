@@ -19,7 +19,7 @@ import torch
 from penstock import _core, reference, rng
 from penstock._torch import default_collate, make_fetcher, pin_memory, unwrap_error, wrap_error
 from penstock.capture import Reading, Refusal, read_dataset
-from penstock.engines import Engine, Record, Spec, enlist
+from penstock.engines import Engine, Record, Spec, enlist, park_at_exit
 from penstock.prepare import Prepared, prepare
 from torch._utils import ExceptionWrapper
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -82,17 +82,16 @@ class _NativeIter(_BaseDataLoaderIter):
         # For verify: the last batch's samples, and what was drawn for them where it asks.
         self._indices: list[int] = []
         self._notes: list[str] | None = None
-        super().__init__(loader)
+        enlist(self)
+        with self.lock:  # see enlist
+            super().__init__(loader)
         record.epochs += 1
         record.starts(self)
-        enlist(self)
 
-    def _next_data(self) -> Any:
+    def __next__(self) -> Any:
+        park_at_exit()
         with self.lock:
-            return self._next_batch()
-
-    def _next_batch(self) -> Any:
-        raise NotImplementedError
+            return super().__next__()
 
     def _note(self, core: _core.Loader, ticket: int, n: int) -> None:
         if self._notes is not None:
@@ -149,7 +148,7 @@ class SingleIter(_NativeIter):
             self._dataset, self._auto_collation, self._collate_fn, self._drop_last
         )
 
-    def _next_batch(self) -> Any:
+    def _next_data(self) -> Any:
         try:
             index = next(self._sampler_iter)
         except StopIteration:
@@ -356,7 +355,7 @@ class WorkersIter(_NativeIter):
                 self._by_ticket[task.ticket] = task
             unsent.popleft()
 
-    def _next_batch(self) -> Any:
+    def _next_data(self) -> Any:
         if not self._tasks:
             self._end_epoch()
             raise StopIteration
