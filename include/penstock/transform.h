@@ -68,11 +68,19 @@ struct pst_op {
     size_t n_table;
 };
 
-/* What is written for a pixel value v of channel c: lut[c][v] for PST_F32, v itself for PST_U8.
- * Planar (C, H, W) in both cases; a grey image has channel 0 alone. The LUT is the specification: a
- * vector kernel is used only where it reproduces all 768 entries bit for bit. */
+/* Where the channels of a sample lie. */
+enum pst_layout {
+    PST_LAYOUT_CHW = 0, /* one plane after the other */
+    PST_LAYOUT_HWC = 1, /* pixel by pixel: torch's channels_last */
+};
+
+/* What is written for a pixel value v of channel c: lut[c][v] for PST_F32, the same rounded to
+ * nearest even for PST_F16 and PST_BF16, v itself for PST_U8; a grey image has channel 0 alone. The
+ * LUT is the specification: a vector kernel is used only where it reproduces all 768 entries bit
+ * for bit. */
 struct pst_output {
-    int dtype; /* PST_F32 or PST_U8 */
+    int dtype;  /* PST_F32, PST_F16, PST_BF16 or PST_U8 */
+    int layout; /* enum pst_layout */
     float lut[3][256];
     /* How the LUT came about, to find a kernel that computes it: ((v / 255) - mean) / std or
      * ((v * (1 / 255)) - mean) / std in float32. Only a hint. */
@@ -112,9 +120,9 @@ PST_API size_t pst_transform_max_words(const struct pst_transform *transform);
 /* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
  * says how many were taken (may be NULL). exp in RandomResizedCrop is C's, rounded from double.
- * *out becomes (channels, oh, ow). Where the transform is for grey images the three channels of rgb
- * are equal. This is the path of the loader, on one image, for tests and tools. Any
- * thread. */
+ * *out becomes (channels, oh, ow), or (oh, ow, channels). Where the transform is for grey images
+ * the three channels of rgb are equal. This is the path of the loader, on one image, for tests and
+ * tools. Any thread. */
 PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,
                                 int32_t w, int32_t h, ptrdiff_t stride, const uint32_t *words,
                                 size_t n_words, size_t *used, struct pst_tensor *out,

@@ -9,6 +9,7 @@
 #include "kernels/x86/pixels_avx2.h"
 #include "kernels/x86/resample_avx512.h"
 #include "kernels/x86/pixels_avx512.h"
+#include "kernels/x86/layout_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
  * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
@@ -31,6 +32,8 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unpack = unpack_avx512;
     kernels->store_f32 = store_f32_avx512;
     kernels->store_u8 = store_u8_avx512;
+    kernels->store_u16 = store_u16_avx512;
+    kernels->interleave = interleave_avx512;
 }
 #endif
 
@@ -42,6 +45,10 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unpack = pst__unpack_scalar;
     kernels->store_f32 = pst__store_f32_scalar;
     kernels->store_u8 = pst__store_u8_scalar;
+    /* Of these two there is no AVX2 version: a table of 256 words is read faster one by one than by
+     * gathers, and stores of triples are bound by their number. */
+    kernels->store_u16 = pst__store_u16_scalar;
+    kernels->interleave = pst__interleave_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

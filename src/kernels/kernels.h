@@ -70,6 +70,13 @@ struct pst__kernels {
     void (*store_f32)(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
                       int reverse);
 
+    /* The same for elements of 16 bits, whatever they stand for. */
+    void (*store_u16)(uint16_t *dst, const uint8_t *src, int n, const uint16_t *lut, int reverse);
+
+    /* Three planes of n elements of size bytes (1, 2 or 4), plane_stride bytes apart, to n triples.
+     * Writes exactly those. */
+    void (*interleave)(uint8_t *dst, const uint8_t *src, ptrdiff_t plane_stride, int n, int size);
+
     /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Writes exactly n bytes. */
     void (*store_u8)(uint8_t *dst, const uint8_t *src, int n, int reverse);
 };

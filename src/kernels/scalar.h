@@ -16,6 +16,10 @@ void pst__resample_v_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t src_stri
 void pst__unpack_scalar(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
 void pst__store_f32_scalar(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
                            int reverse);
+void pst__store_u16_scalar(uint16_t *dst, const uint8_t *src, int n, const uint16_t *lut,
+                           int reverse);
+void pst__interleave_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t plane_stride, int n,
+                            int size);
 void pst__store_u8_scalar(uint8_t *dst, const uint8_t *src, int n, int reverse);
 
 /* 1/255 as the sum of two floats. */

@@ -39,3 +39,31 @@ void pst__store_u8_scalar(uint8_t *dst, const uint8_t *src, int n, int reverse)
     for (int i = 0; i < n; i++)
         dst[i] = src[n - 1 - i];
 }
+
+void pst__store_u16_scalar(uint16_t *dst, const uint8_t *src, int n, const uint16_t *lut,
+                           int reverse)
+{
+    if (reverse)
+        for (int i = 0; i < n; i++)
+            dst[i] = lut[src[n - 1 - i]];
+    else
+        for (int i = 0; i < n; i++)
+            dst[i] = lut[src[i]];
+}
+
+void pst__interleave_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t plane_stride, int n,
+                            int size)
+{
+    /* A copy of a size that is known becomes a move. */
+    for (int c = 0; c < 3; c++, src += plane_stride, dst += size) {
+        if (size == 4)
+            for (int i = 0; i < n; i++)
+                memcpy(dst + (ptrdiff_t)i * 12, src + (ptrdiff_t)i * 4, 4);
+        else if (size == 2)
+            for (int i = 0; i < n; i++)
+                memcpy(dst + (ptrdiff_t)i * 6, src + (ptrdiff_t)i * 2, 2);
+        else
+            for (int i = 0; i < n; i++)
+                dst[(ptrdiff_t)i * 3] = src[i];
+    }
+}

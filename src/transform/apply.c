@@ -92,7 +92,8 @@ int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rg
     if (rc < 0)
         return rc;
     int dtype = transform->output.dtype;
-    int64_t shape[3] = {transform->channels, plan.out_h, plan.out_w};
+    int64_t shape[3];
+    pst__transform_shape(transform, plan.out_h, plan.out_w, shape);
     struct pst_buffer *buffer;
     rc = pst__buffer_new(&buffer, pst__transform_bytes(transform, &plan), err);
     if (rc < 0)

@@ -192,13 +192,27 @@ static int check_config(const struct pst_transform_config *config, struct pst_er
     PST_REQUIRE(config->ops || config->n_ops == 0, err, "n_ops is %zu but ops is NULL",
                 config->n_ops);
     PST_REQUIRE(config->output, err, "no output");
-    PST_REQUIRE(config->output->dtype == PST_F32 || config->output->dtype == PST_U8, err,
-                "output dtype %d, expected PST_F32 or PST_U8", config->output->dtype);
+    int dtype = config->output->dtype;
+    PST_REQUIRE(dtype == PST_F32 || dtype == PST_F16 || dtype == PST_BF16 || dtype == PST_U8, err,
+                "output dtype %d, expected PST_F32, PST_F16, PST_BF16 or PST_U8", dtype);
+    PST_REQUIRE(config->output->layout == PST_LAYOUT_CHW ||
+                    config->output->layout == PST_LAYOUT_HWC,
+                err, "output layout %d, expected 0 or 1", config->output->layout);
     PST_REQUIRE(config->era >= PST_ERA_DEFAULT && config->era <= PST_ERA_13, err,
                 "era %d, expected 0 to %d", config->era, PST_ERA_13);
     PST_REQUIRE(config->channels == 0 || config->channels == 1 || config->channels == 3, err,
                 "images of %d channels, expected 1 or 3", config->channels);
     return PST_OK;
+}
+
+static void add_output(struct pst_transform *transform)
+{
+    const struct pst_output *output = &transform->output;
+    for (int c = 0; c < 3 && output->dtype != PST_U8; c++) {
+        pst__norm_init(&transform->norm[c], output->lut[c], output->mean[c], output->std[c]);
+        for (int v = 0; v < 256; v++)
+            transform->half[c][v] = (uint16_t)pst__output_bits(output->dtype, output->lut[c][v]);
+    }
 }
 
 static void transform_free(struct pst_transform *transform)
@@ -225,11 +239,7 @@ int pst_transform_new(struct pst_transform **out, const struct pst_transform_con
     if (rc < 0)
         goto fail;
     transform->output = *config->output;
-    if (transform->output.dtype == PST_F32) {
-        const struct pst_output *output = &transform->output;
-        for (int c = 0; c < 3; c++)
-            pst__norm_init(&transform->norm[c], output->lut[c], output->mean[c], output->std[c]);
-    }
+    add_output(transform);
     *out = transform;
     return PST_OK;
 fail:
@@ -283,6 +293,15 @@ int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h,
     *h = transform->fixed_h;
     *w = transform->fixed_w;
     return *h > 0;
+}
+
+void pst__transform_shape(const struct pst_transform *transform, int32_t h, int32_t w,
+                          int64_t shape[3])
+{
+    int is_planar = transform->output.layout == PST_LAYOUT_CHW;
+    shape[is_planar ? 0 : 2] = transform->channels;
+    shape[is_planar ? 1 : 0] = h;
+    shape[is_planar ? 2 : 1] = w;
 }
 
 int pst__transform_dtype(const struct pst_transform *transform)

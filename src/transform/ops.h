@@ -54,7 +54,11 @@ struct pst_transform {
     double *table; /* the tables of all steps */
     struct pst_output output;
     struct pst__norm norm[3]; /* into output.lut */
+    uint16_t half[3][256];    /* output.lut for the 16-bit dtypes */
 };
+
+/* The bits of a value of the output, in the lowest bytes. */
+uint32_t pst__output_bits(int dtype, float value);
 
 /* Checks that several kinds share. */
 int pst__check_size(const struct pst_op *op, struct pst_error *err); /* h and w */

@@ -28,14 +28,19 @@ int pst__sink_sample(struct pst__sink *sink, const struct pst__segment *segment,
                      void *dst, struct pst__scratch *unpacked)
 {
     begin(sink, segment, geometry);
-    sink->norm = transform->norm;
+    sink->transform = transform;
     sink->dtype = transform->output.dtype;
     sink->channels = transform->channels;
+    sink->size = pst_dtype_size(sink->dtype);
+    sink->is_planar = transform->output.layout == PST_LAYOUT_CHW || sink->channels == 1;
     sink->dst = dst;
-    sink->row = (size_t)sink->w * pst_dtype_size(sink->dtype);
+    sink->row = (size_t)sink->w * sink->size * (sink->is_planar ? 1 : 3);
     sink->plane = sink->row * (size_t)sink->h;
     sink->unpacked_plane = (sink->seen_w + LINE - 1) / LINE * LINE;
-    sink->unpacked = pst__scratch_reserve(unpacked, 3 * (size_t)sink->unpacked_plane);
+    sink->apart_plane = sink->unpacked_plane * (ptrdiff_t)sink->size;
+    size_t apart = sink->is_planar ? 0 : 3 * (size_t)sink->apart_plane;
+    sink->unpacked = pst__scratch_reserve(unpacked, 3 * (size_t)sink->unpacked_plane + apart);
+    sink->apart = sink->unpacked + 3 * sink->unpacked_plane;
     return sink->unpacked != NULL;
 }
 
@@ -48,28 +53,47 @@ int pst__sink_image(struct pst__sink *sink, const struct pst__segment *segment,
     return sink->dst != NULL;
 }
 
-static void fill_f32(float *to, int32_t n, float value)
+/* n elements, step elements apart. */
+static void fill(uint8_t *to, int32_t n, size_t size, size_t step, uint32_t bits)
 {
-    for (int32_t i = 0; i < n; i++)
-        to[i] = value;
+    if (size == 1 && step == 1) {
+        memset(to, (int)bits, (size_t)n);
+        return;
+    }
+    for (int32_t i = 0; i < n; i++, to += size * step) {
+        if (size == 4)
+            memcpy(to, &bits, 4);
+        else if (size == 2)
+            memcpy(to, &(uint16_t){(uint16_t)bits}, 2);
+        else
+            *to = (uint8_t)bits;
+    }
 }
 
-/* n zeros from column x on of row y. */
+/* n pixels of the sample from column x of row y on, all of this value. */
+static void put_value(const struct pst__sink *sink, int32_t y, int32_t x, int32_t n,
+                      const uint32_t bits[3])
+{
+    size_t together = sink->is_planar ? 1 : 3;
+    uint8_t *to = sink->dst + (size_t)y * sink->row + (size_t)x * sink->size * together;
+    for (int c = 0; c < sink->channels; c++)
+        fill(to + (size_t)c * (sink->is_planar ? sink->plane : sink->size), n, sink->size, together,
+             bits[c]);
+}
+
+/* n pixels of zeros from column x of row y on. */
 static void put_zeros(const struct pst__sink *sink, int32_t y, int32_t x, int32_t n)
 {
-    uint8_t *row = sink->dst + (size_t)y * sink->row;
+    uint32_t bits[3] = {0};
     if (n == 0)
         return;
-    if (sink->dtype == 0) {
-        memset(row + (size_t)x * 4, 0, (size_t)n * 4);
+    if (!sink->transform) {
+        memset(sink->dst + (size_t)y * sink->row + (size_t)x * 4, 0, (size_t)n * 4);
         return;
     }
-    for (int c = 0; c < sink->channels; c++, row += sink->plane) {
-        if (sink->dtype == PST_U8)
-            memset(row + x, 0, (size_t)n);
-        else
-            fill_f32((float *)(void *)row + x, n, sink->norm[c].lut[0]);
-    }
+    for (int c = 0; c < 3 && sink->dtype != PST_U8; c++)
+        bits[c] = pst__output_bits(sink->dtype, sink->transform->output.lut[c][0]);
+    put_value(sink, y, x, n, bits);
 }
 
 /* Where the rows that come lie in the result, flips applied. */
@@ -102,15 +126,11 @@ void pst__sink_borders(const struct pst__sink *sink)
 void pst__sink_erase(const struct pst__sink *sink, const struct pst__erased *erased)
 {
     const struct pst_rect *rect = &erased->rect;
-    for (int c = 0; c < sink->channels; c++) {
-        for (int32_t y = rect->y; y < rect->y + rect->h; y++) {
-            uint8_t *row = sink->dst + (size_t)c * sink->plane + (size_t)y * sink->row;
-            if (sink->dtype == PST_U8)
-                memset(row + rect->x, (uint8_t)erased->value[c], (size_t)rect->w);
-            else
-                fill_f32((float *)(void *)row + rect->x, rect->w, erased->value[c]);
-        }
-    }
+    uint32_t bits[3];
+    for (int c = 0; c < 3; c++)
+        bits[c] = pst__output_bits(sink->dtype, erased->value[c]);
+    for (int32_t y = rect->y; y < rect->y + rect->h; y++)
+        put_value(sink, y, rect->x, rect->w, bits);
 }
 
 static void interleave(uint8_t *dst, const uint8_t *planes, ptrdiff_t plane_stride, int32_t n,
@@ -125,28 +145,43 @@ static void interleave(uint8_t *dst, const uint8_t *planes, ptrdiff_t plane_stri
     }
 }
 
+/* A row of one channel as the sample has it. */
+static void store(const struct pst__sink *sink, void *to, const uint8_t *plane, int c)
+{
+    const struct pst__kernels *kernels = sink->kernels;
+    int n = sink->seen_w;
+    if (sink->dtype == PST_U8)
+        kernels->store_u8(to, plane, n, sink->hflip);
+    else if (sink->dtype == PST_F32)
+        kernels->store_f32(to, plane, n, &sink->transform->norm[c], sink->hflip);
+    else
+        kernels->store_u16(to, plane, n, sink->transform->half[c], sink->hflip);
+}
+
 void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *planes,
                       ptrdiff_t plane_stride)
 {
     uint8_t *row = sink->dst + (size_t)row_of(sink, i) * sink->row;
     size_t x = (size_t)column_of(sink);
-    int n = sink->seen_w;
-    if (sink->dtype == 0) {
-        interleave(row + x * 4, planes, plane_stride, n, sink->hflip);
+    if (!sink->transform) {
+        interleave(row + x * 4, planes, plane_stride, sink->seen_w, sink->hflip);
         return;
     }
-    for (int c = 0; c < sink->channels; c++, row += sink->plane, planes += plane_stride) {
-        if (sink->dtype == PST_U8)
-            sink->kernels->store_u8(row + x, planes, n, sink->hflip);
-        else
-            sink->kernels->store_f32((float *)(void *)row + x, planes, n, &sink->norm[c],
-                                     sink->hflip);
+    if (sink->is_planar) {
+        for (int c = 0; c < sink->channels; c++)
+            store(sink, row + (size_t)c * sink->plane + x * sink->size, planes + c * plane_stride,
+                  c);
+        return;
     }
+    for (int c = 0; c < 3; c++)
+        store(sink, sink->apart + c * sink->apart_plane, planes + c * plane_stride, c);
+    sink->kernels->interleave(row + x * sink->size * 3, sink->apart, sink->apart_plane,
+                              sink->seen_w, (int)sink->size);
 }
 
 void pst__sink_rgbx(const struct pst__sink *sink, int32_t i, const uint8_t *row)
 {
-    if (sink->dtype != 0) {
+    if (sink->transform) {
         sink->kernels->unpack(sink->unpacked, sink->unpacked_plane, row, sink->seen_w);
         pst__sink_planes(sink, i, sink->unpacked, sink->unpacked_plane);
         return;

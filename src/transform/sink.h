@@ -10,9 +10,10 @@
  * between the zeros around them, and flips. */
 struct pst__sink {
     const struct pst__kernels *kernels;
-    const struct pst__norm *norm; /* [3], for float32 */
-    int dtype;                    /* enum pst_dtype; 0: RGBX */
-    int channels;                 /* of the sample */
+    const struct pst_transform *transform; /* of a sample; NULL: RGBX */
+    int dtype, channels;                   /* of the sample */
+    size_t size;                           /* bytes of an element */
+    int is_planar;
     uint8_t *dst;
     size_t row, plane;      /* bytes from a row, a plane to the next */
     int32_t w, h;           /* pixels */
@@ -20,7 +21,8 @@ struct pst__sink {
     int32_t seen_w, seen_h; /* their size and number */
     int hflip, vflip;
     uint8_t *unpacked; /* one row in planes, for RGBX rows to a sample */
-    ptrdiff_t unpacked_plane;
+    uint8_t *apart;    /* one finished row in planes, where pixels are to be together */
+    ptrdiff_t unpacked_plane, apart_plane;
 };
 
 /* The sample, with the dtype and the channels of the transform. unpacked is working memory. 0 when

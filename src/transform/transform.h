@@ -89,6 +89,9 @@ void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size);
 int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h, int32_t *w);
 int pst__transform_dtype(const struct pst_transform *transform); /* enum pst_dtype */
 
+/* The shape of a sample of h x w pixels. */
+void pst__transform_shape(const struct pst_transform *transform, int32_t h, int32_t w,
+                          int64_t shape[3]);
 /* Bytes of a sample with this plan. */
 size_t pst__transform_bytes(const struct pst_transform *transform, const struct pst__plan *plan);
 
@@ -115,7 +118,7 @@ int pst__executor_new(struct pst__executor **out, struct pst_error *err);
 void pst__executor_free(struct pst__executor *executor);
 size_t pst__executor_bytes(const struct pst__executor *executor);
 
-/* Runs the plan and writes (channels, out_h, out_w) of the transform's dtype to dst. All rows of
+/* Runs the plan and writes a sample of the transform's dtype and layout to dst. All rows of
  * the region are taken from source before the last of dst is written; on failure dst holds
  * anything. */
 int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,

@@ -17,6 +17,7 @@ import pytest
 import torch
 from penstock import prepare
 from penstock.capture import Reading, Refusal, read_dataset, read_loader
+from penstock.options import Output
 from PIL import Image
 from torch import nn
 from torch.utils.data._utils import collate
@@ -398,10 +399,14 @@ def test_readings_notice_changes(root: Path) -> None:
 
 
 def test_equal_transforms_share_what_was_prepared(root: Path) -> None:
-    one = prepare.prepare(read_dataset(kit.folder_of(root, kit.train_v1())), "pillow-13")
-    other = prepare.prepare(read_dataset(kit.folder_of(root, kit.train_v1())), "pillow-13")
-    assert one is other
-    assert prepare.prepare(read_dataset(kit.folder_of(root, kit.train_v1())), "pillow-9") is not one
+    def made(profile: str, output: Output) -> Any:
+        reading = read_dataset(kit.folder_of(root, kit.train_v1()))
+        return prepare.prepare(reading, profile, output)
+
+    one = made("pillow-13", Output())
+    assert made("pillow-13", Output()) is one
+    assert made("pillow-9", Output()) is not one
+    assert made("pillow-13", Output(layout=1)) is not one
 
 
 def test_the_table_of_paths_follows_the_dataset(root: Path) -> None:

@@ -87,6 +87,7 @@ def make_transform(*ops, dtype="f32"):
         std=(1.0, 1.0, 1.0),
         era=0,
         channels=3,
+        layout=0,
     )
 
 
@@ -469,6 +470,7 @@ GOOD_TRANSFORM = {
     "std": (1.0, 1.0, 1.0),
     "era": 0,
     "channels": 3,
+    "layout": 0,
 }
 
 

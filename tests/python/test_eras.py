@@ -71,6 +71,7 @@ def by_engine(image: Any, resample: int, width: int, height: int, era: int) -> A
         std=(1.0, 1.0, 1.0),
         era=era,
         channels=3,
+        layout=0,
     )
     rgb = numpy.ascontiguousarray(image)
     words = bytes(4 * transform.max_words)

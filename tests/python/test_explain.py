@@ -157,8 +157,8 @@ def test_verify_finds_wrong_labels_and_states(root: Path, monkeypatch: pytest.Mo
         assert found.difference.stage == "generator"
     real = native.wrap
 
-    def wrong(array: Any, dtype: torch.dtype) -> torch.Tensor:
-        tensor = real(array, dtype)
+    def wrong(array: Any, dtype: torch.dtype, *layout: int) -> torch.Tensor:
+        tensor = real(array, dtype, *layout)
         return tensor + 1 if dtype == torch.int64 else tensor
 
     monkeypatch.setattr(native, "wrap", wrong)

@@ -48,12 +48,20 @@ def test_torchs_signature_comes_first() -> None:
     plain = [(p.name, p.kind, p.default) for p in ours[: len(theirs)]]
     assert plain == [(p.name, p.kind, p.default) for p in theirs]
     extras = ours[len(theirs) :]
-    assert [p.name for p in extras] == ["threads", "rng", "memory_budget", "profile"]
+    own = ["threads", "rng", "memory_budget", "profile", "out_dtype", "memory_format"]
+    assert [p.name for p in extras] == own
     assert all(p.kind is p.KEYWORD_ONLY for p in extras)
 
 
 def test_every_argument_is_kept_under_its_name(dataset: Any) -> None:
-    given = {"threads": 3, "rng": "sample", "memory_budget": "64MB", "profile": "pillow-12.2"}
+    given = {
+        "threads": 3,
+        "rng": "sample",
+        "memory_budget": "64MB",
+        "profile": "pillow-12.2",
+        "out_dtype": torch.bfloat16,
+        "memory_format": torch.channels_last,
+    }
     loader = kit.OURS(dataset, 4, num_workers=2, **given)
     assert {name: getattr(loader, name) for name in given} == given
     stock = kit.STOCK(dataset, 4, num_workers=2)

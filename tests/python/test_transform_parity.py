@@ -117,6 +117,7 @@ def transform_of(steps: list[Step], tail: Tail, era: int = 0) -> _core.Transform
         std=std,
         era=era,
         channels=3,
+        layout=0,
     )
 
 

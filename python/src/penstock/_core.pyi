@@ -44,7 +44,8 @@ def paths(names: Sequence[bytes], labels: Sequence[int], /) -> Dataset: ...
 class Transform:
     """ops: one tuple (kind, filter, h, w, max_size, threshold, scale0, scale1, ratio0, ratio1,
     log_ratio0, log_ratio1) each, and after it numbers, count, table if one of them is needed:
-    fields of struct pst_op. lut: 768 float32 for dtype "f32". channels: of the images, 3 or 1."""
+    fields of struct pst_op. lut: 768 float32 for the dtypes of floats. channels: of the images,
+    3 or 1. layout: 0 for planes, 1 for pixels."""
 
     def __new__(
         cls,
@@ -57,6 +58,7 @@ class Transform:
         std: tuple[float, float, float],
         era: int,
         channels: int,
+        layout: int,
     ) -> Transform: ...
     @property
     def max_words(self) -> int: ...

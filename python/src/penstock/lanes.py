@@ -26,7 +26,7 @@ def _read(loader: Any) -> tuple[prepare.Prepared, options.Options]:
     if refusal is not None:
         raise Refusal("plan", refusal)
     chosen = options.of(loader, own=_is_ours(loader))
-    return prepare.prepare(reading, chosen.profile), chosen
+    return prepare.prepare(reading, chosen.profile, chosen.output), chosen
 
 
 def _spec(loader: Any, prepared: prepare.Prepared, chosen: options.Options) -> Spec:
@@ -50,7 +50,12 @@ def iterator_for(loader: Any) -> _BaseDataLoaderIter | None:
     record = record_of(loader)
     try:
         spec = _spec(loader, *_read(loader))
-    except Refusal:
+    except Refusal as refusal:
+        if _is_ours(loader) and not options.output_of(loader).is_stocks:
+            raise ValueError(
+                "out_dtype and memory_format are the engine's, and it does not do this loader: "
+                f"{refusal}"
+            ) from None
         record.stock_epochs += 1
         return None
     make = WorkersIter if loader.num_workers > 0 else SingleIter

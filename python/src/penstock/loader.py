@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.context import BaseContext
 from typing import Any, Literal, TypeVar
 
+import torch
 import torch.utils.data
 from penstock import lanes, options
 from penstock.report import Explanation, Stats
@@ -25,6 +26,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         on the seed, the epoch and its index alone.
     memory_budget: bytes that batches and records may hold, also as text such as "512MB".
     profile: whose pixels: "pillow-9", "pillow-12.2", "pillow-13"; None: the installed Pillow's.
+    out_dtype: images as torch.float32, float16 or bfloat16: what torch's batch would be after
+        .to(out_dtype). torch.uint8: the pixels as they are before ToTensor or ToDtype, so that they
+        can be normalised on the accelerator. None: what the transforms make.
+    memory_format: torch.channels_last lays images out as .contiguous(memory_format=...) would.
+        Both are the engine's alone: a loader that it does not do is refused when it is iterated.
 
     Nothing is taken, drawn or started before an iterator is asked for, and all that the iterator
     depends on is read then: frameworks rebuild, copy and change loaders.
@@ -35,6 +41,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     rng: Literal["torch", "sample"] = "torch"
     memory_budget: int | str | None = None
     profile: options.Profile | None = None
+    out_dtype: torch.dtype | None = None
+    memory_format: torch.memory_format | None = None
 
     def __init__(
         self,
@@ -60,8 +68,10 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         rng: Literal["torch", "sample"] = "torch",
         memory_budget: int | str | None = None,
         profile: options.Profile | None = None,
+        out_dtype: torch.dtype | None = None,
+        memory_format: torch.memory_format | None = None,
     ) -> None:
-        options.check(threads, rng, memory_budget, profile)
+        options.check(threads, rng, memory_budget, profile, out_dtype, memory_format)
         super().__init__(
             dataset,
             batch_size,
@@ -85,6 +95,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.rng = rng
         self.memory_budget = memory_budget
         self.profile = profile
+        self.out_dtype = out_dtype
+        self.memory_format = memory_format
 
     def _get_iterator(self) -> _BaseDataLoaderIter:
         iterator = lanes.iterator_for(self)

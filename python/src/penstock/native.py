@@ -27,10 +27,11 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str]]
 
 
-def wrap(array: Any, dtype: torch.dtype) -> torch.Tensor:
+def wrap(array: Any, dtype: torch.dtype, layout: int = 0) -> torch.Tensor:
     """A tensor over the engine's memory, which lives as long as the tensor."""
     with torch._C.DisableTorchFunction():
-        return torch.frombuffer(array, dtype=dtype).view(array.shape)
+        tensor = torch.frombuffer(array, dtype=dtype).view(array.shape)
+        return tensor.permute(0, 3, 1, 2) if layout else tensor
 
 
 def _ragged(core: _core.Loader, ticket: int, n: int, prepared: Prepared, worker: bool) -> None:
@@ -104,7 +105,9 @@ class _NativeIter(_BaseDataLoaderIter):
         batch = engine.core.take(ticket)
         if batch is None:
             raise RuntimeError(f"batch {ticket} of the engine is empty")
-        return [wrap(batch[0], engine.spec.prepared.dtype), wrap(batch[1], torch.int64)]
+        prepared = engine.spec.prepared
+        images = wrap(batch[0], prepared.dtype, prepared.output.layout)
+        return [images, wrap(batch[1], torch.int64)]
 
     def _pinned(self, data: Any) -> Any:
         return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
@@ -161,6 +164,11 @@ class SingleIter(_NativeIter):
     def _fetch(self, index: Any) -> Any:
         indices = self._plain_indices(index) if self._is_still_native() else None
         if indices is None:
+            if not self._spec.prepared.output.is_stocks:
+                raise RuntimeError(
+                    "out_dtype and memory_format are the engine's, and it does not do this batch: "
+                    "the dataset, its transforms or what the sampler gives have changed"
+                )
             return self._dataset_fetcher.fetch(index)
         engine = self._engine
         if engine is None or not engine.is_usable:
@@ -180,7 +188,7 @@ class SingleIter(_NativeIter):
         try:
             reading = read_dataset(self._dataset, self._reading)
             if reading is not self._reading:
-                prepared = prepare(reading, self._spec.prepared.profile)
+                prepared = prepare(reading, self._spec.prepared.profile, self._spec.prepared.output)
                 if prepared is not self._spec.prepared:
                     self._respec(prepared)
                 self._reading = reading

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from penstock import _core
 
 Profile = Literal["pillow-9", "pillow-12.2", "pillow-13"]
@@ -22,6 +23,13 @@ _UNITS = {
     "GIB": 2**30,
 }
 MAX_THREADS = 512
+OUT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.uint8)
+# None: as torch's loader has it. The numbers are enum pst_layout.
+LAYOUTS: dict[torch.memory_format | None, int] = {
+    None: 0,
+    torch.contiguous_format: 0,
+    torch.channels_last: 1,
+}
 
 
 def parse_bytes(value: int | str | None) -> int:
@@ -42,7 +50,14 @@ def parse_bytes(value: int | str | None) -> int:
     return value
 
 
-def check(threads: Any, rng: Any, memory_budget: Any, profile: Any) -> None:
+def check(
+    threads: Any,
+    rng: Any,
+    memory_budget: Any,
+    profile: Any,
+    out_dtype: Any = None,
+    memory_format: Any = None,
+) -> None:
     """Refuses what no loader could use, where the mistake was made."""
     if threads is not None:
         if isinstance(threads, bool) or not isinstance(threads, int):
@@ -54,6 +69,25 @@ def check(threads: Any, rng: Any, memory_budget: Any, profile: Any) -> None:
     if profile is not None and profile not in ERAS:
         raise ValueError(f"profile should be None or one of {list(ERAS)}, got {profile!r}")
     parse_bytes(memory_budget)
+    if out_dtype is not None and out_dtype not in OUT_DTYPES:
+        raise ValueError(f"out_dtype should be None or one of {OUT_DTYPES}, got {out_dtype!r}")
+    if memory_format is not None and memory_format not in LAYOUTS:
+        raise ValueError(
+            "memory_format should be torch.contiguous_format or torch.channels_last, got "
+            f"{memory_format!r}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How batches are to differ from torch's: `dtype` None and `layout` 0 are torch's own."""
+
+    dtype: torch.dtype | None = None
+    layout: int = 0
+
+    @property
+    def is_stocks(self) -> bool:
+        return self.dtype is None and self.layout == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +96,7 @@ class Options:
     rng: Literal["torch", "sample"]
     memory_budget: int
     profile: str
+    output: Output
 
 
 def era_of_pillow(version: str) -> str:
@@ -74,12 +109,19 @@ def era_of_pillow(version: str) -> str:
     return "pillow-12.2" if tuple(numbers) >= (12, 2) else "pillow-9"
 
 
+def output_of(loader: Any) -> Output:
+    dtype, memory_format = loader.out_dtype, loader.memory_format
+    check(None, "torch", None, None, dtype, memory_format)
+    return Output(dtype, LAYOUTS[memory_format])
+
+
 def of(loader: Any, *, own: bool) -> Options:
     """The options of a loader; those of a loader that is not ours (own) are the defaults."""
     threads = loader.threads if own else None
     rng: Literal["torch", "sample"] = loader.rng if own else "torch"
     budget = loader.memory_budget if own else None
     profile = loader.profile if own else None
+    output = output_of(loader) if own else Output()
     check(threads, rng, budget, profile)
     if threads is None:
         cores = _core.cpu_count()
@@ -88,4 +130,4 @@ def of(loader: Any, *, own: bool) -> Options:
         import PIL
 
         profile = era_of_pillow(PIL.__version__)
-    return Options(min(threads, MAX_THREADS), rng, parse_bytes(budget), profile)
+    return Options(min(threads, MAX_THREADS), rng, parse_bytes(budget), profile, output)

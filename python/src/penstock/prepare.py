@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from penstock import _core, steps
 from penstock.capture import Reading, refuse
-from penstock.options import ERAS
+from penstock.options import ERAS, Output
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +25,7 @@ class Prepared:
     profile: str
     draws: bool
     channels: int
+    output: Output
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +88,26 @@ def _table_of_values(tail: tuple[Any, ...], channels: int) -> tuple[str, bytes |
     return "f32", bytes(buffer)
 
 
+_NAMES = {
+    torch.float32: "f32",
+    torch.float16: "f16",
+    torch.bfloat16: "bf16",
+    torch.uint8: "u8",
+}
+
+
+def _converted(dtype: str, lut: bytes | None, wanted: torch.dtype) -> tuple[str, bytes | None]:
+    """What the table becomes for another dtype of the output."""
+    if wanted is torch.uint8:
+        return "u8", None
+    if dtype == "u8":
+        ramp = bytearray(3 * 256 * 4)
+        values = torch.arange(256, dtype=torch.float32, device="cpu")
+        torch.frombuffer(ramp, dtype=torch.float32).view(3, 256).copy_(values)
+        lut = bytes(ramp)
+    return _NAMES[wanted], lut
+
+
 def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for group, cls, *values in key:
         if group == "pixels" and cls.__name__ == "Normalize":
@@ -100,17 +121,19 @@ def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _channels(ops: list[steps.Op], profile: str) -> int:
     plain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     return _core.Transform(
-        ops, dtype="u8", lut=None, mean=plain, std=plain, era=ERAS[profile], channels=3
+        ops, dtype="u8", lut=None, mean=plain, std=plain, era=ERAS[profile], channels=3, layout=0
     ).channels
 
 
-def _build(reading: Reading, profile: str) -> Prepared:
+def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     mean, std = _hints(reading.key)
     ops = [entry[2] for entry in reading.key if entry[0] in steps.OPS]
     try:
         # What the steps make of an RGB image says which values there are.
         channels = _channels(ops, profile)
         dtype, lut = _table_of_values(reading.tail, channels)
+        if output.dtype is not None:
+            dtype, lut = _converted(dtype, lut, output.dtype)
         transform = _core.Transform(
             ops,
             dtype=dtype,
@@ -119,16 +142,18 @@ def _build(reading: Reading, profile: str) -> Prepared:
             std=(std[0], std[1], std[2]),
             era=ERAS[profile],
             channels=3,
+            layout=output.layout,
         )
     except (ValueError, _core.Error) as error:
         refuse("transform", f"the engine does not do it: {error}")
     return Prepared(
         reading.key,
         transform,
-        torch.float32 if dtype == "f32" else torch.uint8,
+        next(which for which, name in _NAMES.items() if name == dtype),
         profile,
         transform.max_words > 0,
         channels,
+        output,
     )
 
 
@@ -140,15 +165,15 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def prepare(reading: Reading, profile: str) -> Prepared:
+def prepare(reading: Reading, profile: str, output: Output) -> Prepared:
     """The transform of a reading, from a small cache. Raises Refusal."""
-    key = (reading.key, profile)
+    key = (reading.key, profile, output)
     with _lock:
         found = _prepared.get(key)
         if found is not None:
             _prepared.move_to_end(key)
             return found
-    made = _build(reading, profile)
+    made = _build(reading, profile, output)
     with _lock:
         made = _prepared.setdefault(key, made)
         while len(_prepared) > _MOST_PREPARED:

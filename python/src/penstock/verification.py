@@ -221,6 +221,24 @@ def _samples(seen: _Seen) -> int:
     return 0
 
 
+def _asked_dtype(loader: Any) -> torch.dtype | None:
+    """The dtype that torch's batches are brought to before they are compared."""
+    dtype: torch.dtype | None = getattr(loader, "out_dtype", None)
+    if dtype is torch.uint8:
+        raise ValueError(
+            "out_dtype=torch.uint8 gives pixels before the conversion to numbers, which torch's "
+            "loader does not have: verify a loader without out_dtype"
+        )
+    return dtype
+
+
+def _brought_to(seen: _Seen, dtype: torch.dtype | None) -> _Seen:
+    value = seen.value
+    if dtype is not None and isinstance(value, list) and isinstance(value[0], torch.Tensor):
+        seen.value = [value[0].to(dtype), *value[1:]]
+    return seen
+
+
 def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) -> Verification:
     """Runs torch's own loader and this one on the same seeds and compares what they give.
 
@@ -229,10 +247,11 @@ def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) ->
     """
     if batches is not None and batches < 1:
         raise ValueError(f"batches should be positive or None, got {batches}")
+    dtype = _asked_dtype(loader)
     before = _States(loader)
     try:
         with _ended(torch.utils.data.DataLoader._get_iterator(loader)) as iterator:
-            expected = list(_collect(iterator, batches))
+            expected = [_brought_to(seen, dtype) for seen in _collect(iterator, batches)]
         after = _States(loader)
         before.restore()
         native = lanes.iterator_for(loader)

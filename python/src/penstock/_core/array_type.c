@@ -22,7 +22,10 @@ struct dtype_row {
     char format[2];
 };
 static struct dtype_row dtypes[] = {
-    {PST_U8, "u8", "B"}, {PST_I64, "i64", "q"}, {PST_F32, "f32", "f"}};
+    /* The buffer protocol has no letter for bfloat16: it goes out as words of 16 bits. */
+    {PST_U8, "u8", "B"},   {PST_I64, "i64", "q"},   {PST_F32, "f32", "f"},
+    {PST_F16, "f16", "e"}, {PST_BF16, "bf16", "H"},
+};
 
 static struct dtype_row *dtype_find(int dtype)
 {
@@ -133,7 +136,7 @@ static void array_dealloc(PyObject *object)
 
 static PyGetSetDef array_getset[] = {
     {"shape", array_get_shape, NULL, "Elements along each axis.", NULL},
-    {"dtype", array_get_dtype, NULL, "\"u8\", \"i64\" or \"f32\".", NULL},
+    {"dtype", array_get_dtype, NULL, "\"u8\", \"i64\", \"f32\", \"f16\" or \"bf16\".", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -112,6 +112,10 @@ fail:
 
 static int parse_output(const char *dtype, PyObject *lut, struct pst_output *output)
 {
+    static const struct {
+        const char *name;
+        int dtype;
+    } floats[] = {{"f32", PST_F32}, {"f16", PST_F16}, {"bf16", PST_BF16}};
     if (strcmp(dtype, "u8") == 0) {
         output->dtype = PST_U8;
         if (lut == Py_None)
@@ -119,11 +123,14 @@ static int parse_output(const char *dtype, PyObject *lut, struct pst_output *out
         PyErr_SetString(PyExc_ValueError, "dtype \"u8\" takes no lut");
         return -1;
     }
-    if (strcmp(dtype, "f32") != 0) {
-        PyErr_Format(PyExc_ValueError, "dtype is \"%s\", expected \"f32\" or \"u8\"", dtype);
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        if (strcmp(dtype, floats[i].name) == 0)
+            output->dtype = floats[i].dtype;
+    if (!output->dtype) {
+        PyErr_Format(PyExc_ValueError,
+                     "dtype is \"%s\", expected \"f32\", \"f16\", \"bf16\" or \"u8\"", dtype);
         return -1;
     }
-    output->dtype = PST_F32;
     Py_buffer view;
     if (core_to_buffer(lut, "lut", sizeof output->lut, &view) < 0)
         return -1;
@@ -134,15 +141,16 @@ static int parse_output(const char *dtype, PyObject *lut, struct pst_output *out
 
 static PyObject *transform_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) /* new */
 {
-    static const char *const names[] = {"", "dtype", "lut", "mean", "std", "era", "channels", NULL};
+    static const char *const names[] = {"",    "dtype",    "lut",    "mean", "std",
+                                        "era", "channels", "layout", NULL};
     struct pst_output output = {0};
     struct pst_transform_config config = {.struct_size = sizeof config, .output = &output};
     PyObject *sequence, *lut;
     const char *dtype;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$sO(fff)(fff)ii:Transform", (char **)names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$sO(fff)(fff)iii:Transform", (char **)names,
                                      &sequence, &dtype, &lut, &output.mean[0], &output.mean[1],
                                      &output.mean[2], &output.std[0], &output.std[1],
-                                     &output.std[2], &config.era, &config.channels))
+                                     &output.std[2], &config.era, &config.channels, &output.layout))
         return NULL;
     struct pst_op *ops;
     if (parse_output(dtype, lut, &output) < 0 || parse_ops(sequence, &ops, &config.n_ops) < 0)
@@ -259,8 +267,9 @@ static PyGetSetDef transform_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static char transform_doc[] = "Transform(ops, /, *, dtype, lut, mean, std, era, channels)\n--\n\n"
-                              "A list of steps and an output.";
+static char transform_doc[] =
+    "Transform(ops, /, *, dtype, lut, mean, std, era, channels, layout)\n--\n\n"
+    "A list of steps and an output.";
 
 PyObject *core_transform_type_new(PyObject *module)
 {
