@@ -304,6 +304,11 @@ void pst__transform_shape(const struct pst_transform *transform, int32_t h, int3
     shape[is_planar ? 2 : 1] = w;
 }
 
+int pst__transform_in_channels(const struct pst_transform *transform)
+{
+    return transform->in_channels;
+}
+
 int pst__transform_dtype(const struct pst_transform *transform)
 {
     return transform->output.dtype;
