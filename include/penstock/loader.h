@@ -72,7 +72,7 @@ PST_API void pst_loader_config_init(struct pst_loader_config *config);
 /* A delivered batch; zero-initialised means empty. Each tensor holds its own memory, so that
  * keeping the labels does not keep the images. */
 struct pst_batch {
-    struct pst_tensor images; /* (n, 3, h, w), float32 or uint8, contiguous */
+    struct pst_tensor images; /* (n, channels, h, w), float32 or uint8, contiguous */
     struct pst_tensor labels; /* (n), int64 */
 };
 PST_API void pst_batch_reset(struct pst_batch *batch); /* idempotent; any thread */

@@ -47,6 +47,9 @@ enum pst_op_kind {
     /* 1 word each; applied if (word & 0xffffff) < threshold */
     PST_OP_RANDOM_HFLIP = 5,
     PST_OP_RANDOM_VFLIP = 6,
+    /* 1 word; the `count` steps after it are taken if (word & 0xffffff) < threshold, else they draw
+     * nothing */
+    PST_OP_RANDOM_APPLY = 7,
 };
 
 /* One geometric step. Zero what the kind does not use. */
@@ -58,12 +61,16 @@ struct pst_op {
     uint32_t threshold; /* 0 .. 2^24 */
     double scale[2];
     double ratio[2];
-    float log_ratio[2]; /* logarithm of ratio in float32, as the user's torch computes it */
+    float log_ratio[2];  /* logarithm of ratio in float32, as the user's torch computes it */
+    double number[8];    /* by kind */
+    int32_t count;       /* PST_OP_RANDOM_APPLY: how many steps after it belong to it */
+    const double *table; /* by kind; copied by pst_transform_new() */
+    size_t n_table;
 };
 
 /* What is written for a pixel value v of channel c: lut[c][v] for PST_F32, v itself for PST_U8.
- * Planar (C, H, W) in both cases. The LUT is the specification: a vector kernel is used only where
- * it reproduces all 768 entries bit for bit. */
+ * Planar (C, H, W) in both cases; a grey image has channel 0 alone. The LUT is the specification: a
+ * vector kernel is used only where it reproduces all 768 entries bit for bit. */
 struct pst_output {
     int dtype; /* PST_F32 or PST_U8 */
     float lut[3][256];
@@ -80,7 +87,8 @@ struct pst_transform_config {
     const struct pst_op *ops;
     size_t n_ops;
     const struct pst_output *output;
-    int era; /* enum pst_era */
+    int era;      /* enum pst_era */
+    int channels; /* of the images: 3, or 1 for grey ones (Pillow's mode L); 0: 3 */
 };
 
 /* Copies everything. Errors: PST_EINVAL (names the op), PST_ENOMEM. */
@@ -95,13 +103,17 @@ PST_API void pst_transform_unref(struct pst_transform *transform); /* any thread
 PST_API void pst_output_normalize(struct pst_output *output, int v2, const float mean[3],
                                   const float std[3]);
 
+/* Channels of the result: 3, or 1 for grey images. */
+PST_API int pst_transform_channels(const struct pst_transform *transform);
+
 /* The most 32-bit words that one sample can draw. */
 PST_API size_t pst_transform_max_words(const struct pst_transform *transform);
 
 /* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
  * says how many were taken (may be NULL). exp in RandomResizedCrop is C's, rounded from double.
- * *out becomes (3, oh, ow). This is the path of the loader, on one image, for tests and tools. Any
+ * *out becomes (channels, oh, ow). Where the transform is for grey images the three channels of rgb
+ * are equal. This is the path of the loader, on one image, for tests and tools. Any
  * thread. */
 PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,
                                 int32_t w, int32_t h, ptrdiff_t stride, const uint32_t *words,

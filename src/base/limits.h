@@ -21,6 +21,7 @@
 #define PST_MAX_STREAMS 4096
 #define PST_MAX_AHEAD 65536
 #define PST_MAX_BATCH (1 << 20)
-#define PST_MAX_OPS 32
+#define PST_MAX_OPS 64
+#define PST_MAX_OP_TABLE 4096 /* numbers of one step's table */
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -15,6 +16,14 @@ int pst__batch_is_over(const struct pst__batch *batch)
     if (batch->is_held)
         return 0;
     return batch->failed_slot < 0 ? batch->n_done == batch->n : batch->n_active == 0;
+}
+
+static void sample_begin(struct pst__sample *sample, int64_t index)
+{
+    memset(sample, 0, offsetof(struct pst__sample, plan));
+    sample->index = index;
+    sample->state = PST_SAMPLE_NEW;
+    sample->next_ready = -1;
 }
 
 static void batch_begin(struct pst__batch *batch)
@@ -48,8 +57,7 @@ int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_
     batch->stream = stream;
     batch->n = (int32_t)n;
     for (size_t i = 0; i < n; i++)
-        batch->sample[i] =
-            (struct pst__sample){.index = indices[i], .state = PST_SAMPLE_NEW, .next_ready = -1};
+        sample_begin(&batch->sample[i], indices[i]);
     (void)loader;
     return PST_OK;
 }
@@ -104,8 +112,7 @@ void pst__batch_restart(struct pst_loader *loader, struct pst__batch *batch)
     for (int32_t i = 0; i < batch->n; i++) {
         struct pst__sample *sample = &batch->sample[i];
         pst__sample_settle(loader, batch, sample);
-        *sample =
-            (struct pst__sample){.index = sample->index, .state = PST_SAMPLE_NEW, .next_ready = -1};
+        sample_begin(sample, sample->index);
     }
     /* The new plans may be of another size. */
     slab_drop(loader, batch);

@@ -466,7 +466,8 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
         return rc;
     pst__lock(&loader->lock);
     if (is_whole) {
-        const int64_t shape[] = {batch->n, 3, batch->out_h, batch->out_w};
+        const int64_t shape[] = {batch->n, pst_transform_channels(loader->config.transform),
+                                 batch->out_h, batch->out_w};
         pst__slab_leave(loader->pool, batch->slab);
         pst__tensor_over(&taken.images, batch->slab, pst__transform_dtype(loader->config.transform),
                          4, shape);

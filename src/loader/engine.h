@@ -45,7 +45,7 @@ struct pst__sample {
     uint8_t *pixels; /* RGBX given by the reference, rows without gaps; NULL: decode record */
     struct pst_error *error; /* DOUBT: why; NULL when memory was out */
     int status;
-    struct pst__plan plan;
+    struct pst__plan plan; /* last, so that a new sample need not clear it */
 };
 
 struct pst__batch {

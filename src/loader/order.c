@@ -11,8 +11,7 @@ void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct ps
     if (sample == &batch->sample[0]) {
         batch->out_w = sample->plan.out_w;
         batch->out_h = sample->plan.out_h;
-        batch->sample_bytes = 3 * (size_t)batch->out_w * (size_t)batch->out_h *
-                              pst_dtype_size(pst__transform_dtype(loader->config.transform));
+        batch->sample_bytes = pst__transform_bytes(loader->config.transform, &sample->plan);
     }
     if (!batch->out_w)
         return; /* until slot 0 gives the shape; pst__planned() of slot 0 comes back for it */

@@ -195,8 +195,7 @@ static void *sample_place(struct pst_loader *loader, struct pst__worker *worker,
         return (uint8_t *)pst_buffer_data(batch->slab) +
                (size_t)(sample - batch->sample) * batch->sample_bytes;
     return pst__scratch_reserve(&worker->aside,
-                                3 * (size_t)plan->out_w * (size_t)plan->out_h *
-                                    pst_dtype_size(pst__transform_dtype(loader->config.transform)));
+                                pst__transform_bytes(loader->config.transform, plan));
 }
 
 /* Decoders and executors hold working memory: each thread makes its own when it first needs them.

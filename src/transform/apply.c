@@ -92,10 +92,9 @@ int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rg
     if (rc < 0)
         return rc;
     int dtype = transform->output.dtype;
-    int64_t shape[3] = {3, plan.out_h, plan.out_w};
-    size_t bytes = 3 * (size_t)plan.out_h * (size_t)plan.out_w * pst_dtype_size(dtype);
+    int64_t shape[3] = {transform->channels, plan.out_h, plan.out_w};
     struct pst_buffer *buffer;
-    rc = pst__buffer_new(&buffer, bytes, err);
+    rc = pst__buffer_new(&buffer, pst__transform_bytes(transform, &plan), err);
     if (rc < 0)
         return rc;
     rc = execute_alone(transform, &plan, rgb, stride, pst_buffer_data(buffer), err);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/attributes.h"
+#include "transform/change.h"
 #include "transform/transform.h"
 
 struct line {
@@ -39,6 +40,24 @@ static void say_segment(struct line *line, const struct pst__segment *s, int32_t
         say(line, ", flip top to bottom");
 }
 
+static void say_change(struct line *line, const struct pst__change *change)
+{
+    const struct pst__change_type *type = change->type;
+    say(line, ", %s", type->name);
+    for (int i = 0; i < type->n_integers; i++)
+        say(line, " %d", change->integer[i]);
+    for (int i = 0; i < type->n_numbers; i++)
+        say(line, " %g", change->number[i]);
+}
+
+static void say_erased(struct line *line, const struct pst__plan *plan)
+{
+    for (int i = 0; i < plan->n_erased; i++) {
+        const struct pst_rect *rect = &plan->erased[i].rect;
+        say(line, ", erase (%d, %d) %d x %d", rect->x, rect->y, rect->w, rect->h);
+    }
+}
+
 void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size)
 {
     if (size == 0)
@@ -48,8 +67,16 @@ void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size)
     int32_t w = plan->src_w, h = plan->src_h;
     say(&line, "%d x %d", w, h);
     for (int k = 0; k < plan->n_segments; k++) {
-        say_segment(&line, &plan->segment[k], w, h);
-        w = plan->segment[k].out.w;
-        h = plan->segment[k].out.h;
+        const struct pst__segment *segment = &plan->segment[k];
+        say_segment(&line, segment, w, h);
+        w = segment->out.w;
+        h = segment->out.h;
+        for (int i = 0; i < segment->n_changes; i++) {
+            const struct pst__change *change = &plan->change[segment->first_change + i];
+            say_change(&line, change);
+            w = change->w;
+            h = change->h;
+        }
     }
+    say_erased(&line, plan);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "base/status.h"
+#include "transform/change.h"
 #include "transform/ops.h"
 #include "transform/segment.h"
 #include "transform/sink.h"
@@ -20,7 +21,8 @@ struct pst__executor {
     struct pst__scratch line;     /* one row after both, or between vertical and horizontal */
     struct pst__scratch unpacked; /* the sink's */
     struct pst__scratch index;    /* nearest neighbour */
-    struct pst__scratch image[2]; /* between segments */
+    struct pst__scratch image[2]; /* between segments and changes, in turn */
+    struct pst__scratch work;     /* the changes' */
 };
 
 /* One segment at work. */
@@ -42,12 +44,12 @@ int pst__executor_new(struct pst__executor **out, struct pst_error *err)
     return PST_OK;
 }
 
-#define N_BLOCKS 6
+#define N_BLOCKS 7
 static void blocks_of(struct pst__executor *executor, struct pst__scratch *block[N_BLOCKS])
 {
-    struct pst__scratch *all[N_BLOCKS] = {&executor->planes,   &executor->line,
-                                          &executor->unpacked, &executor->index,
-                                          &executor->image[0], &executor->image[1]};
+    struct pst__scratch *all[N_BLOCKS] = {
+        &executor->planes,   &executor->line,     &executor->unpacked, &executor->index,
+        &executor->image[0], &executor->image[1], &executor->work};
     for (int i = 0; i < N_BLOCKS; i++)
         block[i] = all[i];
 }
@@ -78,7 +80,7 @@ size_t pst__executor_bytes(const struct pst__executor *executor)
 {
     return sizeof *executor + pst__tap_cache_bytes(&executor->taps) + executor->planes.size +
            executor->line.size + executor->unpacked.size + executor->index.size +
-           executor->image[0].size + executor->image[1].size;
+           executor->image[0].size + executor->image[1].size + executor->work.size;
 }
 
 static int no_memory(const struct job *job, struct pst_error *err)
@@ -350,6 +352,42 @@ static int run(const struct job *job, int era, struct pst_error *err)
     return run_horizontal_first(job, err);
 }
 
+/* Runs one change on the image in executor->image[*which]; the result is there, or in the other
+ * one, which *which names then. */
+static int run_change(struct pst__executor *executor, const struct pst__change *change,
+                      struct pst__image *image, int *which, struct pst_error *err)
+{
+    if (change->type->is_in_place)
+        return change->type->run(change, image, image, &executor->work, err);
+    struct pst__image result = {.w = change->w, .h = change->h};
+    result.stride = (ptrdiff_t)round_up((size_t)change->w * 4, LINE);
+    result.pixels =
+        pst__scratch_reserve(&executor->image[!*which], (size_t)result.stride * (size_t)result.h);
+    if (!result.pixels)
+        return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels", result.w,
+                         result.h);
+    int rc = change->type->run(change, image, &result, &executor->work, err);
+    *image = result;
+    *which = !*which;
+    return rc;
+}
+
+static int run_changes(struct pst__executor *executor, const struct pst__plan *plan,
+                       const struct pst__segment *segment, struct pst__image *image, int *which,
+                       struct pst_error *err)
+{
+    int rc = PST_OK;
+    for (int i = 0; i < segment->n_changes && rc == PST_OK; i++)
+        rc = run_change(executor, &plan->change[segment->first_change + i], image, which, err);
+    return rc;
+}
+
+static struct pst__memory_rows rows_of(const struct pst__image *image, const struct pst_rect *part)
+{
+    const uint8_t *first = image->pixels + part->y * image->stride + (ptrdiff_t)part->x * 4;
+    return (struct pst__memory_rows){first, image->stride, part->h};
+}
+
 static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,
                     const struct pst__plan *plan, const struct pst__row_source *source, void *dst,
                     struct pst_error *err)
@@ -357,26 +395,38 @@ static int run_plan(struct pst__executor *executor, const struct pst_transform *
     struct pst__geometry geometry[PST_MAX_SEGMENTS];
     pst__plan_geometry(plan, geometry);
     /* What a segment leaves is the source of the next. */
-    struct pst__memory_rows image = {0};
-    struct pst__row_source from_image = {pst__memory_rows, &image};
+    struct pst__memory_rows rows = {0};
+    struct pst__row_source from_image = {pst__memory_rows, &rows};
+    struct pst__sink sink;
+    int which = 0;
     for (int k = 0; k < plan->n_segments; k++) {
-        struct pst__sink sink;
-        int is_last = k == plan->n_segments - 1;
+        const struct pst__segment *segment = &plan->segment[k];
         int is_ready =
-            is_last
-                ? pst__sink_sample(&sink, &plan->segment[k], &geometry[k], transform->norm,
-                                   transform->output.dtype, dst, &executor->unpacked)
-                : pst__sink_image(&sink, &plan->segment[k], &geometry[k], &executor->image[k % 2]);
+            k == plan->n_segments - 1
+                ? pst__sink_sample(&sink, segment, &geometry[k], transform, dst,
+                                   &executor->unpacked)
+                : pst__sink_image(&sink, segment, &geometry[k], &executor->image[!which]);
         if (!is_ready)
             return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels",
                              geometry[k].want.w, geometry[k].want.h);
-        struct job job = {executor, pst__kernels(), &plan->segment[k], &geometry[k], source, &sink};
+        struct job job = {executor, pst__kernels(), segment, &geometry[k], source, &sink};
         int rc = run(&job, transform->era, err);
+        which = !which;
+        struct pst__image image = {sink.dst, (ptrdiff_t)sink.row, sink.w, sink.h};
+        if (rc == PST_OK && segment->n_changes > 0)
+            rc = run_changes(executor, plan, segment, &image, &which, err);
         if (rc < 0)
             return rc;
-        image = (struct pst__memory_rows){sink.dst, (ptrdiff_t)sink.row, sink.h};
-        source = &from_image;
+        if (k + 1 < plan->n_segments) {
+            /* Without changes the image is what the next segment needs, no more. */
+            const struct pst_rect *need = &geometry[k + 1].need;
+            const struct pst_rect all = {0, 0, image.w, image.h};
+            rows = rows_of(&image, segment->n_changes > 0 ? need : &all);
+            source = &from_image;
+        }
     }
+    for (int i = 0; i < plan->n_erased; i++)
+        pst__sink_erase(&sink, &plan->erased[i]);
     return PST_OK;
 }
 

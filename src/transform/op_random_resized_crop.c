@@ -93,6 +93,7 @@ const struct pst__op_type pst__op_random_resized_crop = {
     .kind = PST_OP_RANDOM_RESIZED_CROP,
     .name = "random resized crop",
     .max_words = 2 * TRIES + 2,
+    .has_exp = 1,
     .check = check,
     .plan = plan,
     .size = pst__op_size_fixed,

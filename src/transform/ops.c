@@ -9,8 +9,8 @@
 #include "transform/segment.h"
 
 static const struct pst__op_type *const types[] = {
-    &pst__op_resize_short,        &pst__op_resize, &pst__op_center_crop,
-    &pst__op_random_resized_crop, &pst__op_hflip,  &pst__op_vflip,
+    &pst__op_resize_short, &pst__op_resize, &pst__op_center_crop,  &pst__op_random_resized_crop,
+    &pst__op_hflip,        &pst__op_vflip,  &pst__op_random_apply,
 };
 
 static const struct pst__op_type *type_of(int kind)
@@ -38,13 +38,21 @@ int pst__check_filter(const struct pst_op *op, struct pst_error *err)
     return PST_OK;
 }
 
+int pst__check_threshold(const struct pst_op *op, struct pst_error *err)
+{
+    if (op->threshold > PST_CERTAIN)
+        return pst__fail(err, PST_EINVAL, "threshold %u, expected 0 to %u", op->threshold,
+                         PST_CERTAIN);
+    return PST_OK;
+}
+
 void pst__op_size_fixed(const struct pst_op *op, int32_t *h, int32_t *w)
 {
     *h = op->h;
     *w = op->w;
 }
 
-/* The range of a random resized crop's exponentials; equal ones are shared. */
+/* The range of a step's exponentials; equal ones are shared. */
 static int add_range(struct pst_transform *transform, struct pst__step *step, struct pst_error *err)
 {
     const float *wanted = step->op.log_ratio;
@@ -62,34 +70,114 @@ static int add_range(struct pst_transform *transform, struct pst__step *step, st
     return PST_OK;
 }
 
-static int add_step(struct pst_transform *transform, const struct pst_op *op, struct pst_error *err)
+/* What is known of the image after the step. A step that is not always taken must leave the
+ * channels alone; a size that it changes is not known any more. */
+static int add_shape(struct pst_transform *transform, const struct pst__step *step, int is_certain,
+                     struct pst_error *err)
 {
-    struct pst__step *step = &transform->step[transform->n_steps++];
+    const struct pst__op_type *type = step->type;
+    int32_t h = transform->fixed_h, w = transform->fixed_w;
+    if (type->size)
+        type->size(&step->op, &h, &w);
+    if (!is_certain && (h != transform->fixed_h || w != transform->fixed_w))
+        h = w = 0;
+    transform->fixed_h = h;
+    transform->fixed_w = w;
+    int channels = transform->channels;
+    if (type->channels)
+        channels = type->channels(&step->op, channels);
+    if (!is_certain && channels != transform->channels)
+        return pst__fail(err, PST_EINVAL, "it makes %d channels of %d, and only sometimes",
+                         channels, transform->channels);
+    transform->channels = channels;
+    return PST_OK;
+}
+
+static int add_step(struct pst_transform *transform, const struct pst_op *op, int is_certain,
+                    struct pst_error *err)
+{
+    struct pst__step *step = &transform->step[transform->n_steps];
+    const struct pst__step *before = transform->n_steps > 0 ? step - 1 : NULL;
+    transform->n_steps++;
+    const double *table = step->op.table; /* where copy_tables() put it */
     step->op = *op;
+    step->op.table = table;
     step->type = type_of(op->kind);
     if (!step->type)
         return pst__fail(err, PST_EINVAL, "no kind of step has number %d", op->kind);
-    int rc = step->type->check(op, err);
-    if (rc == PST_OK && op->kind == PST_OP_RANDOM_RESIZED_CROP)
+    if (before && before->type->is_last && !step->type->is_last)
+        return pst__fail(err, PST_EINVAL, "it comes after %s", before->type->name);
+    int rc = step->type->check(&step->op, err);
+    if (rc == PST_OK && step->type->has_exp)
         rc = add_range(transform, step, err);
+    if (rc == PST_OK)
+        rc = add_shape(transform, step, is_certain, err);
     transform->max_words += step->type->max_words;
-    if (step->type->size)
-        step->type->size(op, &transform->fixed_h, &transform->fixed_w);
     return rc;
 }
 
 /* As add_step; the message says which step it is. */
-static int add_named(struct pst_transform *transform, const struct pst_op *op,
+static int add_named(struct pst_transform *transform, const struct pst_op *op, int is_certain,
                      struct pst_error *err)
 {
     struct pst_error why;
     pst_error_init(&why);
     int i = transform->n_steps;
-    int rc = add_step(transform, op, &why);
+    int rc = add_step(transform, op, is_certain, &why);
     if (rc < 0) {
         const struct pst__op_type *type = type_of(op->kind);
         return pst__fail(err, rc, "step %d%s%s: %s", i, type ? ", " : "", type ? type->name : "",
                          why.message);
+    }
+    return PST_OK;
+}
+
+/* A container's steps must lie in the one around it. Depth is bounded by the number of steps. */
+static int add_steps(struct pst_transform *transform, const struct pst_op *ops, int n,
+                     int is_certain, struct pst_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        int at = transform->n_steps;
+        int rc = add_named(transform, &ops[i], is_certain, err);
+        if (rc < 0)
+            return rc;
+        if (!transform->step[at].type->enter)
+            continue;
+        int count = ops[i].count;
+        if (count > n - i - 1)
+            return pst__fail(err, PST_EINVAL, "step %d holds %d steps, %d follow", at, count,
+                             n - i - 1);
+        transform->step[at].skip = count;
+        rc = add_steps(transform, &ops[i + 1], count, 0, err);
+        if (rc < 0)
+            return rc;
+        i += count;
+    }
+    return PST_OK;
+}
+
+/* The tables become the transform's own. */
+static int copy_tables(struct pst_transform *transform, const struct pst_op *ops, size_t n,
+                       struct pst_error *err)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        PST_REQUIRE(ops[i].n_table <= PST_MAX_OP_TABLE && (ops[i].table || ops[i].n_table == 0),
+                    err, "step %zu has a table of %zu numbers, the limit is %d", i, ops[i].n_table,
+                    PST_MAX_OP_TABLE);
+        total += ops[i].n_table;
+    }
+    if (total == 0)
+        return PST_OK;
+    double *next = transform->table = pst__calloc(total, sizeof *next, PST_MEM_HEAP);
+    if (!next)
+        return pst__fail(err, PST_ENOMEM, "no memory for tables of %zu numbers", total);
+    for (size_t i = 0; i < n; i++) {
+        if (ops[i].n_table == 0)
+            continue;
+        memcpy(next, ops[i].table, ops[i].n_table * sizeof *next);
+        transform->step[i].op.table = next;
+        next += ops[i].n_table;
     }
     return PST_OK;
 }
@@ -108,7 +196,15 @@ static int check_config(const struct pst_transform_config *config, struct pst_er
                 "output dtype %d, expected PST_F32 or PST_U8", config->output->dtype);
     PST_REQUIRE(config->era >= PST_ERA_DEFAULT && config->era <= PST_ERA_13, err,
                 "era %d, expected 0 to %d", config->era, PST_ERA_13);
+    PST_REQUIRE(config->channels == 0 || config->channels == 1 || config->channels == 3, err,
+                "images of %d channels, expected 1 or 3", config->channels);
     return PST_OK;
+}
+
+static void transform_free(struct pst_transform *transform)
+{
+    pst__free(transform->table);
+    pst__free(transform);
 }
 
 int pst_transform_new(struct pst_transform **out, const struct pst_transform_config *config,
@@ -122,11 +218,12 @@ int pst_transform_new(struct pst_transform **out, const struct pst_transform_con
         return pst__fail(err, PST_ENOMEM, "no memory for a transform");
     atomic_init(&transform->refs, 1);
     transform->era = config->era == PST_ERA_DEFAULT ? PST_ERA_13 : config->era;
-    for (size_t i = 0; i < config->n_ops; i++) {
-        rc = add_named(transform, &config->ops[i], err);
-        if (rc < 0)
-            goto fail;
-    }
+    transform->in_channels = transform->channels = config->channels == 1 ? 1 : 3;
+    rc = copy_tables(transform, config->ops, config->n_ops, err);
+    if (rc == PST_OK)
+        rc = add_steps(transform, config->ops, (int)config->n_ops, 1, err);
+    if (rc < 0)
+        goto fail;
     transform->output = *config->output;
     if (transform->output.dtype == PST_F32) {
         const struct pst_output *output = &transform->output;
@@ -136,7 +233,7 @@ int pst_transform_new(struct pst_transform **out, const struct pst_transform_con
     *out = transform;
     return PST_OK;
 fail:
-    pst__free(transform);
+    transform_free(transform);
     return rc;
 }
 
@@ -149,7 +246,18 @@ struct pst_transform *pst_transform_ref(struct pst_transform *transform)
 void pst_transform_unref(struct pst_transform *transform)
 {
     if (transform && atomic_fetch_sub_explicit(&transform->refs, 1, memory_order_acq_rel) == 1)
-        pst__free(transform);
+        transform_free(transform);
+}
+
+int pst_transform_channels(const struct pst_transform *transform)
+{
+    return transform->channels;
+}
+
+size_t pst__transform_bytes(const struct pst_transform *transform, const struct pst__plan *plan)
+{
+    return (size_t)transform->channels * (size_t)plan->out_w * (size_t)plan->out_h *
+           pst_dtype_size(transform->output.dtype);
 }
 
 size_t pst_transform_max_words(const struct pst_transform *transform)
@@ -185,9 +293,14 @@ int pst__transform_dtype(const struct pst_transform *transform)
 int pst__transform_plan(const struct pst_transform *transform, int32_t w, int32_t h,
                         struct pst__draws *draws, struct pst__plan *plan, struct pst_error *err)
 {
-    int rc = pst__fold_begin(plan, w, h, err);
-    for (int i = 0; i < transform->n_steps && rc == PST_OK; i++)
-        rc = transform->step[i].type->plan(&transform->step[i], draws, plan, err);
+    int rc = pst__fold_begin(plan, w, h, transform->in_channels, err);
+    for (int i = 0; i < transform->n_steps && rc == PST_OK; i++) {
+        const struct pst__step *step = &transform->step[i];
+        if (step->type->plan)
+            rc = step->type->plan(step, draws, plan, err);
+        else if (!step->type->enter(step, draws))
+            i += step->skip;
+    }
     if (rc < 0)
         return rc;
     return pst__fold_end(plan, transform->era, transform->output.dtype, err);

@@ -12,7 +12,8 @@
 struct pst__step {
     struct pst_op op;
     const struct pst__op_type *type;
-    int exp_range; /* random resized crop: which of the transform's */
+    int exp_range; /* where the type takes exponentials: which of the transform's */
+    int skip;      /* steps after this one that belong to it */
 };
 
 /* One row for each kind of step: a new one is a file with such a row and a line in the table. */
@@ -20,17 +21,24 @@ struct pst__op_type {
     int kind; /* enum pst_op_kind */
     const char *name;
     size_t max_words;
+    int has_exp; /* op.log_ratio is a range whose exponentials are drawn */
     /* PST_EINVAL when torchvision would refuse the parameters, or could not be followed exactly. */
     int (*check)(const struct pst_op *op, struct pst_error *err);
     int (*plan)(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
                 struct pst_error *err);
+    /* A container, in the place of plan: whether the op.count steps after it are taken. */
+    int (*enter)(const struct pst__step *step, struct pst__draws *draws);
     /* The size it makes of one that is known, or of any where *w and *h are 0; leaves 0 where that
      * depends on the image. */
     void (*size)(const struct pst_op *op, int32_t *h, int32_t *w);
+    /* The channels it makes of an image of so many; NULL: as many. */
+    int (*channels)(const struct pst_op *op, int channels);
+    /* It belongs to the sample, not to the image: only its like may follow. */
+    int is_last;
 };
 
 extern const struct pst__op_type pst__op_resize_short, pst__op_resize, pst__op_center_crop,
-    pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip;
+    pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip, pst__op_random_apply;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */
@@ -42,6 +50,8 @@ struct pst_transform {
     float range[PST_MAX_EXP_RANGES][2];
     size_t max_words;
     int32_t fixed_h, fixed_w;
+    int in_channels, channels;
+    double *table; /* the tables of all steps */
     struct pst_output output;
     struct pst__norm norm[3]; /* into output.lut */
 };
@@ -49,6 +59,8 @@ struct pst_transform {
 /* Checks that several kinds share. */
 int pst__check_size(const struct pst_op *op, struct pst_error *err); /* h and w */
 int pst__check_filter(const struct pst_op *op, struct pst_error *err);
+int pst__check_threshold(const struct pst_op *op, struct pst_error *err);
+#define PST_CERTAIN (1u << 24) /* a threshold that every word is below */
 
 /* op.h x op.w, whatever the image. */
 void pst__op_size_fixed(const struct pst_op *op, int32_t *h, int32_t *w);

@@ -46,40 +46,62 @@ static int check_pixels(int64_t w, int64_t h, const char *what, struct pst_error
     return PST_OK;
 }
 
-static void segment_start(struct pst__segment *segment, int32_t w, int32_t h)
+static void segment_start(struct pst__segment *segment, int32_t w, int32_t h, int first_change)
 {
     struct pst_rect whole = {0, 0, w, h};
-    *segment = (struct pst__segment){.in = whole, .rs_w = w, .rs_h = h, .out = whole};
+    *segment = (struct pst__segment){
+        .in = whole, .rs_w = w, .rs_h = h, .out = whole, .first_change = (uint8_t)first_change};
 }
 
 /* Another segment that takes the image so far as its source. */
 static int append(struct pst__plan *plan, struct pst_error *err)
 {
-    const struct pst__segment *last = last_of(plan);
-    int rc = check_pixels(last->out.w, last->out.h, "an image between two steps", err);
+    int32_t w, h;
+    pst__fold_size(plan, &w, &h);
+    int rc = check_pixels(w, h, "an image between two steps", err);
     if (rc < 0)
         return rc;
     if (plan->n_segments == PST_MAX_SEGMENTS)
-        return pst__fail(err, PST_ELIMIT, "more than %d resizes in one transform",
+        return pst__fail(err, PST_ELIMIT,
+                         "more than %d resizes, or changes of pixels with geometry between them, "
+                         "in one transform",
                          PST_MAX_SEGMENTS);
-    segment_start(&plan->segment[plan->n_segments++], last->out.w, last->out.h);
+    segment_start(&plan->segment[plan->n_segments++], w, h, plan->n_changes);
     return PST_OK;
 }
 
-int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, struct pst_error *err)
+/* Geometry after a change of pixels is another segment's. */
+static int open_geometry(struct pst__plan *plan, struct pst_error *err)
+{
+    PST_REQUIRE(plan->n_erased == 0, err, "a step comes after a part of the sample was erased");
+    return last_of(plan)->n_changes > 0 ? append(plan, err) : PST_OK;
+}
+
+int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, int channels,
+                    struct pst_error *err)
 {
     PST_REQUIRE(w > 0 && h > 0, err, "an image of %d x %d pixels", w, h);
     int rc = check_pixels(w, h, "an image", err);
     if (rc < 0)
         return rc;
-    *plan = (struct pst__plan){.src_w = w, .src_h = h, .n_segments = 1};
-    segment_start(&plan->segment[0], w, h);
+    /* The arrays are filled as they are needed: all of a plan is 3 KiB. */
+    plan->src_w = w;
+    plan->src_h = h;
+    plan->n_segments = 1;
+    plan->n_changes = plan->n_erased = 0;
+    plan->channels = channels;
+    segment_start(&plan->segment[0], w, h, 0);
     return PST_OK;
 }
 
 void pst__fold_size(const struct pst__plan *plan, int32_t *w, int32_t *h)
 {
     const struct pst__segment *last = &plan->segment[plan->n_segments - 1];
+    if (last->n_changes > 0) {
+        *w = plan->change[plan->n_changes - 1].w;
+        *h = plan->change[plan->n_changes - 1].h;
+        return;
+    }
     *w = last->out.w;
     *h = last->out.h;
 }
@@ -109,13 +131,16 @@ static struct pst_rect unflip(const struct pst__segment *segment, const struct p
 
 int pst__fold_crop(struct pst__plan *plan, const struct pst_rect *rect, struct pst_error *err)
 {
+    int rc = open_geometry(plan, err);
+    if (rc < 0)
+        return rc;
     struct pst__segment *last = last_of(plan);
     struct pst_rect out = unflip(last, rect);
     struct pst_rect bounds = bounds_of(last);
     struct pst_rect seen = intersect(&out, &bounds);
     if (!contains(&last->out, &seen)) {
         /* It reaches beyond an earlier crop, to pixels that are there but have to be 0. */
-        int rc = append(plan, err);
+        rc = append(plan, err);
         if (rc < 0)
             return rc;
         last = last_of(plan);
@@ -130,20 +155,25 @@ int pst__fold_crop(struct pst__plan *plan, const struct pst_rect *rect, struct p
 int pst__fold_resize(struct pst__plan *plan, int64_t w, int64_t h, int filter,
                      struct pst_error *err)
 {
-    struct pst__segment *last = last_of(plan);
-    if (w == last->out.w && h == last->out.h)
+    int32_t old_w, old_h;
+    pst__fold_size(plan, &old_w, &old_h);
+    if (w == old_w && h == old_h)
         return PST_OK;
     if (w < 1 || h < 1)
-        return pst__fail(err, PST_EINVAL, "a resize of %d x %d pixels to %lld x %lld", last->out.w,
-                         last->out.h, (long long)w, (long long)h);
+        return pst__fail(err, PST_EINVAL, "a resize of %d x %d pixels to %lld x %lld", old_w, old_h,
+                         (long long)w, (long long)h);
     if (w > PST_MAX_PLAN_SIDE || h > PST_MAX_PLAN_SIDE || w * h > PST_MAX_OUTPUT / 3)
         return pst__fail(err, PST_ELIMIT,
                          "a resize to %lld x %lld pixels, the limits are %d a side and %lld in all",
                          (long long)w, (long long)h, PST_MAX_PLAN_SIDE,
                          (long long)PST_MAX_OUTPUT / 3);
+    int rc = open_geometry(plan, err);
+    if (rc < 0)
+        return rc;
+    struct pst__segment *last = last_of(plan);
     struct pst_rect bounds = bounds_of(last);
     if (last->resize || last->hflip || last->vflip || !contains(&bounds, &last->out)) {
-        int rc = append(plan, err);
+        rc = append(plan, err);
         if (rc < 0)
             return rc;
         last = last_of(plan);
@@ -156,11 +186,57 @@ int pst__fold_resize(struct pst__plan *plan, int64_t w, int64_t h, int filter,
     return PST_OK;
 }
 
-void pst__fold_flip(struct pst__plan *plan, int hflip, int vflip)
+int pst__fold_flip(struct pst__plan *plan, int hflip, int vflip, struct pst_error *err)
 {
+    if (!hflip && !vflip)
+        return PST_OK;
+    int rc = open_geometry(plan, err);
+    if (rc < 0)
+        return rc;
     struct pst__segment *last = last_of(plan);
     last->hflip = (uint8_t)(last->hflip ^ !!hflip);
     last->vflip = (uint8_t)(last->vflip ^ !!vflip);
+    return PST_OK;
+}
+
+int pst__fold_change(struct pst__plan *plan, const struct pst__change *change,
+                     struct pst_error *err)
+{
+    int32_t w, h;
+    pst__fold_size(plan, &w, &h);
+    PST_REQUIRE(plan->n_erased == 0, err, "a step comes after a part of the sample was erased");
+    PST_REQUIRE(change->w > 0 && change->h > 0, err, "a change to %d x %d pixels", change->w,
+                change->h);
+    int rc = check_pixels(w, h, "an image between two steps", err);
+    if (rc == PST_OK)
+        rc = check_pixels(change->w, change->h, "an image between two steps", err);
+    if (rc < 0)
+        return rc;
+    if (plan->n_changes == PST_MAX_CHANGES)
+        return pst__fail(err, PST_ELIMIT, "more than %d changes of pixels in one transform",
+                         PST_MAX_CHANGES);
+    plan->change[plan->n_changes++] = *change;
+    last_of(plan)->n_changes++;
+    return PST_OK;
+}
+
+int pst__fold_erase(struct pst__plan *plan, const struct pst_rect *rect, const float value[3],
+                    struct pst_error *err)
+{
+    int32_t w, h;
+    pst__fold_size(plan, &w, &h);
+    PST_REQUIRE(rect->x >= 0 && rect->y >= 0 && rect->w > 0 && rect->h > 0 &&
+                    rect->w <= w - rect->x && rect->h <= h - rect->y,
+                err, "%d x %d pixels at (%d, %d) of a sample of %d x %d are to be erased", rect->w,
+                rect->h, rect->x, rect->y, w, h);
+    if (plan->n_erased == PST_MAX_ERASED)
+        return pst__fail(err, PST_ELIMIT, "more than %d rectangles of a sample are to be erased",
+                         PST_MAX_ERASED);
+    struct pst__erased *erased = &plan->erased[plan->n_erased++];
+    erased->rect = *rect;
+    for (int c = 0; c < 3; c++)
+        erased->value[c] = value[c];
+    return PST_OK;
 }
 
 /* The inputs of one axis that outputs first..first+n-1 depend on. */
@@ -200,6 +276,10 @@ void pst__plan_geometry(const struct pst__plan *plan,
 {
     struct pst_rect want = {0, 0, plan->out_w, plan->out_h};
     for (int k = plan->n_segments - 1; k >= 0; k--) {
+        const struct pst__segment *segment = &plan->segment[k];
+        /* A change may look at the whole image. */
+        if (segment->n_changes > 0)
+            want = (struct pst_rect){0, 0, segment->out.w, segment->out.h};
         geometry[k].want = want;
         segment_geometry(&plan->segment[k], &geometry[k]);
         want = geometry[k].need;
@@ -232,15 +312,20 @@ static int check_passes(const struct pst__segment *segment, const struct pst__ge
 
 int pst__fold_end(struct pst__plan *plan, int era, int dtype, struct pst_error *err)
 {
+    /* The sample is written by geometry, be it none. */
+    int rc = last_of(plan)->n_changes > 0 ? append(plan, err) : PST_OK;
+    if (rc < 0)
+        return rc;
     pst__fold_size(plan, &plan->out_w, &plan->out_h);
-    int64_t bytes = (int64_t)plan->out_w * plan->out_h * 3 * (int64_t)pst_dtype_size(dtype);
+    int64_t bytes =
+        (int64_t)plan->out_w * plan->out_h * plan->channels * (int64_t)pst_dtype_size(dtype);
     if (bytes > PST_MAX_OUTPUT)
         return pst__fail(err, PST_ELIMIT, "a sample of %lld bytes, the limit is %lld",
                          (long long)bytes, (long long)PST_MAX_OUTPUT);
     struct pst__geometry geometry[PST_MAX_SEGMENTS];
     pst__plan_geometry(plan, geometry);
     for (int k = 0; k < plan->n_segments; k++) {
-        int rc = check_passes(&plan->segment[k], &geometry[k], era, err);
+        rc = check_passes(&plan->segment[k], &geometry[k], era, err);
         if (rc < 0)
             return rc;
     }

@@ -7,14 +7,21 @@
 /* Folds steps into the segments of a plan. All coordinates of a step count from the top left corner
  * of the image as the steps before it left it. */
 
-/* An image of w x h, no steps yet. */
-int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, struct pst_error *err);
+/* An image of w x h with 3 channels, or 1 when it is grey; no steps yet. */
+int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, int channels,
+                    struct pst_error *err);
 /* rect may reach outside of the image, or miss it: zeros. */
 int pst__fold_crop(struct pst__plan *plan, const struct pst_rect *rect, struct pst_error *err);
 /* Nothing when the image has this size already: torchvision returns it as it is. */
 int pst__fold_resize(struct pst__plan *plan, int64_t w, int64_t h, int filter,
                      struct pst_error *err);
-void pst__fold_flip(struct pst__plan *plan, int hflip, int vflip);
+int pst__fold_flip(struct pst__plan *plan, int hflip, int vflip, struct pst_error *err);
+/* Copies change; its w and h say what it makes of the image. */
+int pst__fold_change(struct pst__plan *plan, const struct pst__change *change,
+                     struct pst_error *err);
+/* No other step may come after it. */
+int pst__fold_erase(struct pst__plan *plan, const struct pst_rect *rect, const float value[3],
+                    struct pst_error *err);
 /* Fills in the result's size and the region. */
 int pst__fold_end(struct pst__plan *plan, int era, int dtype, struct pst_error *err);
 /* The size of the image after the last step. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "transform/ops.h"
+
 #define LINE 64 /* what kernels round their writes up to */
 
 static void begin(struct pst__sink *sink, const struct pst__segment *segment,
@@ -22,14 +24,15 @@ static void begin(struct pst__sink *sink, const struct pst__segment *segment,
 }
 
 int pst__sink_sample(struct pst__sink *sink, const struct pst__segment *segment,
-                     const struct pst__geometry *geometry, const struct pst__norm *norm, int dtype,
+                     const struct pst__geometry *geometry, const struct pst_transform *transform,
                      void *dst, struct pst__scratch *unpacked)
 {
     begin(sink, segment, geometry);
-    sink->norm = norm;
-    sink->dtype = dtype;
+    sink->norm = transform->norm;
+    sink->dtype = transform->output.dtype;
+    sink->channels = transform->channels;
     sink->dst = dst;
-    sink->row = (size_t)sink->w * pst_dtype_size(dtype);
+    sink->row = (size_t)sink->w * pst_dtype_size(sink->dtype);
     sink->plane = sink->row * (size_t)sink->h;
     sink->unpacked_plane = (sink->seen_w + LINE - 1) / LINE * LINE;
     sink->unpacked = pst__scratch_reserve(unpacked, 3 * (size_t)sink->unpacked_plane);
@@ -45,6 +48,12 @@ int pst__sink_image(struct pst__sink *sink, const struct pst__segment *segment,
     return sink->dst != NULL;
 }
 
+static void fill_f32(float *to, int32_t n, float value)
+{
+    for (int32_t i = 0; i < n; i++)
+        to[i] = value;
+}
+
 /* n zeros from column x on of row y. */
 static void put_zeros(const struct pst__sink *sink, int32_t y, int32_t x, int32_t n)
 {
@@ -55,14 +64,11 @@ static void put_zeros(const struct pst__sink *sink, int32_t y, int32_t x, int32_
         memset(row + (size_t)x * 4, 0, (size_t)n * 4);
         return;
     }
-    for (int c = 0; c < 3; c++, row += sink->plane) {
-        if (sink->dtype == PST_U8) {
+    for (int c = 0; c < sink->channels; c++, row += sink->plane) {
+        if (sink->dtype == PST_U8)
             memset(row + x, 0, (size_t)n);
-            continue;
-        }
-        float *to = (float *)(void *)row + x;
-        for (int32_t i = 0; i < n; i++)
-            to[i] = sink->norm[c].lut[0];
+        else
+            fill_f32((float *)(void *)row + x, n, sink->norm[c].lut[0]);
     }
 }
 
@@ -93,6 +99,20 @@ void pst__sink_borders(const struct pst__sink *sink)
     }
 }
 
+void pst__sink_erase(const struct pst__sink *sink, const struct pst__erased *erased)
+{
+    const struct pst_rect *rect = &erased->rect;
+    for (int c = 0; c < sink->channels; c++) {
+        for (int32_t y = rect->y; y < rect->y + rect->h; y++) {
+            uint8_t *row = sink->dst + (size_t)c * sink->plane + (size_t)y * sink->row;
+            if (sink->dtype == PST_U8)
+                memset(row + rect->x, (uint8_t)erased->value[c], (size_t)rect->w);
+            else
+                fill_f32((float *)(void *)row + rect->x, rect->w, erased->value[c]);
+        }
+    }
+}
+
 static void interleave(uint8_t *dst, const uint8_t *planes, ptrdiff_t plane_stride, int32_t n,
                        int reverse)
 {
@@ -115,7 +135,7 @@ void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *pl
         interleave(row + x * 4, planes, plane_stride, n, sink->hflip);
         return;
     }
-    for (int c = 0; c < 3; c++, row += sink->plane, planes += plane_stride) {
+    for (int c = 0; c < sink->channels; c++, row += sink->plane, planes += plane_stride) {
         if (sink->dtype == PST_U8)
             sink->kernels->store_u8(row + x, planes, n, sink->hflip);
         else

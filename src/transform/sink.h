@@ -12,6 +12,7 @@ struct pst__sink {
     const struct pst__kernels *kernels;
     const struct pst__norm *norm; /* [3], for float32 */
     int dtype;                    /* enum pst_dtype; 0: RGBX */
+    int channels;                 /* of the sample */
     uint8_t *dst;
     size_t row, plane;      /* bytes from a row, a plane to the next */
     int32_t w, h;           /* pixels */
@@ -22,9 +23,10 @@ struct pst__sink {
     ptrdiff_t unpacked_plane;
 };
 
-/* The sample. unpacked is working memory. 0 when memory is out. */
+/* The sample, with the dtype and the channels of the transform. unpacked is working memory. 0 when
+ * memory is out. */
 int pst__sink_sample(struct pst__sink *sink, const struct pst__segment *segment,
-                     const struct pst__geometry *geometry, const struct pst__norm *norm, int dtype,
+                     const struct pst__geometry *geometry, const struct pst_transform *transform,
                      void *dst, struct pst__scratch *unpacked) PST_NODISCARD;
 /* An image in `image`, which afterwards is sink->dst with sink->row bytes a row. */
 int pst__sink_image(struct pst__sink *sink, const struct pst__segment *segment,
@@ -32,6 +34,8 @@ int pst__sink_image(struct pst__sink *sink, const struct pst__segment *segment,
 
 /* Writes the zeros. */
 void pst__sink_borders(const struct pst__sink *sink);
+/* Sets a rectangle of a sample. */
+void pst__sink_erase(const struct pst__sink *sink, const struct pst__erased *erased);
 /* Row i, top down before flips, out of three planes or of RGBX pixels; PST_PAD readable bytes after
  * either. */
 void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *planes,

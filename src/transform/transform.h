@@ -15,22 +15,49 @@
  * resizes it to rs_w x rs_h (if `resize`), takes the part `out` of that (where it reaches outside,
  * pixels are 0), and flips the result. Steps of the transform are folded into segments: flips and
  * crops move to the right of a crop exactly, never across a resize. Only the first segment sees the
- * encoded image, so what it needs of it is the region to decode. */
+ * encoded image, so what it needs of it is the region to decode.
+ *
+ * Changes are what a step does to the pixels of a whole image. They belong to the segment whose
+ * result they work on; the next segment takes what they leave. At the very end rectangles of the
+ * sample are erased. */
 #define PST_MAX_SEGMENTS 8
+#define PST_MAX_CHANGES 24
+#define PST_MAX_ERASED 4
 
 struct pst__segment {
     struct pst_rect in;
     int32_t rs_w, rs_h; /* size after the resize; in.w x in.h without one */
     struct pst_rect out;
     uint8_t resize, filter, hflip, vflip;
+    uint8_t first_change, n_changes; /* of the plan's */
+};
+
+/* One change with all that was drawn for it; what the numbers mean is its type's. */
+struct pst__change_type;
+struct pst__change {
+    const struct pst__change_type *type;
+    int32_t w, h; /* of its result */
+    int32_t integer[4];
+    double number[8];
+};
+
+/* A rectangle of the sample that is set to a value per channel. */
+struct pst__erased {
+    struct pst_rect rect;
+    float value[3];
 };
 
 struct pst__plan {
     int32_t src_w, src_h; /* of the image this was planned for */
     int32_t out_w, out_h;
     int n_segments;
-    struct pst__segment segment[PST_MAX_SEGMENTS];
+    int n_changes;
+    int n_erased;
+    int channels;           /* of the image so far: 3, or 1 when it is grey */
     struct pst_rect region; /* of the source that execute needs */
+    struct pst__segment segment[PST_MAX_SEGMENTS];
+    struct pst__change change[PST_MAX_CHANGES];
+    struct pst__erased erased[PST_MAX_ERASED];
 };
 
 /* The random words of one sample and, for each exp range of the transform, exp of the float32
@@ -62,8 +89,11 @@ void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size);
 int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h, int32_t *w);
 int pst__transform_dtype(const struct pst_transform *transform); /* enum pst_dtype */
 
+/* Bytes of a sample with this plan. */
+size_t pst__transform_bytes(const struct pst_transform *transform, const struct pst__plan *plan);
+
 /* Where the pixels of plan->region come from: RGBX rows, top down, as pst__decode_rows() gives
- * them. */
+ * them. The three channels of a grey image are equal. */
 struct pst__row_source {
     int (*rows)(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride, int *n_rows,
                 struct pst_error *err);
@@ -85,8 +115,9 @@ int pst__executor_new(struct pst__executor **out, struct pst_error *err);
 void pst__executor_free(struct pst__executor *executor);
 size_t pst__executor_bytes(const struct pst__executor *executor);
 
-/* Runs the plan and writes (3, out_h, out_w) of the transform's dtype to dst. All rows of the
- * region are taken from source before the last of dst is written; on failure dst holds anything. */
+/* Runs the plan and writes (channels, out_h, out_w) of the transform's dtype to dst. All rows of
+ * the region are taken from source before the last of dst is written; on failure dst holds
+ * anything. */
 int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,
                            const struct pst__plan *plan, const struct pst__row_source *source,
                            void *dst, struct pst_error *err);

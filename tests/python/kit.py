@@ -132,6 +132,33 @@ PIPELINES: dict[str, Callable[[], Any]] = {
             v2.Compose([v2.Normalize([0.5], [0.25])]),
         ]
     ),
+    "sometimes_v1": lambda: transforms.Compose(
+        [
+            transforms.RandomApply(
+                [transforms.Resize((40, 50)), transforms.RandomVerticalFlip(0.3)], p=0.4
+            ),
+            transforms.RandomApply(
+                nn.ModuleList(
+                    [
+                        transforms.RandomResizedCrop(30),
+                        v2.RandomApply([transforms.RandomHorizontalFlip(0.6)], p=0.7),
+                    ]
+                ),
+                p=0.5,
+            ),
+            transforms.CenterCrop(24),
+            transforms.ToTensor(),
+        ]
+    ),
+    "sometimes_v2": lambda: v2.Compose(
+        [
+            v2.RandomApply([v2.RandomResizedCrop(21), v2.RandomHorizontalFlip(1.0)], p=0.5),
+            v2.RandomApply(nn.ModuleList([v2.RandomVerticalFlip()]), p=0.0),
+            v2.RandomApply([v2.Resize((20, 20))], p=1.0),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    ),
     "box": lambda: transforms.Compose(
         [
             transforms.RandomResizedCrop(18, scale=(0.5, 0.9), interpolation=InterpolationMode.BOX),

@@ -2,6 +2,7 @@
 """What the native lane takes, and each reason for which it does not. Whatever is refused runs on
 torch's own loader, with equal results."""
 
+import collections
 import contextlib
 import os
 import subprocess
@@ -101,7 +102,12 @@ def after_tensor(*after: Any) -> Any:
         (lambda: to_tensor(transforms.RandomResizedCrop(8, scale=(0.1, 0.2, 0.3))), "not a pair"),
         (lambda: to_tensor(transforms.RandomHorizontalFlip(torch.tensor(0.5))), "p is"),
         (lambda: to_tensor(transforms.RandomHorizontalFlip(float("nan"))), "p is nan"),
-        (lambda: to_tensor(*[transforms.RandomHorizontalFlip()] * 40), "the engine does not do it"),
+        (
+            lambda: transforms.RandomApply([transforms.ToTensor()], p=1.0),
+            "ToTensor is in RandomApply: it may be left out",
+        ),
+        (lambda: to_tensor(transforms.RandomApply(transforms.CenterCrop(5))), "not a list"),
+        (lambda: to_tensor(*[transforms.RandomHorizontalFlip()] * 70), "the engine does not do it"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Scale and ratio")
@@ -125,7 +131,7 @@ def test_nesting_has_a_bound_and_may_not_be_endless(root: Path) -> None:
 
 
 def test_a_list_that_is_no_list(root: Path) -> None:
-    odd = transforms.Compose(nn.ModuleList([v2.ToImage()]))
+    odd = transforms.Compose(collections.deque([v2.ToImage()]))
     assert "not a list" in reason(root, odd)
 
 
@@ -352,7 +358,7 @@ def test_what_is_refused_runs_on_torchs_loader_with_equal_results(
 def test_the_table_of_values_is_what_the_transforms_give(root: Path) -> None:
     for transform in (kit.eval_v1(), kit.train_v2(), kit.PIPELINES["nested"]()):
         reading = read_dataset(kit.folder_of(root, transform))
-        dtype, lut = prepare._table_of_values(reading.tail)
+        dtype, lut = prepare._table_of_values(reading.tail, 3)
         assert dtype == "f32"
         assert lut is not None
         values = torch.frombuffer(bytearray(lut), dtype=torch.float32).view(3, 256)
@@ -362,7 +368,7 @@ def test_the_table_of_values_is_what_the_transforms_give(root: Path) -> None:
                 image = step(image)
             assert image.reshape(3).tolist() == values[:, value].tolist()
     reading = read_dataset(kit.folder_of(root, v2.ToImage()))
-    assert prepare._table_of_values(reading.tail) == ("u8", None)
+    assert prepare._table_of_values(reading.tail, 3) == ("u8", None)
 
 
 def test_readings_notice_changes(root: Path) -> None:

@@ -86,6 +86,7 @@ def make_transform(*ops, dtype="f32"):
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         era=0,
+        channels=3,
     )
 
 
@@ -467,6 +468,7 @@ GOOD_TRANSFORM = {
     "mean": (0.0, 0.0, 0.0),
     "std": (1.0, 1.0, 1.0),
     "era": 0,
+    "channels": 3,
 }
 
 

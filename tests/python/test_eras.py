@@ -64,7 +64,13 @@ def by_engine(image: Any, resample: int, width: int, height: int, era: int) -> A
     """The box that was cut out, resized, as rows of RGB."""
     op = (RESIZE, resample, height, width, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     transform = _core.Transform(
-        [op], dtype="u8", lut=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), era=era
+        [op],
+        dtype="u8",
+        lut=None,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        era=era,
+        channels=3,
     )
     rgb = numpy.ascontiguousarray(image)
     words = bytes(4 * transform.max_words)

@@ -116,6 +116,7 @@ def transform_of(steps: list[Step], tail: Tail, era: int = 0) -> _core.Transform
         mean=mean,
         std=std,
         era=era,
+        channels=3,
     )
 
 

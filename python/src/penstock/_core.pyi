@@ -2,7 +2,7 @@
 """The C engine, one to one. Nothing here has features of its own; see include/penstock/."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, final
+from typing import Any, Final, final
 
 from typing_extensions import Buffer
 
@@ -43,13 +43,12 @@ def paths(names: Sequence[bytes], labels: Sequence[int], /) -> Dataset: ...
 @final
 class Transform:
     """ops: one tuple (kind, filter, h, w, max_size, threshold, scale0, scale1, ratio0, ratio1,
-    log_ratio0, log_ratio1) each, fields of struct pst_op. lut: 768 float32 for dtype "f32"."""
+    log_ratio0, log_ratio1) each, and after it numbers, count, table if one of them is needed:
+    fields of struct pst_op. lut: 768 float32 for dtype "f32". channels: of the images, 3 or 1."""
 
     def __new__(
         cls,
-        ops: Sequence[
-            tuple[int, int, int, int, int, int, float, float, float, float, float, float]
-        ],
+        ops: Sequence[tuple[Any, ...]],
         /,
         *,
         dtype: str,
@@ -57,9 +56,12 @@ class Transform:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         era: int,
+        channels: int,
     ) -> Transform: ...
     @property
     def max_words(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
     def apply(
         self, rgb: Buffer, width: int, height: int, words: Buffer, /
     ) -> tuple[Array, int]: ...

@@ -222,13 +222,27 @@ class _Walk:
             refuse("transform", f"{describe(thing)} has no native counterpart")
         _check_instance(thing)
         self._see(thing)
-        if kind.group == "container":
-            if depth >= 16:
-                refuse("transform", "containers are nested more than 16 deep")
-            for child in self._children(thing):
-                self.visit(child, depth + 1)
+        if kind.group not in ("container", "random"):
+            self._step(thing, kind)
             return
-        self._step(thing, kind)
+        if depth >= 16:
+            refuse("transform", "containers are nested more than 16 deep")
+        at = len(self.key)
+        if kind.group == "random":
+            self._step(thing, kind)
+        for child in self._children(thing):
+            self.visit(child, depth + 1)
+        if kind.group == "random":
+            self._close(at)
+
+    def _close(self, at: int) -> None:
+        """The step at this place of the key holds all that came after it."""
+        group, cls, op = self.key[at]
+        inside = self.key[at + 1 :]
+        for entry in inside:
+            if entry[0] not in steps.OPS:
+                refuse("transform", f"{entry[1].__name__} is in {cls.__name__}: it may be left out")
+        self.key[at] = group, cls, steps.with_count(op, len(inside))
 
     def _see(self, thing: Any) -> None:
         copies = {}
@@ -241,13 +255,20 @@ class _Walk:
     def _children(self, thing: Any) -> Iterable[Any]:
         if isinstance(thing, torch.nn.Sequential):
             return thing._modules.values()
+        if type(thing.transforms) is torch.nn.ModuleList:
+            _check_instance(thing.transforms)
+            self._see(thing.transforms)
+            return list(thing.transforms._modules.values())
         if type(thing.transforms) not in (list, tuple):
-            refuse("transform", f"Compose holds a {describe(thing.transforms)}, not a list")
+            refuse(
+                "transform",
+                f"{type(thing).__name__} holds a {describe(thing.transforms)}, not a list",
+            )
         return list(thing.transforms)
 
     def _step(self, thing: Any, kind: steps.Kind) -> None:
         name = type(thing).__name__
-        if self.is_tensor and kind.group == "geometry":
+        if self.is_tensor and kind.group not in ("convert", "pixels", "flip"):
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and kind.group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")

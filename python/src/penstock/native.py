@@ -33,10 +33,12 @@ def wrap(array: Any, dtype: torch.dtype) -> torch.Tensor:
         return torch.frombuffer(array, dtype=dtype).view(array.shape)
 
 
-def _ragged(core: _core.Loader, ticket: int, n: int, dtype: torch.dtype, worker: bool) -> None:
+def _ragged(core: _core.Loader, ticket: int, n: int, prepared: Prepared, worker: bool) -> None:
     """Raises what default_collate says of samples of these shapes."""
+    dtype = prepared.dtype
     pixel = torch.empty((), dtype=dtype, device="cpu")
-    samples = [pixel.expand(3, *core.slot_shape(ticket, slot)) for slot in range(n)]
+    shapes = [(prepared.channels, *core.slot_shape(ticket, slot)) for slot in range(n)]
+    samples = [pixel.expand(shape) for shape in shapes]
     if worker:
         # There it writes into shared memory that has room for the samples' sum.
         size = sum(sample.numel() for sample in samples)
@@ -230,7 +232,7 @@ class SingleIter(_NativeIter):
             return self._take(engine, ticket, len(indices))
         try:
             if event[0] == "ragged":
-                _ragged(core, ticket, len(indices), engine.spec.prepared.dtype, False)
+                _ragged(core, ticket, len(indices), engine.spec.prepared, False)
         finally:
             core.take(ticket)
         try:
@@ -426,9 +428,7 @@ class WorkersIter(_NativeIter):
                 result = task.failure
             elif kind == "ragged" and task.error is None:
                 try:
-                    _ragged(
-                        engine.core, ticket, len(task.indices), engine.spec.prepared.dtype, True
-                    )
+                    _ragged(engine.core, ticket, len(task.indices), engine.spec.prepared, True)
                 except Exception as error:
                     result = wrap_error(error, self._where(task.worker))
             engine.core.take(ticket)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from penstock import _core
+from penstock import _core, steps
 from penstock.capture import Reading, refuse
 from penstock.options import ERAS
 
@@ -24,6 +24,7 @@ class Prepared:
     dtype: torch.dtype
     profile: str
     draws: bool
+    channels: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,15 +42,16 @@ _MOST_PREPARED = 64
 _tables: dict[int, tuple[weakref.ref[Any], Table]] = {}
 
 
-def _all_values() -> Any:
+def _all_values(channels: int) -> Any:
     """A PIL image of one row whose pixel v has the value v in every channel."""
     image = sys.modules["PIL.Image"]
-    return image.frombytes("RGB", (256, 1), bytes(v for v in range(256) for _ in range(3)))
+    values = bytes(v for v in range(256) for _ in range(channels))
+    return image.frombytes("RGB" if channels == 3 else "L", (256, 1), values)
 
 
-def _run_tail(tail: tuple[Any, ...]) -> torch.Tensor:
+def _run_tail(tail: tuple[Any, ...], channels: int) -> torch.Tensor:
     """The user's own objects on all values: what they give is the specification."""
-    image = _all_values()
+    image = _all_values(channels)
     with torch.no_grad():
         for step in tail:
             image = step(image)
@@ -58,26 +60,30 @@ def _run_tail(tail: tuple[Any, ...]) -> torch.Tensor:
     return image.as_subclass(torch.Tensor)
 
 
-def _table_of_values(tail: tuple[Any, ...]) -> tuple[str, bytes | None]:
+def _table_of_values(tail: tuple[Any, ...], channels: int) -> tuple[str, bytes | None]:
     before = torch.default_generator.get_state()
     try:
-        values = _run_tail(tail)
+        values = _run_tail(tail, channels)
     except (RuntimeError, TypeError, ValueError) as error:
         refuse("transform", f"the transforms raise {type(error).__name__}: {error}")
     finally:
         if not torch.equal(before, torch.default_generator.get_state()):
             torch.default_generator.set_state(before)
             refuse("transform", "the conversion to numbers draws from torch's generator")
-    if tuple(values.shape) != (3, 1, 256) or values.device.type != "cpu" or values.requires_grad:
+    if (
+        tuple(values.shape) != (channels, 1, 256)
+        or values.device.type != "cpu"
+        or values.requires_grad
+    ):
         refuse("transform", f"the transforms give shape {tuple(values.shape)} on {values.device}")
     if values.dtype == torch.uint8:
-        if not torch.equal(values, torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)):
+        if not torch.equal(values, torch.arange(256, dtype=torch.uint8).expand(channels, 1, 256)):
             refuse("transform", "the transforms change uint8 values")
         return "u8", None
     if values.dtype != torch.float32:
         refuse("transform", f"the output is {values.dtype}, not float32 or uint8")
     buffer = bytearray(3 * 256 * 4)
-    torch.frombuffer(buffer, dtype=torch.float32).copy_(values.reshape(-1))
+    torch.frombuffer(buffer, dtype=torch.float32).view(3, 256).copy_(values.view(channels, 256))
     return "f32", bytes(buffer)
 
 
@@ -91,11 +97,20 @@ def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
+def _channels(ops: list[steps.Op], profile: str) -> int:
+    plain: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    return _core.Transform(
+        ops, dtype="u8", lut=None, mean=plain, std=plain, era=ERAS[profile], channels=3
+    ).channels
+
+
 def _build(reading: Reading, profile: str) -> Prepared:
-    dtype, lut = _table_of_values(reading.tail)
     mean, std = _hints(reading.key)
-    ops = [entry[2] for entry in reading.key if entry[0] in ("geometry", "flip")]
+    ops = [entry[2] for entry in reading.key if entry[0] in steps.OPS]
     try:
+        # What the steps make of an RGB image says which values there are.
+        channels = _channels(ops, profile)
+        dtype, lut = _table_of_values(reading.tail, channels)
         transform = _core.Transform(
             ops,
             dtype=dtype,
@@ -103,6 +118,7 @@ def _build(reading: Reading, profile: str) -> Prepared:
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
             era=ERAS[profile],
+            channels=3,
         )
     except (ValueError, _core.Error) as error:
         refuse("transform", f"the engine does not do it: {error}")
@@ -112,6 +128,7 @@ def _build(reading: Reading, profile: str) -> Prepared:
         torch.float32 if dtype == "f32" else torch.uint8,
         profile,
         transform.max_words > 0,
+        channels,
     )
 
 

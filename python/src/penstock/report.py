@@ -69,6 +69,8 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
     why = {
         "geometry": "on the pixels, in the engine",
         "flip": "while the last pass writes",
+        "colour": "on the pixels, in the engine",
+        "random": "drawn in the engine; what it holds follows",
         "convert": "while the last pass writes",
         "pixels": "one table of 256 values a channel, made by this very object",
     }[group]

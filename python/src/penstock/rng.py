@@ -8,6 +8,7 @@ installed torch; where the proof fails, nothing runs on the native lane.
 
 import struct
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -62,23 +63,26 @@ def mix(seed: int, epoch: int) -> int:
     return z ^ (z >> 31)
 
 
-@lru_cache(maxsize=256)
-def flip_threshold(p: float, v2: bool) -> int:
-    """How many of the 2^24 values that torch.rand can give make a flip with probability p.
-
-    v1 flips where rand < p, v2 where not rand >= p; torch itself says what that means for a float32
-    against a Python number.
-    """
-
-    def flips(word: int) -> bool:
-        value = torch.tensor([word / 2**24], dtype=torch.float32, device="cpu")
-        return not bool(value >= p) if v2 else bool(value < p)
-
+def _threshold(p: float, happens: Callable[[torch.Tensor], bool]) -> int:
+    """How many of the 2^24 values that torch.rand can give, from 0 on, something happens for; torch
+    itself says what a comparison of a float32 with a Python number means."""
     # Rounding of p to float32 moves the border by less than one of these steps.
     word = min(max(int(p * 2**24) - 3, 0), 2**24)
-    while word < 2**24 and flips(word):
+    while word < 2**24 and happens(torch.tensor([word / 2**24], dtype=torch.float32, device="cpu")):
         word += 1
     return word
+
+
+@lru_cache(maxsize=256)
+def flip_threshold(p: float, v2: bool) -> int:
+    """v1 acts where rand < p, v2 where not rand >= p."""
+    return _threshold(p, lambda rand: not bool(rand >= p) if v2 else bool(rand < p))
+
+
+@lru_cache(maxsize=256)
+def apply_threshold(p: float, v2: bool) -> int:
+    """RandomApply of v1 returns early where p < rand, that of v2 where rand >= p."""
+    return _threshold(p, lambda rand: not bool(rand >= p) if v2 else not bool(p < rand))
 
 
 @lru_cache(maxsize=256)

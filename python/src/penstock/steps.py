@@ -12,10 +12,15 @@ from penstock import rng
 
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
+RANDOM_APPLY = 7
 MAX_SIDE = 65500
 
-Op = tuple[int, int, int, int, int, int, float, float, float, float, float, float]
-Group = Literal["container", "geometry", "flip", "convert", "pixels"]
+# Fields of struct pst_op in the order of _op().
+Op = tuple[Any, ...]
+# An op of the engine: geometry, a flip, a change of an image's colours, random (the steps in it may
+# be left out). Objects that make numbers of the image: convert, pixels.
+Group = Literal["container", "random", "geometry", "flip", "colour", "convert", "pixels"]
+OPS = ("random", "geometry", "flip", "colour")
 
 
 class Unknown(Exception):
@@ -26,7 +31,7 @@ class Unknown(Exception):
 class Kind:
     name: str
     group: Group
-    read: Callable[[Any], tuple[Any, ...]]  # hashable values; an op for geometry and flips
+    read: Callable[[Any], tuple[Any, ...]]  # hashable values; one of OPS: an op
 
 
 def _op(
@@ -40,8 +45,17 @@ def _op(
     scale: tuple[float, float] = (0.0, 0.0),
     ratio: tuple[float, float] = (0.0, 0.0),
     log_ratio: tuple[float, float] = (0.0, 0.0),
+    number: tuple[float, ...] = (),
+    count: int = 0,
+    table: tuple[float, ...] = (),
 ) -> Op:
-    return (kind, filter, h, w, max_size, threshold, *scale, *ratio, *log_ratio)
+    head = (kind, filter, h, w, max_size, threshold)
+    return (*head, *scale, *ratio, *log_ratio, number, count, table)
+
+
+def with_count(op: Op, count: int) -> Op:
+    """The op of a container that holds so many steps."""
+    return (*op[:-2], count, op[-1])
 
 
 def _side(value: Any, what: str) -> int:
@@ -137,6 +151,10 @@ def _read_flip(thing: Any, kind: int, v2: bool) -> tuple[Any, ...]:
     return (_op(kind, threshold=rng.flip_threshold(_number(thing.p, "p"), v2)),)
 
 
+def _read_random_apply(thing: Any, v2: bool) -> tuple[Any, ...]:
+    return (_op(RANDOM_APPLY, threshold=rng.apply_threshold(_number(thing.p, "p"), v2)),)
+
+
 def _read_dtype(thing: Any) -> tuple[Any, ...]:
     if type(thing.dtype) is not torch.dtype:
         raise Unknown(f"dtype is {thing.dtype!r}")
@@ -159,6 +177,7 @@ def _nothing(_: Any) -> tuple[Any, ...]:
 def _family(v2: bool) -> Sequence[Kind]:
     return (
         Kind("Compose", "container", _nothing),
+        Kind("RandomApply", "random", lambda thing: _read_random_apply(thing, v2)),
         Kind("Resize", "geometry", lambda thing: _read_resize(thing, v2)),
         Kind("CenterCrop", "geometry", _read_center_crop),
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),

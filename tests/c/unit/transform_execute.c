@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/sys.h"
+#include "transform/change.h"
+#include "transform/segment.h"
 
 /* An image in memory, RGB rows without gaps. */
 struct rgb {
@@ -135,7 +137,7 @@ static void float_is_the_table(void)
         pst__mt_fill(&mt, words, sizeof words / sizeof *words);
         struct rgb image = noise(1 + below(60), 1 + below(60));
         struct pst_transform *bytes = transform_of(ops, 4, PST_U8, 0), *floats;
-        struct pst_transform_config config = {sizeof config, ops, 4, &output, 0};
+        struct pst_transform_config config = {sizeof config, ops, 4, &output, 0, 0};
         CHECK_INT(pst_transform_new(&floats, &config, NULL), PST_OK);
         struct pst_tensor a, b;
         CHECK_INT(apply(bytes, &image, words, &a), apply(floats, &image, words, &b));
@@ -299,6 +301,100 @@ static void too_few_words(void)
     pst_transform_unref(NULL);
 }
 
+static int run_add(const struct pst__change *change, const struct pst__image *src,
+                   const struct pst__image *dst, struct pst__scratch *work, struct pst_error *err)
+{
+    (void)work, (void)err;
+    CHECK(src->pixels == dst->pixels && src->w == change->w && src->h == change->h);
+    for (int y = 0; y < src->h; y++)
+        for (int x = 0; x < src->w * 4; x++)
+            dst->pixels[y * dst->stride + x] =
+                (uint8_t)(dst->pixels[y * dst->stride + x] + change->integer[0]);
+    return PST_OK;
+}
+
+static int run_transpose(const struct pst__change *change, const struct pst__image *src,
+                         const struct pst__image *dst, struct pst__scratch *work,
+                         struct pst_error *err)
+{
+    (void)change, (void)work, (void)err;
+    CHECK(src->pixels != dst->pixels && src->w == dst->h && src->h == dst->w);
+    for (int y = 0; y < dst->h; y++)
+        for (int x = 0; x < dst->w; x++)
+            memcpy(dst->pixels + y * dst->stride + x * 4, src->pixels + x * src->stride + y * 4, 4);
+    return PST_OK;
+}
+
+static const struct pst__change_type add_type = {"add", 1, 0, 1, run_add};
+static const struct pst__change_type transpose_type = {"transpose", 0, 0, 0, run_transpose};
+
+/* A crop of 9 x 7 at (3, 5), two changes, a crop of 4 x 5 at (2, 1), a change, a flip, erased. */
+static void fold_changes(struct pst__plan *plan, int w, int h, int channels)
+{
+    struct pst_error err;
+    pst_error_init(&err);
+    struct pst__change add = {.type = &add_type, .w = 9, .h = 7, .integer = {11}};
+    struct pst__change transpose = {.type = &transpose_type, .w = 7, .h = 9};
+    CHECK_INT(pst__fold_begin(plan, w, h, channels, &err), PST_OK);
+    CHECK_INT(pst__fold_crop(plan, &(struct pst_rect){3, 5, 9, 7}, &err), PST_OK);
+    CHECK_INT(pst__fold_change(plan, &add, &err), PST_OK);
+    CHECK_INT(pst__fold_change(plan, &transpose, &err), PST_OK);
+    CHECK_INT(pst__fold_crop(plan, &(struct pst_rect){2, 1, 4, 5}, &err), PST_OK);
+    add.w = 4, add.h = 5;
+    CHECK_INT(pst__fold_change(plan, &add, &err), PST_OK);
+    CHECK_INT(pst__fold_flip(plan, 1, 0, &err), PST_OK);
+    CHECK_INT(pst__fold_erase(plan, &(struct pst_rect){1, 2, 2, 3}, (float[3]){7, 8, 9}, &err),
+              PST_OK);
+    CHECK_INT(pst__fold_end(plan, PST_ERA_13, PST_U8, &err), PST_OK);
+}
+
+static uint8_t expected_of_changes(const struct rgb *image, int c, int y, int x)
+{
+    if (x >= 1 && x < 3 && y >= 2)
+        return (uint8_t)(7 + c);
+    int tx = 2 + (3 - x), ty = 1 + y; /* in the transposed image */
+    return (uint8_t)(image->pixels[((5 + tx) * image->w + 3 + ty) * 3 + c] + 22);
+}
+
+static void changes_run_in_their_place(void)
+{
+    pst__mt_seed(&mt, 8);
+    for (int channels = 1; channels <= 3; channels += 2) {
+        struct pst_output output = {.dtype = PST_U8};
+        struct pst_transform_config config = {sizeof config, NULL, 0, &output, 0, channels};
+        struct pst_transform *transform = NULL;
+        struct pst__executor *executor = NULL;
+        struct pst_error err;
+        struct pst__plan plan;
+        pst_error_init(&err);
+        CHECK_INT(pst_transform_new(&transform, &config, &err), PST_OK);
+        CHECK_INT(pst_transform_channels(transform), channels);
+        CHECK_INT(pst__executor_new(&executor, &err), PST_OK);
+        struct rgb image = noise(20, 15);
+        fold_changes(&plan, image.w, image.h, channels);
+        CHECK_INT((int)pst__transform_bytes(transform, &plan), channels * 20);
+
+        uint8_t rgbx[9 * 7 * 4 + 64] = {0}, sample[3 * 20 + 1];
+        CHECK(plan.region.w == 9 && plan.region.h == 7);
+        for (int i = 0; i < 9 * 7; i++)
+            memcpy(rgbx + i * 4, image.pixels + ((5 + i / 9) * image.w + 3 + i % 9) * 3, 3);
+        struct pst__memory_rows rows = {rgbx, 9 * 4, 7};
+        memset(sample, 0xee, sizeof sample);
+        CHECK_INT(pst__transform_execute(executor, transform, &plan,
+                                         &(struct pst__row_source){pst__memory_rows, &rows}, sample,
+                                         &err),
+                  PST_OK);
+        for (int c = 0; c < channels; c++)
+            for (int y = 0; y < 5; y++)
+                for (int x = 0; x < 4; x++)
+                    CHECK_INT(sample[(c * 5 + y) * 4 + x], expected_of_changes(&image, c, y, x));
+        CHECK_INT(sample[channels * 20], 0xee);
+        pst__executor_free(executor);
+        pst_transform_unref(transform);
+        free(image.pixels);
+    }
+}
+
 #ifdef PST_CHECKS
 /* Each allocation fails once: an error, nothing kept, and the next call works. */
 static void memory_runs_out(void)
@@ -313,7 +409,7 @@ static void memory_runs_out(void)
     int64_t nth = 0, fired;
     do {
         struct pst_output output = {.dtype = PST_U8};
-        struct pst_transform_config config = {sizeof config, ops, 4, &output, 0};
+        struct pst_transform_config config = {sizeof config, ops, 4, &output, 0, 0};
         struct pst_transform *transform = NULL;
         struct pst_tensor out = {0};
         struct pst_error err;
@@ -341,4 +437,4 @@ static void memory_runs_out(void)
 #endif
 
 CHECK_MAIN(CASE(folded_equals_step_by_step), CASE(float_is_the_table), CASE(portions_of_rows),
-           CASE(black), CASE(too_few_words) MEMORY_CASES)
+           CASE(black), CASE(too_few_words), CASE(changes_run_in_their_place) MEMORY_CASES)

@@ -52,7 +52,7 @@ static inline struct pst_transform *transform_of(const struct pst_op *ops, size_
     struct pst_transform *transform = NULL;
     struct pst_error err;
     pst_error_init(&err);
-    struct pst_transform_config config = {sizeof config, ops, n, &output, era};
+    struct pst_transform_config config = {sizeof config, ops, n, &output, era, 0};
     if (pst_transform_new(&transform, &config, &err) != PST_OK)
         check_fail(__FILE__, __LINE__, "%s", err.message);
     return transform;

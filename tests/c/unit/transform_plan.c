@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transform_ops.h"
 
+#include "transform/change.h"
+
 #include "base/limits.h"
 #include "base/mem.h"
 #include "transform/draw.h"
@@ -177,7 +179,7 @@ static void nothing_shows(void)
     struct pst__plan plan;
     struct pst_error err;
     pst_error_init(&err);
-    CHECK_INT(pst__fold_begin(&plan, 10, 10, &err), PST_OK);
+    CHECK_INT(pst__fold_begin(&plan, 10, 10, 3, &err), PST_OK);
     CHECK_INT(pst__fold_crop(&plan, &(struct pst_rect){20, 3, 5, 5}, &err), PST_OK);
     CHECK_INT(pst__fold_end(&plan, PST_ERA_13, PST_U8, &err), PST_OK);
     check_rect(&plan.region, 0, 0, 1, 1);
@@ -392,13 +394,13 @@ static void refused_steps(void)
     struct pst_output output = {.dtype = PST_U8};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct pst_op ops[] = {good, bad[i]};
-        struct pst_transform_config config = {sizeof config, ops, 2, &output, 0};
+        struct pst_transform_config config = {sizeof config, ops, 2, &output, 0, 0};
         refuse(&config, "step 1");
     }
     struct pst_op ranges[5];
     for (int i = 0; i < 5; i++)
         ranges[i] = random_crop(8, 8, 0.1, 1, 0.5, 2, -0.7f, 0.1f * (float)i);
-    struct pst_transform_config config = {sizeof config, ranges, 5, &output, 0};
+    struct pst_transform_config config = {sizeof config, ranges, 5, &output, 0, 0};
     refuse(&config, "step 4, random resized crop: more than 4");
 }
 
@@ -406,13 +408,13 @@ static void refused_configurations(void)
 {
     struct pst_output output = {.dtype = PST_U8};
     struct pst_op ops[PST_MAX_OPS + 1];
-    struct pst_transform_config good = {sizeof good, ops, 1, &output, 0}, bad;
+    struct pst_transform_config good = {sizeof good, ops, 1, &output, 0, 0}, bad;
     ops[0] = hflip(0);
     refuse(NULL, "configuration");
     bad = good, bad.struct_size = 8;
     refuse(&bad, "struct_size");
     bad = good, bad.n_ops = PST_MAX_OPS + 1;
-    refuse(&bad, "33 steps");
+    refuse(&bad, "65 steps");
     bad = good, bad.ops = NULL;
     refuse(&bad, "ops is NULL");
     bad = good, bad.output = NULL;
@@ -476,6 +478,91 @@ static void pass_order(void)
     CHECK_INT(pst__vertical_first(PST_ERA_9, 1, 65500, 1, 1), 0);
 }
 
+/* Changes belong to the segment before them; geometry after one is another segment's. */
+static const struct pst__change_type nothing = {
+    .name = "nothing", .is_in_place = 1, .n_numbers = 1};
+
+static struct pst__change change_to(int w, int h)
+{
+    return (struct pst__change){.type = &nothing, .w = w, .h = h, .number = {0.5}};
+}
+
+static void changes_close_a_segment(void)
+{
+    struct pst_error err;
+    struct pst__plan plan;
+    struct pst__change change = change_to(20, 30);
+    pst_error_init(&err);
+    CHECK_INT(pst__fold_begin(&plan, 100, 80, 3, &err), PST_OK);
+    CHECK_INT(pst__fold_crop(&plan, &(struct pst_rect){10, 20, 20, 30}, &err), PST_OK);
+    CHECK_INT(pst__fold_change(&plan, &change, &err), PST_OK);
+    CHECK_INT(pst__fold_change(&plan, &change, &err), PST_OK);
+    CHECK_INT(plan.n_segments, 1);
+    CHECK_INT(pst__fold_flip(&plan, 0, 0, &err), PST_OK);
+    CHECK_INT(plan.n_segments, 1);
+    CHECK_INT(pst__fold_crop(&plan, &(struct pst_rect){1, 2, 5, 6}, &err), PST_OK);
+    change = change_to(50, 60);
+    CHECK_INT(pst__fold_change(&plan, &change, &err), PST_OK);
+    CHECK_INT(pst__fold_end(&plan, PST_ERA_13, PST_U8, &err), PST_OK);
+    CHECK_INT(plan.n_segments, 3);
+    CHECK_INT(plan.segment[0].n_changes, 2);
+    CHECK_INT(plan.segment[1].first_change, 2);
+    CHECK_INT(plan.segment[1].n_changes, 1);
+    CHECK_INT(plan.segment[2].n_changes, 0);
+    CHECK_INT(plan.out_w, 50);
+    CHECK_INT(plan.out_h, 60);
+    /* The crop after the changes does not narrow what they see. */
+    check_rect(&plan.region, 10, 20, 20, 30);
+    char text[300];
+    pst__plan_describe(&plan, text, sizeof text);
+    CHECK_STR(text, "100 x 80, crop (10, 20) 20 x 30, nothing 0.5, nothing 0.5, crop (1, 2) 5 x 6, "
+                    "nothing 0.5");
+}
+
+static void erasing_ends_a_plan(void)
+{
+    struct pst_error err;
+    struct pst__plan plan;
+    const float value[3] = {0};
+    pst_error_init(&err);
+    CHECK_INT(pst__fold_begin(&plan, 10, 10, 3, &err), PST_OK);
+    CHECK_INT(pst__fold_erase(&plan, &(struct pst_rect){9, 0, 2, 1}, value, &err), PST_EINVAL);
+    pst_error_init(&err);
+    for (int i = 0; i < PST_MAX_ERASED; i++)
+        CHECK_INT(pst__fold_erase(&plan, &(struct pst_rect){9, i, 1, 1}, value, &err), PST_OK);
+    CHECK_INT(pst__fold_erase(&plan, &(struct pst_rect){0, 0, 1, 1}, value, &err), PST_ELIMIT);
+    pst_error_init(&err);
+    CHECK_INT(pst__fold_crop(&plan, &(struct pst_rect){0, 0, 5, 5}, &err), PST_EINVAL);
+}
+
+/* Steps in a container are taken or left out together; what they would draw is not drawn. */
+static void containers_hold_steps(void)
+{
+    const struct pst_op ops[] = {
+        {.kind = PST_OP_RANDOM_APPLY, .threshold = 1000, .count = 3},
+        hflip(CERTAIN),
+        {.kind = PST_OP_RANDOM_APPLY, .threshold = CERTAIN, .count = 1},
+        vflip(CERTAIN),
+        center_crop(4, 4),
+    };
+    struct pst__plan plan;
+    uint32_t words[4] = {999, 0, 0, 0};
+    struct pst_transform *transform = transform_of(ops, 5, PST_U8, PST_ERA_13);
+    CHECK_INT(pst_transform_max_words(transform), 4);
+    for (int taken = 1; taken >= 0; taken--) {
+        struct pst__draws draws = {.words = words};
+        struct pst_error err;
+        pst_error_init(&err);
+        words[0] = taken ? 999 : 1000;
+        CHECK_INT(pst__transform_plan(transform, 10, 10, &draws, &plan, &err), PST_OK);
+        CHECK_INT((int)draws.used, taken ? 4 : 1);
+        CHECK_INT(plan.segment[0].hflip, taken);
+        CHECK_INT(plan.segment[0].vflip, taken);
+        CHECK_INT(plan.out_w, 4);
+    }
+    pst_transform_unref(transform);
+}
+
 static void descriptions(void)
 {
     struct pst_op ops[] = {resize_short(256, 0, BILINEAR), center_crop(224, 224), hflip(CERTAIN)};
@@ -500,4 +587,5 @@ CHECK_MAIN(CASE(no_steps), CASE(short_side), CASE(center_crop_places), CASE(crop
            CASE(flips_stay_before_a_resize), CASE(padding_before_a_resize), CASE(nothing_shows),
            CASE(region_is_what_the_taps_reach), CASE(random_crop_draws), CASE(random_crop_places),
            CASE(uniforms), CASE(exp_ranges), CASE(limits), CASE(refused_steps),
-           CASE(refused_configurations), CASE(fixed_sizes), CASE(pass_order), CASE(descriptions))
+           CASE(refused_configurations), CASE(fixed_sizes), CASE(pass_order), CASE(descriptions),
+           CASE(changes_close_a_segment), CASE(erasing_ends_a_plan), CASE(containers_hold_steps))

@@ -13,20 +13,58 @@ struct pst_transform *core_transform_handle(PyObject *transform)
     return ((struct core_transform *)transform)->handle;
 }
 
+/* A tuple of floats into to, of at most n. Returns how many there are, or -1. */
+static Py_ssize_t parse_numbers(PyObject *tuple, double *to, Py_ssize_t n, const char *what)
+{
+    Py_ssize_t length = PyTuple_Size(tuple);
+    if (length > n) {
+        PyErr_Format(PyExc_ValueError, "%zd %s of an op, expected at most %zd", length, what, n);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < length; i++) {
+        to[i] = PyFloat_AsDouble(PyTuple_GetItem(tuple, i) /* borrowed */);
+        if (to[i] == -1.0 && PyErr_Occurred() /* borrowed */)
+            return -1;
+    }
+    return length;
+}
+
+/* op->table is freed with PyMem_Free(). */
+static int parse_table(PyObject *tuple, struct pst_op *op)
+{
+    Py_ssize_t n = PyTuple_Size(tuple);
+    if (n <= 0)
+        return (int)n;
+    double *table = PyMem_New(double, n);
+    if (!table) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    op->table = table;
+    op->n_table = (size_t)n;
+    return parse_numbers(tuple, table, n, "numbers in the table") < 0 ? -1 : 0;
+}
+
 /* (kind, filter, h, w, max_size, threshold, scale0, scale1, ratio0, ratio1, log_ratio0,
- * log_ratio1) */
+ * log_ratio1[, numbers, count, table]) */
 static int parse_op(PyObject *tuple, struct pst_op *op)
 {
     long long threshold;
-    int h, w, max_size;
+    int h, w, max_size, count = 0;
+    PyObject *numbers = NULL, *table = NULL; /* borrowed */
     memset(op, 0, sizeof *op);
     if (!PyTuple_Check(tuple)) {
         PyErr_SetString(PyExc_TypeError, "an op must be a tuple");
         return -1;
     }
-    if (!PyArg_ParseTuple(tuple, "iiiiiLddddff;an op must have 12 numbers", &op->kind, &op->filter,
-                          &h, &w, &max_size, &threshold, &op->scale[0], &op->scale[1],
-                          &op->ratio[0], &op->ratio[1], &op->log_ratio[0], &op->log_ratio[1]))
+    if (!PyArg_ParseTuple(tuple, "iiiiiLddddff|O!iO!;an op must have 12 or 15 parts", &op->kind,
+                          &op->filter, &h, &w, &max_size, &threshold, &op->scale[0], &op->scale[1],
+                          &op->ratio[0], &op->ratio[1], &op->log_ratio[0], &op->log_ratio[1],
+                          &PyTuple_Type, &numbers, &count, &PyTuple_Type, &table))
+        return -1;
+    op->count = count;
+    if ((numbers && parse_numbers(numbers, op->number, 8, "numbers") < 0) ||
+        (table && parse_table(table, op) < 0))
         return -1;
     if (threshold < 0 || threshold > UINT32_MAX) {
         PyErr_SetString(PyExc_OverflowError, "threshold of an op is not in 0 .. 2**32 - 1");
@@ -39,14 +77,21 @@ static int parse_op(PyObject *tuple, struct pst_op *op)
     return 0;
 }
 
-/* *out is freed with PyMem_Free(). */
+static void free_ops(struct pst_op *ops, size_t n)
+{
+    for (size_t i = 0; ops && i < n; i++)
+        PyMem_Free((void *)ops[i].table);
+    PyMem_Free(ops);
+}
+
+/* *out is freed with free_ops(). */
 static int parse_ops(PyObject *sequence, struct pst_op **out, size_t *n)
 {
     PyObject *tuple = PySequence_Tuple(sequence); /* new */
     if (!tuple)
         return -1;
     Py_ssize_t length = PyTuple_Size(tuple);
-    struct pst_op *ops = PyMem_New(struct pst_op, length);
+    struct pst_op *ops = PyMem_Calloc((size_t)length + 1, sizeof *ops);
     if (!ops) {
         PyErr_NoMemory();
         goto fail;
@@ -60,7 +105,7 @@ static int parse_ops(PyObject *sequence, struct pst_op **out, size_t *n)
     return 0;
 
 fail:
-    PyMem_Free(ops);
+    free_ops(ops, (size_t)length);
     Py_DECREF(tuple);
     return -1;
 }
@@ -89,15 +134,15 @@ static int parse_output(const char *dtype, PyObject *lut, struct pst_output *out
 
 static PyObject *transform_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) /* new */
 {
-    static const char *const names[] = {"", "dtype", "lut", "mean", "std", "era", NULL};
+    static const char *const names[] = {"", "dtype", "lut", "mean", "std", "era", "channels", NULL};
     struct pst_output output = {0};
     struct pst_transform_config config = {.struct_size = sizeof config, .output = &output};
     PyObject *sequence, *lut;
     const char *dtype;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$sO(fff)(fff)i:Transform", (char **)names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$sO(fff)(fff)ii:Transform", (char **)names,
                                      &sequence, &dtype, &lut, &output.mean[0], &output.mean[1],
                                      &output.mean[2], &output.std[0], &output.std[1],
-                                     &output.std[2], &config.era))
+                                     &output.std[2], &config.era, &config.channels))
         return NULL;
     struct pst_op *ops;
     if (parse_output(dtype, lut, &output) < 0 || parse_ops(sequence, &ops, &config.n_ops) < 0)
@@ -114,13 +159,18 @@ static PyObject *transform_new(PyTypeObject *type, PyObject *args, PyObject *kwa
             Py_CLEAR(object);
         }
     }
-    PyMem_Free(ops);
+    free_ops(ops, config.n_ops);
     return object;
 }
 
 static PyObject *transform_get_max_words(PyObject *object, void *Py_UNUSED(closure)) /* new */
 {
     return PyLong_FromSize_t(pst_transform_max_words(core_transform_handle(object))); /* new */
+}
+
+static PyObject *transform_get_channels(PyObject *object, void *Py_UNUSED(closure)) /* new */
+{
+    return PyLong_FromLong(pst_transform_channels(core_transform_handle(object))); /* new */
 }
 
 /* A copy, as a buffer need not be aligned for its elements. At least max_words of them, which the
@@ -205,10 +255,11 @@ static PyMethodDef transform_methods[] = {
 
 static PyGetSetDef transform_getset[] = {
     {"max_words", transform_get_max_words, NULL, "The most words that one sample can draw.", NULL},
+    {"channels", transform_get_channels, NULL, "Channels of the result: 3 or 1.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static char transform_doc[] = "Transform(ops, /, *, dtype, lut, mean, std, era)\n--\n\n"
+static char transform_doc[] = "Transform(ops, /, *, dtype, lut, mean, std, era, channels)\n--\n\n"
                               "A list of steps and an output.";
 
 PyObject *core_transform_type_new(PyObject *module)
