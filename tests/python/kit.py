@@ -159,6 +159,24 @@ PIPELINES: dict[str, Callable[[], Any]] = {
             v2.ToDtype(torch.float32, scale=True),
         ]
     ),
+    "cifar_v1": lambda: transforms.Compose(
+        [
+            transforms.RandomCrop(32, padding=4, pad_if_needed=True),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    ),
+    "borders_v2": lambda: v2.Compose(
+        [
+            v2.Pad((1, 2, 3, 4), fill=(7, 8, 9)),
+            v2.RandomCrop((30, 40), padding=5, pad_if_needed=True, padding_mode="edge"),
+            v2.Pad(6, padding_mode="reflect"),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    ),
     "box": lambda: transforms.Compose(
         [
             transforms.RandomResizedCrop(18, scale=(0.5, 0.9), interpolation=InterpolationMode.BOX),

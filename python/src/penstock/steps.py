@@ -13,6 +13,7 @@ from penstock import rng
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
 RANDOM_APPLY = 7
+PAD, RANDOM_CROP = 30, 31
 MAX_SIDE = 65500
 
 # Fields of struct pst_op in the order of _op().
@@ -170,6 +171,61 @@ def _read_normalize(thing: Any) -> tuple[Any, ...]:
     return (*values, bool(thing.inplace))
 
 
+_PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
+
+
+def _fill(thing: Any, v2: bool) -> tuple[float, ...]:
+    """A colour: one value for all channels, or three."""
+    fill = thing.fill
+    if v2:  # what it made of it; a dict has a value for each type of input
+        if type(thing._fill) is not dict or list(thing._fill) != ["others"]:
+            raise Unknown(f"fill is {fill!r}")
+        fill = thing._fill["others"]
+    values = (0,) if fill is None else fill if type(fill) in (list, tuple) else (fill,)
+    if len(values) not in (1, 3):
+        raise Unknown(f"fill is {fill!r}, not one value or three")
+    whole = tuple(int(_number(value, "fill")) for value in values)  # as torchvision does
+    if min(whole) < 0 or max(whole) > 255:
+        raise Unknown(f"fill is {fill!r}, not from 0 to 255")
+    return tuple(map(float, whole))
+
+
+def _padding(padding: Any) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom."""
+    sides = padding if type(padding) in (list, tuple) else (padding,)
+    if len(sides) not in (1, 2, 4):
+        raise Unknown(f"padding is {padding!r}")
+    for side in sides:
+        if type(side) is not int or not 0 <= side <= MAX_SIDE:
+            raise Unknown(f"padding is {padding!r}, not of 0 to {MAX_SIDE} pixels")
+    left, top, right, bottom = (sides * (4 // len(sides)))[:4]
+    return left, top, right, bottom
+
+
+def _padded_op(thing: Any, kind: int, padding: Any, v2: bool, **more: Any) -> tuple[Any, ...]:
+    mode = thing.padding_mode
+    if mode not in _PADDING_MODES:
+        raise Unknown(f"padding_mode is {mode!r}")
+    number = (*padding, float(_PADDING_MODES.index(mode)), *more.pop("flags", ()))
+    fill = _fill(thing, v2) if mode == "constant" else ()
+    return (_op(kind, number=number, table=fill, **more),)
+
+
+def _read_pad(thing: Any, v2: bool) -> tuple[Any, ...]:
+    return _padded_op(thing, PAD, _padding(thing.padding), v2)
+
+
+def _read_random_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
+    h, w = _crop_size(thing)
+    padding = thing.padding
+    if v2 and padding is not None:  # in an order of its own
+        left, right, top, bottom = padding
+        padding = (left, top, right, bottom)
+    sides = (0, 0, 0, 0) if padding is None else _padding(padding)
+    flags = (bool(thing.pad_if_needed), v2)
+    return _padded_op(thing, RANDOM_CROP, sides, v2, h=h, w=w, flags=flags)
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -180,6 +236,8 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomApply", "random", lambda thing: _read_random_apply(thing, v2)),
         Kind("Resize", "geometry", lambda thing: _read_resize(thing, v2)),
         Kind("CenterCrop", "geometry", _read_center_crop),
+        Kind("Pad", "geometry", lambda thing: _read_pad(thing, v2)),
+        Kind("RandomCrop", "geometry", lambda thing: _read_random_crop(thing, v2)),
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
         Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
         Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
