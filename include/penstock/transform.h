@@ -58,6 +58,10 @@ enum pst_op_kind {
      * short is padded by what it lacks at both ends; number[6]: as torchvision v2 does it. 2 words
      * at most */
     PST_OP_RANDOM_CROP = 31,
+    /* torchvision RandomErasing: 1 word against threshold, then 2 words a try, at most 10 tries, 2
+     * words for the place; number: what is written for each channel (PST_U8: 0 to 255). Nothing but
+     * its like may follow */
+    PST_OP_RANDOM_ERASING = 32,
 };
 
 /* One geometric step. Zero what the kind does not use. */

@@ -12,6 +12,7 @@ static const struct pst__op_type *const types[] = {
     &pst__op_resize_short,        &pst__op_resize, &pst__op_center_crop,
     &pst__op_random_resized_crop, &pst__op_hflip,  &pst__op_vflip,
     &pst__op_random_apply,        &pst__op_pad,    &pst__op_random_crop,
+    &pst__op_random_erasing,
 };
 
 static const struct pst__op_type *type_of(int kind)
@@ -44,6 +45,25 @@ int pst__check_threshold(const struct pst_op *op, struct pst_error *err)
     if (op->threshold > PST_CERTAIN)
         return pst__fail(err, PST_EINVAL, "threshold %u, expected 0 to %u", op->threshold,
                          PST_CERTAIN);
+    return PST_OK;
+}
+
+/* exp() of it and of its negative are ordinary float32 numbers. */
+#define MOST_LOG_RATIO 80.0f
+
+int pst__check_ratio(const struct pst_op *op, struct pst_error *err)
+{
+    /* Written so that a NaN fails. */
+    if (!(op->ratio[0] > 0 && op->ratio[0] <= op->ratio[1] && op->ratio[1] <= 1e30))
+        return pst__fail(err, PST_EINVAL, "ratio %g to %g, expected 0 < first <= second <= 1e30",
+                         op->ratio[0], op->ratio[1]);
+    const float *log_ratio = op->log_ratio;
+    if (!(log_ratio[0] >= -MOST_LOG_RATIO && log_ratio[0] <= log_ratio[1] &&
+          log_ratio[1] <= MOST_LOG_RATIO))
+        return pst__fail(err, PST_EINVAL,
+                         "log_ratio %g to %g, expected %g <= first <= second <= %g",
+                         (double)log_ratio[0], (double)log_ratio[1], (double)-MOST_LOG_RATIO,
+                         (double)MOST_LOG_RATIO);
     return PST_OK;
 }
 

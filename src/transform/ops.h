@@ -39,7 +39,7 @@ struct pst__op_type {
 
 extern const struct pst__op_type pst__op_resize_short, pst__op_resize, pst__op_center_crop,
     pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip, pst__op_random_apply, pst__op_pad,
-    pst__op_random_crop;
+    pst__op_random_crop, pst__op_random_erasing;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */
@@ -61,6 +61,7 @@ struct pst_transform {
 int pst__check_size(const struct pst_op *op, struct pst_error *err); /* h and w */
 int pst__check_filter(const struct pst_op *op, struct pst_error *err);
 int pst__check_threshold(const struct pst_op *op, struct pst_error *err);
+int pst__check_ratio(const struct pst_op *op, struct pst_error *err); /* and its logarithms */
 /* op.table is a colour: no value (black), one for all channels, or three. */
 int pst__check_fill(const struct pst_op *op, struct pst_error *err);
 #define PST_CERTAIN (1u << 24) /* a threshold that every word is below */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transform/sink.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "transform/ops.h"
@@ -106,7 +107,8 @@ void pst__sink_erase(const struct pst__sink *sink, const struct pst__erased *era
         for (int32_t y = rect->y; y < rect->y + rect->h; y++) {
             uint8_t *row = sink->dst + (size_t)c * sink->plane + (size_t)y * sink->row;
             if (sink->dtype == PST_U8)
-                memset(row + rect->x, (uint8_t)erased->value[c], (size_t)rect->w);
+                memset(row + rect->x, (uint8_t)fminf(fmaxf(erased->value[c], 0), 255),
+                       (size_t)rect->w);
             else
                 fill_f32((float *)(void *)row + rect->x, rect->w, erased->value[c]);
         }

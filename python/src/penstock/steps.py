@@ -13,15 +13,15 @@ from penstock import rng
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
 RANDOM_APPLY = 7
-PAD, RANDOM_CROP = 30, 31
+PAD, RANDOM_CROP, RANDOM_ERASING = 30, 31, 32
 MAX_SIDE = 65500
 
 # Fields of struct pst_op in the order of _op().
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (the steps in it may
-# be left out). Objects that make numbers of the image: convert, pixels.
-Group = Literal["container", "random", "geometry", "flip", "colour", "convert", "pixels"]
-OPS = ("random", "geometry", "flip", "colour")
+# be left out), erase (of the sample). Objects that make numbers of the image: convert, pixels.
+Group = Literal["container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels"]
+OPS = ("random", "geometry", "flip", "colour", "erase")
 
 
 class Unknown(Exception):
@@ -57,6 +57,11 @@ def _op(
 def with_count(op: Op, count: int) -> Op:
     """The op of a container that holds so many steps."""
     return (*op[:-2], count, op[-1])
+
+
+def with_number(op: Op, number: tuple[float, ...]) -> Op:
+    """The op with other numbers."""
+    return (*op[:-3], number, *op[-2:])
 
 
 def _side(value: Any, what: str) -> int:
@@ -125,15 +130,6 @@ def _read_random_resized_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
         # Outside of these bounds torchvision's own arithmetic can fail.
         if not 1e-6 <= low <= high <= 1e6:
             raise Unknown(f"{what} is {low}, {high}")
-    if v2:  # made when the transform was
-        logs = thing._log_ratio
-        if type(logs) is not torch.Tensor or logs.shape != (2,) or logs.dtype != torch.float32:
-            raise Unknown("_log_ratio was replaced")
-        low_log, high_log = logs.tolist()
-    else:
-        low_log, high_log = rng.log_ratio(ratio)
-    if not low_log <= high_log:
-        raise Unknown(f"the logarithms of ratio are {low_log}, {high_log}")
     filter = _filter(thing.interpolation, v2)
     return (
         _op(
@@ -143,7 +139,7 @@ def _read_random_resized_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
             w=w,
             scale=scale,
             ratio=ratio,
-            log_ratio=(low_log, high_log),
+            log_ratio=_ratio_logs(thing, ratio, v2),
         ),
     )
 
@@ -226,6 +222,48 @@ def _read_random_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
     return _padded_op(thing, RANDOM_CROP, sides, v2, h=h, w=w, flags=flags)
 
 
+def _ratio_logs(thing: Any, ratio: tuple[float, float], v2: bool) -> tuple[float, float]:
+    """The logarithms as torch has them."""
+    if v2:  # made when the transform was
+        logs = thing._log_ratio
+        if type(logs) is not torch.Tensor or logs.shape != (2,) or logs.dtype != torch.float32:
+            raise Unknown("_log_ratio was replaced")
+        low, high = logs.tolist()
+    else:
+        low, high = rng.log_ratio(ratio)
+    if not low <= high:
+        raise Unknown(f"the logarithms of ratio are {low}, {high}")
+    return low, high
+
+
+def erased_value(thing: Any) -> tuple[float, ...]:
+    """What RandomErasing puts in the place of pixels: one value, or three."""
+    value = thing.value
+    if type(value) is str or value is None:
+        raise Unknown("value is 'random'")
+    values = value if type(value) in (list, tuple) else (value,)
+    if len(values) not in (1, 3):
+        raise Unknown(f"value is {value!r}, not one number or three")
+    return tuple(_number(one, "value") for one in values)
+
+
+def _read_random_erasing(thing: Any, v2: bool) -> tuple[Any, ...]:
+    """The op's numbers are put in when it is known what becomes of the value after it."""
+    scale, ratio = _pair(thing.scale, "scale"), _pair(thing.ratio, "ratio")
+    if not 0 <= scale[0] <= scale[1] <= 1:
+        raise Unknown(f"scale is {scale[0]}, {scale[1]}")
+    if not 1e-6 <= ratio[0] <= ratio[1] <= 1e6:
+        raise Unknown(f"ratio is {ratio[0]}, {ratio[1]}")
+    op = _op(
+        RANDOM_ERASING,
+        threshold=rng.flip_threshold(_number(thing.p, "p"), v2),
+        scale=scale,
+        ratio=ratio,
+        log_ratio=_ratio_logs(thing, ratio, v2),
+    )
+    return (op, erased_value(thing))
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -241,6 +279,7 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
         Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
         Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
+        Kind("RandomErasing", "erase", lambda thing: _read_random_erasing(thing, v2)),
         Kind("ToTensor", "convert", _nothing),
         Kind("PILToTensor", "convert", _nothing),
         Kind("ConvertImageDtype", "pixels", _read_dtype),
