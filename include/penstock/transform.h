@@ -50,6 +50,18 @@ enum pst_op_kind {
     /* 1 word; the `count` steps after it are taken if (word & 0xffffff) < threshold, else they draw
      * nothing */
     PST_OP_RANDOM_APPLY = 7,
+    /* number: pixels before, above, after and below the image, then what is put there: 0 the colour
+     * in table (none: black; one value, or three), 1 the last pixel, 2 a mirror about it, 3 a
+     * mirror about the edge */
+    PST_OP_PAD = 30,
+    /* h x w from anywhere, of an image padded as PST_OP_PAD says; number[5]: a side that is too
+     * short is padded by what it lacks at both ends; number[6]: as torchvision v2 does it. 2 words
+     * at most */
+    PST_OP_RANDOM_CROP = 31,
+    /* torchvision RandomErasing: 1 word against threshold, then 2 words a try, at most 10 tries, 2
+     * words for the place; number: what is written for each channel (PST_U8: 0 to 255). Nothing but
+     * its like may follow */
+    PST_OP_RANDOM_ERASING = 32,
 };
 
 /* One geometric step. Zero what the kind does not use. */

@@ -10,6 +10,8 @@
 #include "kernels/x86/resample_avx512.h"
 #include "kernels/x86/pixels_avx512.h"
 #include "kernels/x86/layout_avx512.h"
+#include "kernels/x86/warp_avx2.h"
+#include "kernels/x86/warp_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
  * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
@@ -24,6 +26,9 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unpack_rgb = unpack_rgb_avx2;
     kernels->store_f32 = store_f32_avx2;
     kernels->store_u8 = store_u8_avx2;
+    kernels->warp_fixed = warp_fixed_avx2;
+    kernels->warp_bilinear = warp_bilinear_avx2;
+    kernels->warp_bicubic = warp_bicubic_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -36,6 +41,9 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->store_u8 = store_u8_avx512;
     kernels->store_u16 = store_u16_avx512;
     kernels->interleave = interleave_avx512;
+    kernels->warp_fixed = warp_fixed_avx512;
+    kernels->warp_bilinear = warp_bilinear_avx512;
+    kernels->warp_bicubic = warp_bicubic_avx512;
 }
 #endif
 
@@ -52,6 +60,9 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
      * gathers, and stores of triples are bound by their number. */
     kernels->store_u16 = pst__store_u16_scalar;
     kernels->interleave = pst__interleave_scalar;
+    kernels->warp_fixed = pst__warp_fixed_scalar;
+    kernels->warp_bilinear = pst__warp_bilinear_scalar;
+    kernels->warp_bicubic = pst__warp_bicubic_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

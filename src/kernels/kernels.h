@@ -45,6 +45,15 @@ struct pst__norm {
     float rcp_std_low; /* what the rounding took away */
 };
 
+/* An image to take pixels from at any place. stride is a multiple of 4, and h rows of it are less
+ * than 2^31 pixels. Nothing outside of its rows is read. */
+struct pst__raster {
+    const uint8_t *pixels;
+    ptrdiff_t stride;
+    int32_t w, h;    /* at least 1 */
+    uint8_t fill[4]; /* what lies outside */
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -84,6 +93,19 @@ struct pst__kernels {
     /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Reads and writes exactly n
      * bytes. */
     void (*store_u8)(uint8_t *dst, const uint8_t *src, int n, int reverse);
+
+    /* One row of n pixels out of any places of an image: fill where that is outside of it. Place i
+     * is x + i * dx, y + i * dy in 16.16 fixed point, modulo 2^32. Writes exactly n pixels. */
+    void (*warp_fixed)(uint8_t *dst, const struct pst__raster *src, int n, int32_t x, int32_t y,
+                       int32_t dx, int32_t dy);
+
+    /* The same with places in double, of which (0.5, 0.5) is the middle of the first pixel, and the
+     * value taken between 2 x 2 or 4 x 4 pixels; over the edge the last pixels are repeated. See
+     * Geometry.c of Pillow. */
+    void (*warp_bilinear)(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                          const double *y);
+    void (*warp_bicubic)(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                         const double *y);
 };
 
 /* The versions for a set of CPU flags (enum pst__cpu_flag); 0 gives the scalar ones. */

@@ -22,6 +22,12 @@ void pst__store_u16_scalar(uint16_t *dst, const uint8_t *src, int n, const uint1
 void pst__interleave_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t plane_stride, int n,
                             int size);
 void pst__store_u8_scalar(uint8_t *dst, const uint8_t *src, int n, int reverse);
+void pst__warp_fixed_scalar(uint8_t *dst, const struct pst__raster *src, int n, int32_t x,
+                            int32_t y, int32_t dx, int32_t dy);
+void pst__warp_bilinear_scalar(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                               const double *y);
+void pst__warp_bicubic_scalar(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                              const double *y);
 
 /* 1/255 as the sum of two floats. */
 #define PST__RCP_255 0x1.010102p-8f

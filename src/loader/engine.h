@@ -167,7 +167,8 @@ void pst__worker_reset(struct pst__worker *worker);
  * of the lock. Lock held. */
 #define PST_RUN_MOST 32
 int pst__run_length(const struct pst_loader *loader, const struct pst__batch *batch);
-int pst__plan_run(struct pst_loader *loader); /* of the oldest batch; 0: there was nothing to plan */
+int pst__plan_run(
+    struct pst_loader *loader); /* of the oldest batch; 0: there was nothing to plan */
 
 /* PST_EFORKED in a child of the process that opened the loader. */
 int pst__loader_check(const struct pst_loader *loader, struct pst_error *err);

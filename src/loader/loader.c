@@ -142,9 +142,8 @@ static int locks_init(struct pst_loader *loader)
 
 static int check_uniform(const struct pst_loader *loader, struct pst_error *err)
 {
-    PST_REQUIRE(!loader->is_uniform ||
-                    loader->uniform.channels <=
-                        pst__transform_in_channels(loader->config.transform),
+    PST_REQUIRE(!loader->is_uniform || loader->uniform.channels <=
+                                           pst__transform_in_channels(loader->config.transform),
                 err, "images of %d channels, the transform is for grey ones",
                 loader->uniform.channels);
     return PST_OK;

@@ -11,8 +11,8 @@
 /* Runs a plan, segment after segment. Rows are taken from the source a strip at a time and go on
  * while they are in the cache; a segment but the last leaves an RGBX image for the next. */
 
-#define STRIP 16 /* rows asked for at a time */
-#define LINE 64  /* what kernels round their writes up to */
+#define STRIP 16              /* rows asked for at a time */
+#define LINE 64               /* what kernels round their writes up to */
 #define PLANE_STRIP (1 << 14) /* pixels that are taken apart into planes at a time */
 /* Blocks that an unusual image has made larger than this are given back after it. */
 #define KEEP_BYTES (32u << 20)
@@ -439,7 +439,7 @@ static int run_plan(struct pst__executor *executor, const struct pst_transform *
         if (!is_ready)
             return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels",
                              geometry[k].want.w, geometry[k].want.h);
-        struct job job = {executor, pst__kernels(), segment, &geometry[k],
+        struct job job = {executor, pst__kernels(),         segment, &geometry[k],
                           source,   k == 0 ? pixels : NULL, &sink};
         int rc = run(&job, transform->era, err);
         which = !which;

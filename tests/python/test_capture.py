@@ -64,7 +64,7 @@ def after_tensor(*after: Any) -> Any:
         (lambda: lambda image: image, "has no native counterpart"),
         (lambda: transforms.Resize(8), "nothing makes a tensor"),
         (lambda: to_tensor(transforms.ColorJitter()), "ColorJitter has no native counterpart"),
-        (lambda: to_tensor(transforms.Pad(1)), "Pad has no native counterpart"),
+        (lambda: to_tensor(transforms.FiveCrop(1)), "FiveCrop has no native counterpart"),
         (lambda: to_tensor(Flip()), "is a subclass of torchvision.transforms"),
         (lambda: Tensored(), "is a subclass of torchvision.transforms"),
         (lambda: after_tensor(transforms.Resize(8)), "Resize works on a tensor"),

@@ -81,7 +81,9 @@ def test_explain_reads_the_loader_anew(root: Path) -> None:
     dataset = kit.folder_of(root, kit.eval_v1())
     loader = kit.OURS(dataset)
     assert loader.explain().lane == "native"
-    dataset.transform = transforms.Compose([transforms.ToTensor(), transforms.RandomErasing()])
+    dataset.transform = transforms.Compose(
+        [transforms.ToTensor(), transforms.RandomErasing(value="random")]
+    )
     assert "RandomErasing" in loader.explain().reason
 
 

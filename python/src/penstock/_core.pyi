@@ -43,7 +43,6 @@ def pixels(array: Buffer, axis: int, labels: Buffer, /) -> Dataset:
     """uint8 images (n, h, w, channels) with axis 3, (n, channels, h, w) with axis 1, or grey ones
     (n, h, w) with axis -1; any strides. labels: n int64. The array is kept and not copied."""
 
-
 @final
 class Transform:
     """ops: one tuple (kind, filter, h, w, max_size, threshold, scale0, scale1, ratio0, ratio1,

@@ -268,15 +268,15 @@ class _Walk:
 
     def _step(self, thing: Any, kind: steps.Kind) -> None:
         name = type(thing).__name__
-        if self.is_tensor and kind.group not in ("convert", "pixels", "flip"):
+        if self.is_tensor and kind.group not in ("convert", "pixels", "flip", "erase"):
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and kind.group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")
-        if not self.is_tensor and kind.group == "pixels":
+        if not self.is_tensor and kind.group in ("pixels", "erase"):
             refuse("transform", f"{name} comes before the image is a tensor")
         if kind.group == "convert":
             self.is_tensor = True
-        if kind.group in ("convert", "pixels"):
+        if kind.group in ("convert", "pixels", "erase"):
             self.tail.append(thing)
         try:
             values = kind.read(thing)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from penstock import _core, steps
 from penstock.capture import Reading, refuse
-from penstock.options import ERAS, Output
+from penstock.options import AS_STOCK, ERAS, Output
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +50,32 @@ def _all_values(channels: int) -> Any:
     return image.frombytes("RGB" if channels == 3 else "L", (256, 1), values)
 
 
-def _run_tail(tail: tuple[Any, ...], channels: int) -> torch.Tensor:
-    """The user's own objects on all values: what they give is the specification."""
+def _is_erasing(step: Any) -> bool:
+    kind = steps.kinds().get(type(step))
+    return kind is not None and kind.group == "erase"
+
+
+def _erase(image: torch.Tensor, value: tuple[float, ...]) -> torch.Tensor:
+    """All of an image, as torchvision does it."""
+    if len(value) not in (1, image.shape[0]):
+        refuse("transform", f"RandomErasing has {len(value)} values for {image.shape[0]} channels")
+    if not image.is_floating_point() and not all(0 <= one <= 255 for one in value):
+        refuse("transform", f"RandomErasing puts {value} into {image.dtype}")
+    image = image.clone()
+    image[...] = torch.tensor(value)[:, None, None]
+    return image
+
+
+def _run_tail(tail: tuple[Any, ...], channels: int, erasing: int | None = None) -> torch.Tensor:
+    """The user's own objects on all values: what they give is the specification. What erases is
+    left out, but one of the objects, by its place, which erases all."""
     image = _all_values(channels)
     with torch.no_grad():
-        for step in tail:
-            image = step(image)
+        for place, step in enumerate(tail):
+            if place == erasing:
+                image = _erase(image, steps.erased_value(step))
+            elif not _is_erasing(step):
+                image = step(image)
     if not isinstance(image, torch.Tensor):
         refuse("transform", f"the transforms give a {type(image).__name__}")
     return image.as_subclass(torch.Tensor)
@@ -108,6 +128,13 @@ def _converted(dtype: str, lut: bytes | None, wanted: torch.dtype) -> tuple[str,
     return _NAMES[wanted], lut
 
 
+def _erased(tail: tuple[Any, ...], channels: int) -> list[tuple[float, ...]]:
+    """What is written where an object of the tail has erased something, for each that does."""
+    places = [place for place, step in enumerate(tail) if _is_erasing(step)]
+    pixels = [_run_tail(tail, channels, place).reshape(channels, -1)[:, 0] for place in places]
+    return [tuple(map(float, values.tolist())) for values in pixels]
+
+
 def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for group, cls, *values in key:
         if group == "pixels" and cls.__name__ == "Normalize":
@@ -127,12 +154,23 @@ def _channels(ops: list[steps.Op], profile: str) -> int:
 
 def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     mean, std = _hints(reading.key)
-    ops = [entry[2] for entry in reading.key if entry[0] in steps.OPS]
+    entries = [entry for entry in reading.key if entry[0] in steps.OPS]
+    ops = [entry[2] for entry in entries]
     try:
         # What the steps make of an RGB image says which values there are.
         channels = _channels(ops, profile)
         dtype, lut = _table_of_values(reading.tail, channels)
+        erased = iter(_erased(reading.tail, channels))
+        for place, entry in enumerate(entries):
+            if entry[0] == "erase":
+                ops[place] = steps.with_number(entry[2], next(erased))
         if output.dtype is not None:
+            if (
+                output.dtype is torch.uint8
+                and dtype != "u8"
+                and any(entry[0] == "erase" for entry in entries)
+            ):
+                refuse("transform", "what is erased has no value before the conversion to numbers")
             dtype, lut = _converted(dtype, lut, output.dtype)
         transform = _core.Transform(
             ops,
@@ -165,7 +203,7 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def prepare(reading: Reading, profile: str, output: Output) -> Prepared:
+def prepare(reading: Reading, profile: str, output: Output = AS_STOCK) -> Prepared:
     """The transform of a reading, from a small cache. Raises Refusal."""
     key = (reading.key, profile, output)
     with _lock:

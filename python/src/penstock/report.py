@@ -70,6 +70,7 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
         "geometry": "on the pixels, in the engine",
         "flip": "while the last pass writes",
         "colour": "on the pixels, in the engine",
+        "erase": "in the sample, after its last pass",
         "random": "drawn in the engine; what it holds follows",
         "convert": "while the last pass writes",
         "pixels": "one table of 256 values a channel, made by this very object",

@@ -290,8 +290,8 @@ static PyObject *core_pixels(PyObject *module, PyObject *const *args, Py_ssize_t
     struct pst_dataset *handle = NULL;
     struct pst_error err;
     pst_error_init(&err);
-    int rc = pst_pixels_open(&handle, &first, view.shape[0], view.strides[0], labels, NULL, NULL,
-                             &err);
+    int rc =
+        pst_pixels_open(&handle, &first, view.shape[0], view.strides[0], labels, NULL, NULL, &err);
     result = rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle); /* new */
     if (result) {
         ((struct core_dataset *)result)->pixels = view;
