@@ -6,24 +6,28 @@
 #include <stdint.h>
 
 #include <penstock/error.h>
+#include <penstock/image.h>
+#include <penstock/tensor.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* A dataset is what can be indexed: a number of records (the encoded bytes of a sample), each with
- * a label. It is shared by reference count; a loader holds a reference. */
+/* A dataset is what can be indexed: a number of records (the encoded bytes of a sample, or its
+ * pixels), each with a label. It is shared by reference count; a loader holds a reference. */
 struct pst_dataset;
 
-/* Where a dataset puts the bytes of one record. Exactly one of the two calls is made by read():
+/* Where a dataset puts the bytes of one record. Exactly one of the three calls is made by read():
  *
  * pst_record_reserve: size bytes of the reader's own memory to fill; NULL when memory is out or the
  * size is over the limit (then read() returns PST_ENOMEM or PST_ELIMIT). A second call grows the
  * same memory and keeps its content. pst_record_view: bytes that stay valid until the dataset is
- * closed; nothing is copied. */
+ * closed; nothing is copied. pst_record_pixels: pixels that are not encoded and stay
+ * valid as long; the struct is copied. */
 struct pst_record;
 PST_API void *pst_record_reserve(struct pst_record *record, size_t size);
 PST_API void pst_record_view(struct pst_record *record, const void *data, size_t size);
+PST_API void pst_record_pixels(struct pst_record *record, const struct pst_pixels *pixels);
 
 /* What a dataset is made of; a C user fills this in to bring a dataset of their own. All calls but
  * close may come from several threads at once. struct_size first, append only. */
@@ -40,6 +44,10 @@ struct pst_dataset_vtable {
     const char *(*name)(void *self, int64_t index);
     /* Frees self. Called once, on the thread that drops the last reference. May be NULL. */
     void (*close)(void *self);
+    /* For datasets whose records are all pst_record_pixels() of one size, and read() is a matter of
+     * nanoseconds: fills in width, height and channels. The loader then plans without reading, and
+     * takes samples in runs. Returns PST_OK, or PST_END where this does not hold. May be NULL. */
+    int (*uniform)(void *self, struct pst_pixels *size);
 };
 
 /* Makes a dataset of a vtable and its self. The vtable is copied. On failure self stays the
@@ -80,6 +88,14 @@ PST_API const char *pst_folder_class(const struct pst_dataset *dataset, int64_t 
  * paths_size bytes in all. labels: n values. Errors: PST_EINVAL, PST_ENOMEM. */
 PST_API int pst_paths_open(struct pst_dataset **out, const char *paths, size_t paths_size,
                            const int64_t *labels, int64_t n, struct pst_error *err);
+
+/* An array of n images of one size. first: the first of them; image: bytes from one to the next.
+ * labels: n values, copied. On success release(opaque) is called once, when the dataset is closed
+ * (release may be NULL); on failure nothing is taken. Errors: PST_EINVAL, PST_ELIMIT, PST_ENOMEM.
+ */
+PST_API int pst_pixels_open(struct pst_dataset **out, const struct pst_pixels *first, int64_t n,
+                            ptrdiff_t image, const int64_t *labels, pst_release_fn release,
+                            void *opaque, struct pst_error *err);
 
 #ifdef __cplusplus
 }

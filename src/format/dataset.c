@@ -93,6 +93,8 @@ static int judge(int rc, const struct pst_record *record, struct pst_error *err)
     if (rc > 0)
         return pst__fail(err, PST_ECALLBACK, "read returned %d, expected 0 or a negative status",
                          rc);
+    if (record->pixels.data)
+        return pst__pixels_check(&record->pixels, err);
     if (!record->data)
         return pst__fail(err, PST_ECALLBACK, "read delivered no record");
     if (record->size > PST_MAX_RECORD)
@@ -118,4 +120,11 @@ int pst__dataset_read(struct pst_dataset *dataset, int64_t index, struct pst_rec
         err->record = index;
     }
     return rc;
+}
+
+int pst__dataset_uniform(const struct pst_dataset *dataset, struct pst_pixels *size)
+{
+    *size = (struct pst_pixels){0};
+    return dataset->vtable.uniform && dataset->vtable.uniform(dataset->self, size) == PST_OK &&
+           size->width > 0 && size->height > 0;
 }

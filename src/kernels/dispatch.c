@@ -20,6 +20,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->resample_h = resample_h_avx2;
     kernels->resample_v = resample_v_avx2;
     kernels->unpack = unpack_avx2;
+    kernels->unpack_rgb = unpack_rgb_avx2;
     kernels->store_f32 = store_f32_avx2;
     kernels->store_u8 = store_u8_avx2;
 
@@ -29,6 +30,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->resample_h = resample_h_avx512;
     kernels->resample_v = resample_v_avx512;
     kernels->unpack = unpack_avx512;
+    kernels->unpack_rgb = unpack_rgb_avx512;
     kernels->store_f32 = store_f32_avx512;
     kernels->store_u8 = store_u8_avx512;
 }
@@ -40,6 +42,7 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->resample_h = pst__resample_h_scalar;
     kernels->resample_v = pst__resample_v_scalar;
     kernels->unpack = pst__unpack_scalar;
+    kernels->unpack_rgb = pst__unpack_rgb_scalar;
     kernels->store_f32 = pst__store_f32_scalar;
     kernels->store_u8 = pst__store_u8_scalar;
 #if defined(__x86_64__)

@@ -66,11 +66,16 @@ struct pst__kernels {
      * up to 64 bytes of each plane are written (plane_stride is at least that). */
     void (*unpack)(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
 
-    /* dst[i] = lut[src[i]], or with reverse dst[n - 1 - i]. Writes exactly n values. */
+    /* One row of n packed RGB pixels to three planes, as above. Reads exactly 3 n bytes. */
+    void (*unpack_rgb)(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
+
+    /* dst[i] = lut[src[i]], or with reverse dst[n - 1 - i]. Reads exactly n bytes and writes
+     * exactly n values. */
     void (*store_f32)(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
                       int reverse);
 
-    /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Writes exactly n bytes. */
+    /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Reads and writes exactly n
+     * bytes. */
     void (*store_u8)(uint8_t *dst, const uint8_t *src, int n, int reverse);
 };
 

@@ -14,6 +14,7 @@ void pst__resample_h_scalar(uint8_t *dst, ptrdiff_t dst_stride, ptrdiff_t plane_
 void pst__resample_v_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t src_stride, int n,
                             const int32_t *coef, int count);
 void pst__unpack_scalar(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
+void pst__unpack_rgb_scalar(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
 void pst__store_f32_scalar(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
                            int reverse);
 void pst__store_u8_scalar(uint8_t *dst, const uint8_t *src, int n, int reverse);

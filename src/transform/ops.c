@@ -285,6 +285,11 @@ int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h,
     return *h > 0;
 }
 
+int pst__transform_in_channels(const struct pst_transform *transform)
+{
+    return transform->in_channels;
+}
+
 int pst__transform_dtype(const struct pst_transform *transform)
 {
     return transform->output.dtype;

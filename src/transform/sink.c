@@ -125,16 +125,10 @@ static void interleave(uint8_t *dst, const uint8_t *planes, ptrdiff_t plane_stri
     }
 }
 
-void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *planes,
-                      ptrdiff_t plane_stride)
+/* n pixels of each channel, from pixel x of the row that starts at `row`. */
+static void store(const struct pst__sink *sink, uint8_t *row, size_t x, const uint8_t *planes,
+                  ptrdiff_t plane_stride, int n)
 {
-    uint8_t *row = sink->dst + (size_t)row_of(sink, i) * sink->row;
-    size_t x = (size_t)column_of(sink);
-    int n = sink->seen_w;
-    if (sink->dtype == 0) {
-        interleave(row + x * 4, planes, plane_stride, n, sink->hflip);
-        return;
-    }
     for (int c = 0; c < sink->channels; c++, row += sink->plane, planes += plane_stride) {
         if (sink->dtype == PST_U8)
             sink->kernels->store_u8(row + x, planes, n, sink->hflip);
@@ -142,6 +136,31 @@ void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *pl
             sink->kernels->store_f32((float *)(void *)row + x, planes, n, &sink->norm[c],
                                      sink->hflip);
     }
+}
+
+void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *planes,
+                      ptrdiff_t plane_stride)
+{
+    uint8_t *row = sink->dst + (size_t)row_of(sink, i) * sink->row;
+    size_t x = (size_t)column_of(sink);
+    if (sink->dtype == 0)
+        interleave(row + x * 4, planes, plane_stride, sink->seen_w, sink->hflip);
+    else
+        store(sink, row, x, planes, plane_stride, sink->seen_w);
+}
+
+void pst__sink_rows(const struct pst__sink *sink, int32_t i, int32_t n, const uint8_t *planes,
+                    ptrdiff_t row, ptrdiff_t plane_stride)
+{
+    int is_flat = sink->dtype != 0 && !sink->hflip && !sink->vflip && sink->seen_w == sink->w &&
+                  row == sink->w;
+    if (is_flat) { /* rows that follow one another on both sides are one */
+        store(sink, sink->dst + (size_t)row_of(sink, i) * sink->row, 0, planes, plane_stride,
+              n * sink->w);
+        return;
+    }
+    for (int32_t k = 0; k < n; k++)
+        pst__sink_planes(sink, i + k, planes + k * row, plane_stride);
 }
 
 void pst__sink_rgbx(const struct pst__sink *sink, int32_t i, const uint8_t *row)

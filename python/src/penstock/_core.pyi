@@ -39,6 +39,9 @@ class Dataset:
 
 def folder(root: bytes, /, *, allow_empty: bool, extensions: bytes | None) -> Dataset: ...
 def paths(names: Sequence[bytes], labels: Sequence[int], /) -> Dataset: ...
+def pixels(array: Buffer, axis: int, labels: Buffer, /) -> Dataset:
+    """uint8 images (n, h, w, channels) with axis 3, (n, channels, h, w) with axis 1, or grey ones
+    (n, h, w) with axis -1; any strides. labels: n int64. The array is kept and not copied."""
 
 @final
 class Transform:

@@ -268,13 +268,34 @@ static void check_unpack(const struct pst__kernels *kernels, int n)
     fenced_free(&src);
 }
 
+static void check_unpack_rgb(const struct pst__kernels *kernels, int n)
+{
+    size_t room = (size_t)(n + 63) / 64 * 64, plane = room + (size_t)between(0, 70);
+    size_t at = (size_t)between(0, 130);
+    struct fenced src;
+    struct field dst;
+    fenced_new(&src, (size_t)n * 3, draw() % 4 != 0);
+    field_new(&dst, at + 3 * plane + 200);
+    for (size_t c = 0; c < 3; c++)
+        field_allow(&dst, at + c * plane, room);
+    kernels->unpack_rgb(dst.data + at, (ptrdiff_t)plane, src.data, n);
+    for (size_t c = 0; c < 3; c++)
+        for (size_t i = 0; i < (size_t)n; i++)
+            if (dst.data[at + c * plane + i] != src.data[3 * i + c])
+                differ("unpack_rgb", kernels->name, n, (int)i, dst.data[at + c * plane + i],
+                       src.data[3 * i + c]);
+    field_check(&dst, "unpack_rgb");
+    field_free(&dst);
+    fenced_free(&src);
+}
+
 static void check_store_u8(const struct pst__kernels *kernels, int n)
 {
     int reverse = draw() & 1;
     size_t at = (size_t)between(0, 130);
     struct fenced src;
     struct field dst;
-    fenced_new(&src, (size_t)n + PST_PAD, draw() % 4 != 0);
+    fenced_new(&src, (size_t)n, draw() % 4 != 0);
     field_new(&dst, at + (size_t)n + 200);
     field_allow(&dst, at, (size_t)n);
     kernels->store_u8(dst.data + at, src.data, n, reverse);
@@ -356,7 +377,7 @@ static void check_store_f32(const struct pst__kernels *kernels, int n)
     size_t at = (size_t)between(0, 30) * 4, size = (size_t)n * 4;
     struct fenced src;
     struct field dst;
-    fenced_new(&src, (size_t)n + PST_PAD, draw() % 4 != 0);
+    fenced_new(&src, (size_t)n, draw() % 4 != 0);
     field_new(&dst, at + size + 200);
     field_allow(&dst, at, size);
     kernels->store_f32((float *)(void *)(dst.data + at), src.data, n, &t->norm, reverse);
@@ -424,11 +445,9 @@ static int check_version(const struct pst__kernels *kernels)
     static const struct {
         const char *name;
         check_family *check;
-    } families[] = {{"resample_h", check_resample_h},
-                    {"resample_v", check_resample_v},
-                    {"unpack", check_unpack},
-                    {"store_f32", check_store_f32},
-                    {"store_u8", check_store_u8}};
+    } families[] = {{"resample_h", check_resample_h}, {"resample_v", check_resample_v},
+                    {"unpack", check_unpack},         {"unpack_rgb", check_unpack_rgb},
+                    {"store_f32", check_store_f32},   {"store_u8", check_store_u8}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
