@@ -26,6 +26,7 @@ def test_the_native_lane_is_explained_stage_by_stage(root: Path) -> None:
     names = [stage.name for stage in explanation.stages]
     assert names == [
         "order",
+        "dataset",
         "read",
         "decode",
         "plan",

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine is given: the transform as ops and a table of values, the dataset as paths."""
+"""What the engine is given for a transform: ops and a table of values."""
 
 import os
 import sys
 import threading
-import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -28,19 +27,9 @@ class Prepared:
     output: Output
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """A dataset's paths and labels as they were read: `samples` is a copy of the list."""
-
-    samples: list[tuple[str, int]]
-    folder: str | None  # the working directory, where a path is relative to it
-    dataset: _core.Dataset
-
-
 _lock = threading.Lock()
 _prepared: OrderedDict[tuple[Any, ...], Prepared] = OrderedDict()
 _MOST_PREPARED = 64
-_tables: dict[int, tuple[weakref.ref[Any], Table]] = {}
 
 
 def _all_values(channels: int) -> Any:
@@ -217,66 +206,3 @@ def prepare(reading: Reading, profile: str, output: Output = AS_STOCK) -> Prepar
         while len(_prepared) > _MOST_PREPARED:
             _prepared.popitem(last=False)
     return made
-
-
-# --- the dataset
-
-
-def _encode(samples: list[tuple[str, int]], folder: str | None) -> tuple[list[bytes], list[int]]:
-    if not samples:
-        refuse("dataset", "it is empty")
-    if set(map(type, samples)) != {tuple} or set(map(len, samples)) != {2}:
-        refuse("dataset", "its samples are not all pairs")
-    names, labels = zip(*samples, strict=True)
-    if set(map(type, names)) != {str}:
-        refuse("dataset", "its paths are not all str")
-    if set(map(type, labels)) != {int} or min(labels) < -(2**63) or max(labels) >= 2**63:
-        refuse("dataset", "its labels are not all int64")
-    try:
-        encoded = [os.fsencode(name) for name in names]
-    except UnicodeEncodeError:
-        refuse("dataset", "a path cannot be encoded for the file system")
-    if any(b"\0" in name for name in encoded):
-        refuse("dataset", "a path holds a NUL")
-    if folder is not None:
-        base = os.fsencode(folder)
-        encoded = [os.path.join(base, name) for name in encoded]
-    return encoded, list(labels)
-
-
-def _make_table(dataset: Any) -> Table:
-    samples = list(dataset.samples)
-    names = (sample[0] for sample in samples if type(sample) is tuple and sample)
-    is_absolute = all(type(name) is str and os.path.isabs(name) for name in names)
-    folder = None if is_absolute else os.getcwd()
-    names_encoded, labels = _encode(samples, folder)
-    try:
-        return Table(samples, folder, _core.paths(names_encoded, labels))
-    except (ValueError, _core.Error) as error:
-        refuse("dataset", f"the engine does not do it: {error}")
-
-
-def is_current(table: Table, dataset: Any) -> bool:
-    # Comparing lists asks for identity first, so a list that did not change costs 5 ns an item.
-    return (
-        table.folder is None or table.folder == os.getcwd()
-    ) and table.samples == dataset.samples
-
-
-def table_of(dataset: Any) -> Table:
-    """The dataset's paths for the engine, kept as long as the dataset. Raises Refusal."""
-    which = id(dataset)
-    with _lock:
-        found = _tables.get(which)
-    if found is not None and found[0]() is dataset and is_current(found[1], dataset):
-        return found[1]
-    table = _make_table(dataset)
-
-    def forget(reference: weakref.ref[Any]) -> None:
-        entry = _tables.get(which)
-        if entry is not None and entry[0] is reference:
-            del _tables[which]
-
-    with _lock:
-        _tables[which] = (weakref.ref(dataset, forget), table)
-    return table
