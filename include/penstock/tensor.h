@@ -29,10 +29,18 @@ PST_API void pst_buffer_unref(struct pst_buffer *buffer); /* any thread; NULL is
 PST_API void *pst_buffer_data(const struct pst_buffer *buffer);
 PST_API size_t pst_buffer_size(const struct pst_buffer *buffer);
 
+/* Values are part of the ABI: append, never renumber. */
 enum pst_dtype {
     PST_U8 = 1,
     PST_I64 = 2,
     PST_F32 = 3,
+    PST_I8 = 4,
+    PST_I16 = 5,
+    PST_I32 = 6,
+    PST_F16 = 7,  /* IEEE 754 binary16 */
+    PST_BF16 = 8, /* the upper half of a float */
+    PST_F64 = 9,
+    PST_BOOL = 10, /* a byte: 0 or 1 */
 };
 
 #define PST_MAX_DIMS 8

@@ -7,11 +7,19 @@ size_t pst_dtype_size(int dtype)
 {
     switch (dtype) {
     case PST_U8:
+    case PST_I8:
+    case PST_BOOL:
         return 1;
-    case PST_I64:
-        return 8;
+    case PST_I16:
+    case PST_F16:
+    case PST_BF16:
+        return 2;
+    case PST_I32:
     case PST_F32:
         return 4;
+    case PST_I64:
+    case PST_F64:
+        return 8;
     default:
         return 0;
     }

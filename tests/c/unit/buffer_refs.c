@@ -88,10 +88,13 @@ static void references_from_threads(void)
 
 static void dtypes(void)
 {
-    CHECK_INT(pst_dtype_size(PST_U8), 1);
-    CHECK_INT(pst_dtype_size(PST_I64), 8);
-    CHECK_INT(pst_dtype_size(PST_F32), 4);
-    CHECK_INT(pst_dtype_size(0), 0);
+    static const int sizes[] = {0, 1, 8, 4, 1, 2, 4, 2, 2, 8, 1, 0};
+    for (int dtype = 0; dtype < 12; dtype++)
+        CHECK_INT(pst_dtype_size(dtype), sizes[dtype]);
+    CHECK_INT(PST_U8, 1);
+    CHECK_INT(PST_I64, 2);
+    CHECK_INT(PST_F32, 3);
+    CHECK_INT(PST_BOOL, 10);
     CHECK_INT(pst_dtype_size(-1), 0);
 }
 
