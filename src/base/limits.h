@@ -23,4 +23,6 @@
 #define PST_MAX_BATCH (1 << 20)
 #define PST_MAX_OPS 32
 
+#define PST_MAX_TENSOR ((1ll << 62) - 1) /* bytes: sums of two of them still fit */
+
 #endif
