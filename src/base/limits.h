@@ -24,4 +24,6 @@
 #define PST_MAX_OPS 64
 #define PST_MAX_OP_TABLE 4096 /* numbers of one step's table */
 
+#define PST_MAX_TENSOR ((1ll << 62) - 1) /* bytes: sums of two of them still fit */
+
 #endif

@@ -30,7 +30,7 @@ def noise(w: int, h: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
 
 
-def as_numpy(array: _core.Array) -> np.ndarray:
+def as_numpy(array: _core.Tensor) -> np.ndarray:
     dtype = array.dtype.replace("u8", "uint8").replace("f32", "float32")
     return np.frombuffer(array, dtype).reshape(array.shape)
 

@@ -63,7 +63,7 @@ static PyObject *core_decode(PyObject *module, PyObject *const *args, Py_ssize_t
     int rc;
     Py_BEGIN_ALLOW_THREADS rc = pst_image_decode(&tensor, view.buf, (size_t)view.len, region, &err);
     Py_END_ALLOW_THREADS PyBuffer_Release(&view);
-    return rc == PST_OK ? core_array_wrap(state, &tensor) : core_fail(state, rc, &err);
+    return rc == PST_OK ? core_tensor_wrap(state, &tensor) : core_fail(state, rc, &err);
 }
 
 PyMethodDef core_image_functions[] = {

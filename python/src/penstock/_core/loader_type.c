@@ -456,9 +456,9 @@ static PyObject *loader_describe_slot(PyObject *object, PyObject *const *args,
 
 static PyObject *batch_tuple(struct core_state *state, struct pst_batch *batch) /* new */
 {
-    PyObject *images = core_array_wrap(state, &batch->images);                 /* new */
-    PyObject *labels = images ? core_array_wrap(state, &batch->labels) : NULL; /* new */
-    PyObject *result = labels ? PyTuple_Pack(2, images, labels) : NULL;        /* new */
+    PyObject *images = core_tensor_wrap(state, &batch->images);                 /* new */
+    PyObject *labels = images ? core_tensor_wrap(state, &batch->labels) : NULL; /* new */
+    PyObject *result = labels ? PyTuple_Pack(2, images, labels) : NULL;         /* new */
     Py_XDECREF(images);
     Py_XDECREF(labels);
     pst_batch_reset(batch);
