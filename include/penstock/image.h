@@ -16,6 +16,7 @@ enum pst_image_format {
     PST_IMAGE_UNKNOWN = 0,
     PST_IMAGE_JPEG = 1,
     PST_IMAGE_PNG = 2,
+    PST_IMAGE_WEBP = 3,
 };
 
 /* What the header of an image says. */
