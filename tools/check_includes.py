@@ -55,6 +55,7 @@ LIBRARIES: dict[str, set[str]] = {
     "jerror.h": {"decode"},
     "jmorecfg.h": {"decode"},
     "spng.h": {"decode"},
+    "webp/decode.h": {"decode"},
     "zlib.h": {"decode", "base"},
     "immintrin.h": {"kernels"},
     "arm_neon.h": {"kernels"},

@@ -16,7 +16,8 @@ enum pst_image_format {
     PST_IMAGE_UNKNOWN = 0,
     PST_IMAGE_JPEG = 1,
     PST_IMAGE_PNG = 2,
-    PST_IMAGE_RAW = 3, /* pixels in memory, struct pst_pixels */
+    PST_IMAGE_WEBP = 3,
+    PST_IMAGE_RAW = 100, /* pixels in memory, struct pst_pixels */
 };
 
 /* What the header of an image says. */

@@ -8,6 +8,8 @@ static const char *format_name(int format)
         return "jpeg";
     case PST_IMAGE_PNG:
         return "png";
+    case PST_IMAGE_WEBP:
+        return "webp";
     default:
         return "unknown";
     }
