@@ -27,7 +27,8 @@ PST_API uint32_t pst_generator_word(struct pst_generator *generator); /* 32 rand
  * is drawn. A 64-bit word is two words, the upper half first.
  *
  * rand: f32, f64, f16, bf16 in [0, 1): the low 24 bits of a word times 2^-24; for f64 the low 53
- * bits of a 64-bit word times 2^-53; f16 and bf16 are those of f32 rounded, which may give 1.
+ * bits of a 64-bit word times 2^-53; f16 and bf16 are those of f32 rounded, and 0 where that
+ * would be 1.
  * randint: u8, i8, i16, i32, i64 in [low, high): a word modulo high - low, from 2^28 on a 64-bit
  * one (as torch since 2.7; older ones from 2^32 on). Both bounds must be values of dtype, high may
  * be one above.

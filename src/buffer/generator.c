@@ -85,6 +85,13 @@ static void put_integer(void *data, int dtype, int64_t i, int64_t value)
         ((uint8_t *)data)[i] = (uint8_t)value;
 }
 
+/* Below 1 in 24 bits, an element may be 1 in f16 and bf16; torch makes 0 of it. */
+static double keep_below_one(double value, int dtype)
+{
+    double first = dtype == PST_F16 ? 1 - 0x1p-12 : dtype == PST_BF16 ? 1 - 0x1p-9 : 1;
+    return value >= first ? 0 : value;
+}
+
 static int64_t block_of(int64_t left)
 {
     return left < BLOCK ? left : BLOCK;
@@ -112,7 +119,8 @@ int pst_tensor_rand(struct pst_tensor *out, struct pst_generator *generator, int
         } else {
             pst__mt_fill(&generator->mt, words, (size_t)some);
             for (int64_t i = 0; i < some; i++)
-                put_float(out->data, dtype, done + i, (double)(words[i] & 0xffffffu) * 0x1p-24);
+                put_float(out->data, dtype, done + i,
+                          keep_below_one((double)(words[i] & 0xffffffu) * 0x1p-24, dtype));
         }
     }
     return PST_OK;

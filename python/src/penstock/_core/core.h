@@ -38,6 +38,8 @@
     X(kind_failed)                                                                                 \
     X(kind_ragged)                                                                                 \
     X(name_cast)                                                                                   \
+    X(name_dlpack)                                                                                 \
+    X(name_dlpack_device)                                                                          \
     X(format_f)
 
 /* A function in a slot, which is a void *. ISO C has no such conversion, POSIX and Python do. */

@@ -117,7 +117,9 @@ static int module_exec(PyObject *module)
         add_type(module, &state->generator_type, core_generator_type_new(module)) < 0 ||
         intern(&state->kind_batch, "batch") < 0 || intern(&state->kind_doubt, "doubt") < 0 ||
         intern(&state->kind_failed, "failed") < 0 || intern(&state->kind_ragged, "ragged") < 0 ||
-        intern(&state->name_cast, "cast") < 0 || intern(&state->format_f, "f") < 0)
+        intern(&state->name_cast, "cast") < 0 || intern(&state->name_dlpack, "__dlpack__") < 0 ||
+        intern(&state->name_dlpack_device, "__dlpack_device__") < 0 ||
+        intern(&state->format_f, "f") < 0)
         return -1;
     if (add_functions(module) < 0)
         return -1;

@@ -334,9 +334,10 @@ static int take_capsule(struct core_state *state, PyObject *capsule, struct pst_
     return -1;
 }
 
-static int check_exporter(PyObject *object)
+static int check_exporter(struct core_state *state, PyObject *object)
 {
-    PyObject *device = PyObject_CallMethod(object, "__dlpack_device__", NULL); /* new */
+    PyObject *device =
+        PyObject_CallMethodObjArgs(object, state->name_dlpack_device, NULL); /* new */
     long type = -1;
     if (!device)
         return -1;
@@ -357,9 +358,9 @@ static int check_exporter(PyObject *object)
     return -1;
 }
 
-static PyObject *ask_exporter(PyObject *object) /* new */
+static PyObject *ask_exporter(struct core_state *state, PyObject *object) /* new */
 {
-    PyObject *method = PyObject_GetAttrString(object, "__dlpack__");                   /* new */
+    PyObject *method = PyObject_GetAttr(object, state->name_dlpack);                   /* new */
     PyObject *no_args = method ? PyTuple_New(0) : NULL;                                /* new */
     PyObject *kwargs = no_args ? Py_BuildValue("{s(ii)}", "max_version", 1, 0) : NULL; /* new */
     PyObject *capsule = kwargs ? PyObject_Call(method, no_args, kwargs) : NULL;        /* new */
@@ -378,9 +379,9 @@ int core_dlpack_import(struct core_state *state, PyObject *object, struct pst_te
 {
     if (PyCapsule_CheckExact(object))
         return take_capsule(state, object, out);
-    if (check_exporter(object) < 0)
+    if (check_exporter(state, object) < 0)
         return -1;
-    PyObject *capsule = ask_exporter(object); /* new */
+    PyObject *capsule = ask_exporter(state, object); /* new */
     if (!capsule)
         return -1;
     int rc = take_capsule(state, capsule, out);

@@ -25,7 +25,7 @@ static PyObject *finish(struct core_state *state, struct pst_tensor *made, PyObj
 /* The buffer first: it alone says read-only to everyone, and has any strides. */
 static int import_any(struct core_state *state, PyObject *object, struct pst_tensor *out)
 {
-    int has_dlpack = PyObject_HasAttrString(object, "__dlpack__");
+    int has_dlpack = PyObject_HasAttr(object, state->name_dlpack);
     if (core_tensor_check(state, object)) {
         pst_tensor_ref(out, core_tensor_of(object));
         return 0;
