@@ -62,6 +62,16 @@ enum pst_op_kind {
      * words for the place; number: what is written for each channel (PST_U8: 0 to 255). Nothing but
      * its like may follow */
     PST_OP_RANDOM_ERASING = 32,
+    /* 1 word. Turned by some degrees counterclockwise; number: the least and the most, 1 where the
+     * result is to hold all of the image, 1 where a center follows, its place; filter: nearest,
+     * bilinear or bicubic; table: the colour outside, as of PST_OP_PAD */
+    PST_OP_RANDOM_ROTATION = 33,
+    /* torchvision RandomAffine: 1 word, 2 for a translation, 1 for a scale, 1 for each shear.
+     * number: degrees, translation of x and y, range of the shear of x and of y; scale: 0 for none;
+     * ratio: the center; count: 1 for a translation, 2 and 4 for a shear of x and y, 8 for the
+     * center, 16 for the arithmetic of torchvision v2, added up; filter and table as of
+     * PST_OP_RANDOM_ROTATION */
+    PST_OP_RANDOM_AFFINE = 34,
 };
 
 /* One geometric step. Zero what the kind does not use. */
@@ -75,7 +85,7 @@ struct pst_op {
     double ratio[2];
     float log_ratio[2];  /* logarithm of ratio in float32, as the user's torch computes it */
     double number[8];    /* by kind */
-    int32_t count;       /* PST_OP_RANDOM_APPLY: how many steps after it belong to it */
+    int32_t count;       /* PST_OP_RANDOM_APPLY: how many steps after it belong to it; or by kind */
     const double *table; /* by kind; copied by pst_transform_new() */
     size_t n_table;
 };

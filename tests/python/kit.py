@@ -184,6 +184,24 @@ PIPELINES: dict[str, Callable[[], Any]] = {
             v2.RandomErasing(0.6, value=(0.0, 1.0, 2.0), inplace=True),
         ]
     ),
+    "warps_v1": lambda: transforms.Compose(
+        [
+            transforms.Resize((36, 40)),
+            transforms.RandomRotation(30, InterpolationMode.BILINEAR, expand=True, fill=(1, 2, 3)),
+            transforms.RandomAffine(15, (0.1, 0.2), (0.8, 1.2), 10),
+            transforms.CenterCrop(32),
+            transforms.ToTensor(),
+        ]
+    ),
+    "warps_v2": lambda: v2.Compose(
+        [
+            v2.RandomAffine(0, shear=(-5, 5, -20, 20), interpolation="bicubic"),
+            v2.RandomResizedCrop(33),
+            v2.RandomApply([v2.RandomRotation((90, 90)), v2.RandomRotation(9, center=(3, 4))]),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    ),
     "borders_v2": lambda: v2.Compose(
         [
             v2.Pad((1, 2, 3, 4), fill=(7, 8, 9)),

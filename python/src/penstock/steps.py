@@ -13,7 +13,7 @@ from penstock import rng
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
 RANDOM_APPLY = 7
-PAD, RANDOM_CROP, RANDOM_ERASING = 30, 31, 32
+PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 MAX_SIDE = 65500
 
 # Fields of struct pst_op in the order of _op().
@@ -264,6 +264,80 @@ def _read_random_erasing(thing: Any, v2: bool) -> tuple[Any, ...]:
     return (op, erased_value(thing))
 
 
+_MOST = 1e6  # degrees, pixels
+
+
+def _bounded(value: Any, what: str) -> float:
+    number = _number(value, what)
+    if abs(number) > _MOST:
+        raise Unknown(f"{what} is {value!r}")
+    return number
+
+
+def _range(value: Any, what: str) -> tuple[float, float]:
+    low, high = _pair(value, what)
+    if not -_MOST <= low <= high <= _MOST:
+        raise Unknown(f"{what} is {value!r}")
+    return low, high
+
+
+def _warp_filter(thing: Any, v2: bool) -> int:
+    filter = _filter(thing.interpolation, v2)
+    if filter not in (0, 2, 3):
+        raise Unknown(f"interpolation is {thing.interpolation!r}")
+    return filter
+
+
+def _center(thing: Any) -> tuple[float, float] | None:
+    if thing.center is None:
+        return None
+    x, y = _pair(thing.center, "center")
+    return _bounded(x, "center"), _bounded(y, "center")
+
+
+def _read_random_rotation(thing: Any, v2: bool) -> tuple[Any, ...]:
+    center = _center(thing)
+    place = (0.0, 0.0, 0.0) if center is None else (1.0, *center)
+    number = (*_range(thing.degrees, "degrees"), float(bool(thing.expand)), *place)
+    filter, fill = _warp_filter(thing, v2), _fill(thing, v2)
+    return (_op(RANDOM_ROTATION, filter=filter, number=number, table=fill),)
+
+
+def _read_random_affine(thing: Any, v2: bool) -> tuple[Any, ...]:
+    none = (0.0, 0.0)
+    translate, scale, shear_x, shear_y, center = none, none, none, none, _center(thing)
+    given = 16 if v2 else 0
+    if thing.translate is not None:
+        translate = _pair(thing.translate, "translate")
+        given += 1
+        if not 0 <= min(translate) <= max(translate) <= 1:
+            raise Unknown(f"translate is {thing.translate!r}")
+    if thing.scale is not None:
+        scale = _pair(thing.scale, "scale")
+        if not 1e-6 <= scale[0] <= scale[1] <= 1e6:
+            raise Unknown(f"scale is {thing.scale!r}")
+    if thing.shear is not None:
+        if type(thing.shear) not in (list, tuple) or len(thing.shear) not in (2, 4):
+            raise Unknown(f"shear is {thing.shear!r}")
+        shear_x = _range(thing.shear[:2], "shear")
+        given += 2
+        if len(thing.shear) == 4:
+            shear_y = _range(thing.shear[2:], "shear")
+            given += 4
+    if center is not None:
+        given += 8
+    op = _op(
+        RANDOM_AFFINE,
+        filter=_warp_filter(thing, v2),
+        scale=scale,
+        ratio=center or none,
+        number=(*_range(thing.degrees, "degrees"), *translate, *shear_x, *shear_y),
+        count=given,
+        table=_fill(thing, v2),
+    )
+    return (op,)
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -276,6 +350,8 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("CenterCrop", "geometry", _read_center_crop),
         Kind("Pad", "geometry", lambda thing: _read_pad(thing, v2)),
         Kind("RandomCrop", "geometry", lambda thing: _read_random_crop(thing, v2)),
+        Kind("RandomRotation", "geometry", lambda thing: _read_random_rotation(thing, v2)),
+        Kind("RandomAffine", "geometry", lambda thing: _read_random_affine(thing, v2)),
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
         Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
         Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
