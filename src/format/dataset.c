@@ -80,6 +80,23 @@ const char *pst_dataset_name(const struct pst_dataset *dataset, int64_t index)
     return dataset->vtable.name(dataset->self, index);
 }
 
+int64_t pst_dataset_copy_name(const struct pst_dataset *dataset, int64_t index, char *out,
+                              size_t size)
+{
+    if (is_within(dataset, index) && dataset->vtable.copy_name)
+        return dataset->vtable.copy_name(dataset->self, index, out, size);
+    const char *name = pst_dataset_name(dataset, index);
+    if (!name)
+        return -1;
+    size_t length = strlen(name);
+    if (size > 0) {
+        size_t n = length < size ? length : size - 1;
+        memcpy(out, name, n);
+        out[n] = 0;
+    }
+    return (int64_t)length;
+}
+
 void *pst__dataset_self(const struct pst_dataset *dataset, void (*close)(void *self))
 {
     return dataset && dataset->vtable.close == close ? dataset->self : NULL;

@@ -59,8 +59,18 @@ static PyObject *dataset_name(PyObject *object, PyObject *arg) /* new */
     int64_t index;
     if (dataset_index(object, arg, &index) < 0)
         return NULL;
-    const char *name = pst_dataset_name(core_dataset_handle(object), index);
-    return PyBytes_FromString(name ? name : ""); /* new */
+    char path[8192];
+    struct pst_dataset *handle = core_dataset_handle(object);
+    int64_t length = pst_dataset_copy_name(handle, index, path, sizeof path);
+    if (length < (int64_t)sizeof path)
+        return PyBytes_FromString(length < 0 ? "" : path); /* new */
+    char *longer = PyMem_Malloc((size_t)length + 1);
+    if (!longer)
+        return PyErr_NoMemory();
+    pst_dataset_copy_name(handle, index, longer, (size_t)length + 1);
+    PyObject *name = PyBytes_FromString(longer); /* new */
+    PyMem_Free(longer);
+    return name;
 }
 
 static PyObject *dataset_get_classes(PyObject *object, void *Py_UNUSED(closure)) /* new */
