@@ -166,9 +166,10 @@ def _add_bench(commands: "argparse._SubParsersAction[Parser]") -> None:
         commands,
         "bench",
         "measure each stage and the whole pipeline on this machine",
-        "Measures on a sample of a folder's images: reading from the disk and from memory, probing,\n"
-        "decoding, transforming, and whole pipelines at 1 to N threads, in turn with PyTorch's own\n"
-        "loader. CPU seconds stand beside wall seconds: a machine that does other work shows there.",
+        "Measures on a sample of a folder's images: reading from the disk and from memory,\n"
+        "probing, decoding, transforming, and whole pipelines at 1 to N threads, in turn with\n"
+        "PyTorch's own loader. CPU time stands beside the speed: a machine that does other work\n"
+        "shows there.",
         _examples(
             ("penstock bench imagenet/val", "all of it"),
             ("penstock bench --no-stock --pipeline train photos", "Penstock alone"),
@@ -216,8 +217,8 @@ def _add_doctor(commands: "argparse._SubParsersAction[Parser]") -> None:
         commands,
         "doctor",
         "say in one line what holds a training back, and what to change",
-        "With a training script: runs it for a while, measures how long it waits for each of its\n"
-        "DataLoaders, stops it and says what holds it back. What the script prints goes to stderr.\n"
+        "With a training script: runs it for a while, measures how long it waits for each of\n"
+        "its DataLoaders, stops it and says what holds it back. What it prints goes to stderr.\n"
         "With a folder of images: runs the loader for some seconds and says what bounds it.\n"
         "Without either: looks at the machine and at what is installed.\n"
         "Status 1: there is something to change.",
@@ -334,10 +335,9 @@ def _add_completion(commands: "argparse._SubParsersAction[Parser]") -> None:
 def make_parser() -> Parser:
     parser = Parser(
         prog="penstock",
-        description="Data loading for training: what is in the data, how fast it loads, what holds a\n"
-        "training back, and the proof that no bit differs from PyTorch's.",
-        epilog="'penstock COMMAND --help' has the options and examples of a command.\n\n"
-        + _STATUSES,
+        description="Data loading for training: what is in the data, how fast it loads, what holds\n"
+        "a training back, and the proof that no bit differs from PyTorch's.",
+        epilog="'penstock COMMAND --help' has a command's options and examples.\n\n" + _STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -3,6 +3,7 @@
 
 import errno
 import importlib.util
+import logging
 import os
 import stat
 import threading
@@ -118,7 +119,10 @@ def _load_pillow() -> Any:
 
     Image.preinit()
     Image.init()
-    warnings.filterwarnings("ignore", module="PIL")  # of images that are large or odd
+    # What Pillow has to say about an odd image is in its exception, or does not matter here.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    logging.getLogger("PIL").propagate = False
     return Image
 
 
