@@ -335,8 +335,8 @@ def _add_completion(commands: "argparse._SubParsersAction[Parser]") -> None:
 def make_parser() -> Parser:
     parser = Parser(
         prog="penstock",
-        description="Data loading for training: what is in the data, how fast it loads, what holds\n"
-        "a training back, and the proof that no bit differs from PyTorch's.",
+        description="Data loading for training: what is in the data, how fast it loads, what\n"
+        "holds a training back, and the proof that no bit differs from PyTorch's.",
         epilog="'penstock COMMAND --help' has a command's options and examples.\n\n" + _STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
