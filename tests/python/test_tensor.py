@@ -6,6 +6,7 @@ import array
 import ctypes
 import gc
 import itertools
+import pickle
 import platform
 import subprocess
 import sys
@@ -184,6 +185,10 @@ def test_misuse():
         (ValueError, lambda: t.to("f8")),
         (TypeError, lambda: t.to(torch.float32)),
         (TypeError, lambda: t.equal(np.zeros(1))),
+        (TypeError, lambda: t in t),
+        (TypeError, lambda: pickle.dumps(t)),
+        (TypeError, lambda: t + t),
+        (TypeError, lambda: Tensor()),
         (ValueError, lambda: t.item()),
         (ValueError, lambda: bool(t)),
         (TypeError, lambda: tensor([1, 2])),
@@ -919,6 +924,37 @@ assert not set(sys.modules) & {{"nothing"}}
 @pytest.mark.parametrize("blocked", [("torch",), ("torch", "numpy")])
 def test_alone(blocked):
     subprocess.run([sys.executable, "-c", ALONE.format(blocked=blocked)], check=True, timeout=60)
+
+
+AT_THE_END = """
+import atexit, builtins, sys
+import numpy, torch, penstock
+
+class Late:
+    def __init__(self, *held):
+        self.held = held
+    def __del__(self):
+        self.held = None
+
+source = numpy.arange(5.0)
+t = penstock.tensor(source)
+builtins.kept = Late(t, t.torch(), t.numpy(), t.__dlpack__(), memoryview(t))
+torch.kept = t.view(5, 1).torch()
+penstock.kept = penstock.from_dlpack(torch.ones(3))
+atexit.register(lambda: Late(penstock.tensor(bytearray(3)).torch()))
+cycle = [penstock.tensor(source).torch()]
+cycle.append(cycle)
+"""
+
+
+def test_the_end_of_the_interpreter():
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", AT_THE_END],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- random numbers ---

@@ -37,6 +37,7 @@ assert_type(Generator(0).randint(0, 9, 3), Tensor)
 
 t["a"]  # type: ignore[index]
 t + t  # type: ignore[operator]
+bool(1 in t)  # type: ignore[operator]
 t[0] = 1  # type: ignore[index]
 tensor(b"", "f32")  # type: ignore[call-arg]
 t.to(torch.float32)  # type: ignore[arg-type]

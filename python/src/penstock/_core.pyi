@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
-from typing import Any, Final, SupportsIndex, TypeAlias, final, overload
+from typing import Any, Final, Never, SupportsIndex, TypeAlias, final, overload
 
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor as TorchTensor
@@ -55,6 +55,7 @@ class Tensor:
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
     def __iter__(self) -> Iterator[Tensor]: ...
+    def __contains__(self, item: Never, /) -> bool: ...
     def __getitem__(self, index: _Index | tuple[_Index, ...], /) -> Tensor:
         """A view; an integer takes its dimension away, even the last."""
 

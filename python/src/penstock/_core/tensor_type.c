@@ -157,6 +157,13 @@ static Py_ssize_t tensor_length(PyObject *object)
     return -1;
 }
 
+/* Python would compare the rows by identity and answer no. */
+static int tensor_contains(PyObject *Py_UNUSED(object), PyObject *Py_UNUSED(item))
+{
+    PyErr_SetString(PyExc_TypeError, "a tensor does not compare elements: use numpy() or torch()");
+    return -1;
+}
+
 static PyObject *tensor_iter(PyObject *object) /* new */
 {
     if (core_tensor_of(object)->ndim > 0)
@@ -285,6 +292,7 @@ PyObject *core_tensor_type_new(PyObject *module)
         {Py_tp_repr, CORE_SLOT(core_tensor_repr)},
         {Py_nb_bool, CORE_SLOT(core_tensor_bool)},
         {Py_sq_length, CORE_SLOT(tensor_length)},
+        {Py_sq_contains, CORE_SLOT(tensor_contains)},
         {Py_sq_item, CORE_SLOT(core_tensor_item_at)},
         {Py_mp_length, CORE_SLOT(tensor_length)},
         {Py_mp_subscript, CORE_SLOT(core_tensor_subscript)},
