@@ -56,9 +56,13 @@ struct pst_loader_config {
     int32_t batch_size;              /* most samples in a batch; 0: 1 */
     int32_t ahead;                   /* most batches submitted and not taken; 0: 4 */
     int32_t n_streams;               /* random streams (virtual workers); 0: 1 */
-    size_t memory_budget;            /* bytes the engine may hold; 0: 1 GiB */
-    int rng;                         /* enum pst_rng */
-    pst_exp_fn exp;                  /* NULL: C's exp in double, rounded to float */
+    /* Bytes the engine may hold: batches that are not delivered, records, working memory. The
+     * look-ahead shrinks to keep within it; a batch that would not fit alone fails with PST_ELIMIT.
+     * Only the oldest sample may exceed it, with what decoding one large image takes. 0: 1 GiB, or
+     * a quarter of a smaller cgroup's limit, and larger batches are let through and counted. */
+    size_t memory_budget;
+    int rng;        /* enum pst_rng */
+    pst_exp_fn exp; /* NULL: C's exp in double, rounded to float */
     void *exp_opaque;
     int32_t nice; /* added to the threads' nice value; 0: 5; negative: none */
     /* For pst_loader_next() only. */

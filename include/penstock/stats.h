@@ -36,7 +36,9 @@ struct pst_stats {
     int64_t slab_allocs;   /* slabs mapped; steady when the pool is warm */
     int64_t over_budget;   /* batches let through a full budget so that the work could go on */
     int32_t threads;
-    int32_t batches_ahead; /* submitted and not taken, now */
+    int32_t batches_ahead;   /* submitted and not taken, now */
+    int64_t held_peak_bytes; /* most that was held of slabs, records and scratch together */
+    int64_t memory_budget;
 };
 
 /* Names of the kernel variants in use, such as "avx512", and of the libraries linked; static. */

@@ -125,3 +125,9 @@ void pst__scratch_reset(struct pst__scratch *scratch)
     pst__free(scratch->data);
     *scratch = (struct pst__scratch){0};
 }
+
+void pst__scratch_trim(struct pst__scratch *scratch)
+{
+    if (scratch->size > PST_SCRATCH_KEEP)
+        pst__scratch_reset(scratch);
+}

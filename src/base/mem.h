@@ -45,5 +45,8 @@ struct pst__scratch {
  */
 void *pst__scratch_reserve(struct pst__scratch *scratch, size_t size) PST_NODISCARD;
 void pst__scratch_reset(struct pst__scratch *scratch);
+/* After an image: a block that an unusual one has made larger than this is given back. */
+#define PST_SCRATCH_KEEP ((size_t)8 << 20)
+void pst__scratch_trim(struct pst__scratch *scratch);
 
 #endif

@@ -34,7 +34,8 @@ struct pst__slab_pool {
     int is_owned;
     struct slab *idle;
     size_t idle_bytes;
-    size_t bytes; /* taken and idle */
+    size_t bytes;  /* taken and idle */
+    size_t beside; /* what the owner holds beside slabs */
     struct pst__slab_pool_stats stats;
 };
 
@@ -64,11 +65,25 @@ static void unlock_unref(struct pst__slab_pool *pool)
     pst__free(pool);
 }
 
+static void note_peaks(struct pst__slab_pool *pool)
+{
+    int64_t held = (int64_t)(pool->bytes + pool->beside);
+    if ((int64_t)pool->bytes > pool->stats.peak_bytes)
+        pool->stats.peak_bytes = (int64_t)pool->bytes;
+    if (held > pool->stats.peak_held)
+        pool->stats.peak_held = held;
+}
+
 static void add_bytes(struct pst__slab_pool *pool, size_t bytes)
 {
     pool->bytes += bytes;
-    if ((int64_t)pool->bytes > pool->stats.peak_bytes)
-        pool->stats.peak_bytes = (int64_t)pool->bytes;
+    note_peaks(pool);
+}
+
+/* What the budget leaves to slabs. */
+static size_t share_of(const struct pst__slab_pool *pool)
+{
+    return pool->budget > pool->beside ? pool->budget - pool->beside : 0;
 }
 
 int pst__slab_pool_new(struct pst__slab_pool **out, size_t budget, struct pst_error *err)
@@ -126,10 +141,10 @@ static struct slab *pop_fit(struct pst__slab_pool *pool, size_t size)
 static struct slab *evict_for(struct pst__slab_pool *pool, size_t size, int force)
 {
     struct slab *evicted = NULL;
-    size_t fixed = pool->bytes - pool->idle_bytes;
-    if (!force && (fixed > pool->budget || size > pool->budget - fixed))
+    size_t fixed = pool->bytes - pool->idle_bytes, share = share_of(pool);
+    if (!force && (fixed > share || size > share - fixed))
         return NULL;
-    while (pool->idle && (pool->bytes > pool->budget || size > pool->budget - pool->bytes)) {
+    while (pool->idle && (pool->bytes > share || size > share - pool->bytes)) {
         struct slab *slab = pool->idle;
         pool->idle = slab->next_idle;
         pool->idle_bytes -= slab->capacity;
@@ -145,9 +160,8 @@ static struct slab *evict_for(struct pst__slab_pool *pool, size_t size, int forc
  * pages. */
 static int is_coming_back(const struct pst__slab_pool *pool, size_t capacity)
 {
-    size_t used = pool->bytes - pool->idle_bytes;
-    return pool->n_away > 0 && used > 0 &&
-           (used > pool->budget || (pool->budget - used) / 2 < capacity);
+    size_t used = pool->bytes - pool->idle_bytes, share = share_of(pool);
+    return pool->n_away > 0 && used > 0 && (used > share || (share - used) / 2 < capacity);
 }
 
 static void dispose_slab(struct pst_buffer *buffer)
@@ -167,8 +181,8 @@ static void dispose_slab(struct pst_buffer *buffer)
         pool->n_away--;
     slab->has_ticket = 0;
     slab->next_idle = NULL;
-    if (pool->is_owned && pool->bytes <= pool->budget &&
-        slab->capacity <= pool->budget - pool->bytes) {
+    if (pool->is_owned && pool->bytes <= share_of(pool) &&
+        slab->capacity <= share_of(pool) - pool->bytes) {
         slab->next_idle = pool->idle;
         pool->idle = slab;
         pool->idle_bytes += slab->capacity;
@@ -223,7 +237,7 @@ int pst__slab_take(struct pst__slab_pool *pool, size_t size, int force, struct p
     }
     if (!slab) {
         evicted = evict_for(pool, capacity, force);
-        if (pool->bytes > pool->budget || capacity > pool->budget - pool->bytes) {
+        if (pool->bytes > share_of(pool) || capacity > share_of(pool) - pool->bytes) {
             if (!force) {
                 pst__unlock(&pool->lock);
                 return PST_AGAIN;
@@ -259,6 +273,29 @@ void pst__slab_leave(struct pst__slab_pool *pool, struct pst_buffer *buffer)
     }
     slab->has_ticket = 0;
     pst__unlock(&pool->lock);
+}
+
+void pst__slab_pool_beside(struct pst__slab_pool *pool, int64_t delta)
+{
+    if (delta == 0 || is_foreign(pool))
+        return;
+    pst__lock(&pool->lock);
+    pool->beside = (size_t)((int64_t)pool->beside + delta);
+    note_peaks(pool);
+    struct slab *evicted = delta > 0 ? evict_for(pool, 0, 1) : NULL;
+    pst__unlock(&pool->lock);
+    unmap_all(evicted);
+}
+
+int pst__slab_pool_has_room(struct pst__slab_pool *pool, size_t bytes)
+{
+    if (is_foreign(pool))
+        return 0;
+    pst__lock(&pool->lock);
+    size_t used = pool->bytes - pool->idle_bytes + pool->beside;
+    int has_room = used <= pool->budget && bytes <= pool->budget - used;
+    pst__unlock(&pool->lock);
+    return has_room;
 }
 
 void pst__slab_pool_stats(struct pst__slab_pool *pool, struct pst__slab_pool_stats *stats)

@@ -26,10 +26,17 @@ int pst__slab_take(struct pst__slab_pool *pool, size_t size, int force, struct p
  * before its reference is given away or dropped. */
 void pst__slab_leave(struct pst__slab_pool *pool, struct pst_buffer *slab);
 
+/* The owner holds delta bytes more beside slabs, or fewer; they count in the budget. Idle slabs are
+ * unmapped to keep within it. */
+void pst__slab_pool_beside(struct pst__slab_pool *pool, int64_t delta);
+/* 1 where the budget has room for so many bytes more, idle slabs aside. */
+int pst__slab_pool_has_room(struct pst__slab_pool *pool, size_t bytes);
+
 struct pst__slab_pool_stats {
-    int64_t bytes; /* taken and idle, not those with the consumer */
-    int64_t peak_bytes;
-    int64_t allocs; /* slabs mapped since the beginning */
+    int64_t bytes;      /* taken and idle, not those with the consumer */
+    int64_t peak_bytes; /* of these */
+    int64_t peak_held;  /* of these and what is held beside them */
+    int64_t allocs;     /* slabs mapped since the beginning */
     int64_t over_budget;
 };
 void pst__slab_pool_stats(struct pst__slab_pool *pool, struct pst__slab_pool_stats *stats);

@@ -21,6 +21,8 @@ struct pst__codec {
     int (*finish)(void *state, struct pst_error *err);
     void (*abort)(void *state); /* after a failure, or when the rest is not wanted */
     size_t (*bytes)(const void *state);
+    /* As pst__decode_cost(); NULL: some rows. */
+    size_t (*cost)(const uint8_t *data, size_t size, const struct pst_image_info *info);
 };
 
 extern const struct pst__codec pst__codec_jpeg;

@@ -36,6 +36,12 @@ int pst__decode_probe(const uint8_t *data, size_t size, struct pst_image_info *i
     return pst__codecs[codec]->probe(data, size, info, err);
 }
 
+size_t pst__decode_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
+{
+    int codec = find_codec(data, size);
+    return codec >= 0 && pst__codecs[codec]->cost ? pst__codecs[codec]->cost(data, size, info) : 0;
+}
+
 int pst__decoder_new(struct pst__decoder **out, struct pst_error *err)
 {
     struct pst__decoder *decoder = pst__calloc(1, sizeof *decoder, PST_MEM_HEAP);

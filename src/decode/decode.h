@@ -24,6 +24,10 @@ size_t pst__decoder_bytes(const struct pst__decoder *decoder); /* working memory
 int pst__decode_probe(const uint8_t *data, size_t size, struct pst_image_info *info,
                       struct pst_error *err);
 
+/* The working memory that decoding this image takes beside the rows that are asked for at a time,
+ * about and at most, in bytes: for budgets. info is what probe said. */
+size_t pst__decode_cost(const uint8_t *data, size_t size, const struct pst_image_info *info);
+
 /* Starts on a region of the image that probe described (info unchanged). data must stay until
  * finish. After a failure of any of these three calls the decoder is ready for another start. */
 int pst__decode_start(struct pst__decoder *decoder, const uint8_t *data, size_t size,

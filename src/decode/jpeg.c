@@ -143,6 +143,7 @@ static void jpeg_stop(void *state)
         jpeg_destroy_decompress(&jpeg->cinfo);
     jpeg->is_active = 0;
     jpeg->rows_left = 0;
+    pst__scratch_trim(&jpeg->strip);
 }
 
 static void jpeg_close(void *state)
@@ -342,6 +343,24 @@ static size_t jpeg_bytes(const void *state)
     return sizeof *jpeg + jpeg->strip.size;
 }
 
+/* With several scans libjpeg keeps the coefficients of the whole image, 2 bytes each. */
+static size_t jpeg_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
+{
+    struct pst__jpeg_header header;
+    struct pst_error err;
+    pst_error_init(&err);
+    if (pst__jpeg_read_markers(&header, data, size, &err) < 0 ||
+        (header.n_scans == 1 && !header.is_progressive))
+        return 0;
+    size_t most = 1, samples = 0;
+    for (int i = 0; i < header.n_components; i++) {
+        size_t n = (size_t)header.components[i].h * header.components[i].v;
+        samples += n;
+        most = n > most ? n : most;
+    }
+    return (size_t)info->width * (size_t)info->height * 2 * samples / most;
+}
+
 const struct pst__codec pst__codec_jpeg = {
     .format = PST_IMAGE_JPEG,
     .name = "JPEG",
@@ -354,4 +373,5 @@ const struct pst__codec pst__codec_jpeg = {
     .finish = jpeg_finish,
     .abort = jpeg_stop,
     .bytes = jpeg_bytes,
+    .cost = jpeg_cost,
 };

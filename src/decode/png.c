@@ -113,6 +113,9 @@ static void png_abort(void *state)
     struct png *png = state;
     spng_ctx_free(png->spng);
     png->spng = NULL;
+    pst__scratch_trim(&png->strip);
+    pst__scratch_trim(&png->pass);
+    pst__scratch_trim(&png->scanline);
 }
 
 static void png_close(void *state)
@@ -529,6 +532,17 @@ static int png_finish(void *state, struct pst_error *err)
     return rc;
 }
 
+/* An interlaced image is kept as RGBX, at most the whole of it. */
+static size_t png_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
+{
+    struct pst__png_chunks chunks;
+    struct pst_error err;
+    pst_error_init(&err);
+    if (pst__png_read_head(&chunks, data, size, &err) < 0 || !chunks.interlaced)
+        return 0;
+    return (size_t)info->width * (size_t)info->height * 4;
+}
+
 const struct pst__codec pst__codec_png = {
     .format = PST_IMAGE_PNG,
     .name = "png",
@@ -541,4 +555,5 @@ const struct pst__codec pst__codec_png = {
     .finish = png_finish,
     .abort = png_abort,
     .bytes = png_bytes,
+    .cost = png_cost,
 };

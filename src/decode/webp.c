@@ -21,9 +21,6 @@
 #define PIXEL_BYTES 4
 #define VP8L_HEADER_BYTES 5
 #define VP8L_WORD 8
-/* Kept from image to image; more than that is given back. */
-#define KEEP_BYTES ((size_t)16 << 20)
-
 enum alpha_method { ALPHA_RAW = 0, ALPHA_LOSSLESS = 1 };
 
 struct webp {
@@ -60,19 +57,13 @@ static int webp_open(void **state, struct pst_error *err)
     return PST_OK;
 }
 
-static void trim(struct pst__scratch *scratch)
-{
-    if (scratch->size > KEEP_BYTES)
-        pst__scratch_reset(scratch);
-}
-
 static void webp_abort(void *state)
 {
     struct webp *webp = state;
     webp->is_active = webp->is_decoded = 0;
-    trim(&webp->pixels);
-    trim(&webp->canvas);
-    trim(&webp->alpha);
+    pst__scratch_trim(&webp->pixels);
+    pst__scratch_trim(&webp->canvas);
+    pst__scratch_trim(&webp->alpha);
 }
 
 static void webp_close(void *state)
@@ -294,6 +285,13 @@ static int webp_finish(void *state, struct pst_error *err)
     return PST_OK;
 }
 
+/* The image as RGBX, libwebp's own for a lossless one as large again. */
+static size_t webp_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
+{
+    (void)data, (void)size;
+    return (size_t)info->width * (size_t)info->height * 8;
+}
+
 const struct pst__codec pst__codec_webp = {
     .format = PST_IMAGE_WEBP,
     .name = "webp",
@@ -306,4 +304,5 @@ const struct pst__codec pst__codec_webp = {
     .finish = webp_finish,
     .abort = webp_abort,
     .bytes = webp_bytes,
+    .cost = webp_cost,
 };

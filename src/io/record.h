@@ -14,6 +14,7 @@ struct pst_record {
     size_t size;
     uint8_t *own; /* PST_MEM_RECORD */
     size_t capacity;
+    size_t charged; /* of capacity, the owner's budget knows */
 };
 
 void pst__record_clear(struct pst_record *record); /* keeps the memory */

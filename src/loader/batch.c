@@ -80,11 +80,11 @@ static void record_give_back(struct pst_loader *loader, struct pst_record *recor
 {
     loader->n_staged--;
     if (loader->n_idle_records < loader->staged_most) {
-        pst__record_clear(record);
+        pst__record_idle(loader, record);
         loader->idle_records[loader->n_idle_records++] = record;
         return;
     }
-    pst__record_reset(record);
+    pst__record_discharge(loader, record);
     pst__free(record);
 }
 
@@ -95,6 +95,7 @@ void pst__sample_settle(struct pst_loader *loader, struct pst__batch *batch,
         batch->n_doubts--;
     if (sample->record)
         record_give_back(loader, sample->record);
+    pst__pixels_discharge(loader, sample);
     pst__free(sample->pixels);
     pst__free(sample->error);
     sample->record = NULL;

@@ -320,6 +320,8 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
         return rc;
     int was_planned = sample->is_planned;
     sample->info = (struct pst_image_info){.width = w, .height = h};
+    if (!was_planned)
+        sample->cost = 0; /* of a decode that did not begin */
     if (!was_planned && loader->is_free)
         rc = pst__plan_own(loader, &loader->worker[loader->n_workers], sample, err);
     if (rc < 0) {
@@ -330,6 +332,7 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
     doubt_ends(loader);
     pst__sample_settle(loader, batch, sample);
     sample->pixels = pixels;
+    pst__pixels_charge(loader, sample);
     if (was_planned) {
         sample->state = PST_SAMPLE_PLANNED;
         pst__sample_ready(batch, sample);

@@ -40,6 +40,7 @@ struct pst__sample {
     uint32_t words_spent; /* of them, once the reference has given pixels: stock came that far */
     int32_t next_ready;   /* slot of the next sample in the batch's ready list, -1 ends it */
     uint64_t words_at;    /* position in the stream where this sample's draws begin */
+    size_t cost;          /* working memory that it takes; while RUNNING it is charged */
     struct pst_image_info info;
     struct pst_record *record; /* from the loader's idle records; NULL when not read */
     uint8_t *pixels; /* RGBX given by the reference, rows without gaps; NULL: decode record */
@@ -78,6 +79,7 @@ struct pst__worker {
     struct pst__draws draws;   /* PST_RNG_SAMPLE: made for one sample at a time */
     uint32_t *words;
     float *exps[PST_MAX_EXP_RANGES];
+    int64_t charged; /* scratch that the budget knows of */
     _Atomic int64_t bytes_read, read_ns, probe_ns, plan_ns, decode_ns, transform_ns, scratch_bytes;
 };
 
@@ -88,6 +90,7 @@ struct pst_loader {
     int n_workers;
     int n_ranges;
     size_t max_words;
+    int is_strict_budget; /* it was asked for: what does not fit is refused */
     int is_free; /* planning needs no order: nothing is drawn, or each sample has draws of its own
                   */
     int is_uniform; /* sizes are known and samples hold no records: they are taken in runs */
@@ -111,6 +114,8 @@ struct pst_loader {
     int is_stopping;
     struct pst_record **idle_records; /* [staged_most] */
     int n_idle_records;
+    int n_costly;       /* samples RUNNING whose cost is charged */
+    size_t record_most; /* the largest record so far */
     struct pst__stream *stream;
     uint64_t sample_key; /* PST_RNG_SAMPLE */
     int64_t batches, samples, doubts, replans, wait_ns, reference_ns;
@@ -149,6 +154,18 @@ void pst__sample_ready(struct pst__batch *batch, struct pst__sample *sample);
 struct pst__sample *pst__batch_pop_ready(struct pst__batch *batch);
 int pst__batch_is_open(const struct pst__batch *batch); /* new work may be started on it */
 int pst__batch_is_over(const struct pst__batch *batch); /* complete, or failed and at rest */
+
+/* budget.c: what is held beside slabs; lock held. A sample may run if its working memory fits, or
+ * if it belongs to the oldest batch and no other large one runs: something must go on. */
+void pst__record_charge(struct pst_loader *loader, struct pst_record *record);
+void pst__record_discharge(struct pst_loader *loader, struct pst_record *record); /* resets it */
+void pst__record_idle(struct pst_loader *loader, struct pst_record *record);      /* may reset it */
+void pst__pixels_charge(struct pst_loader *loader, struct pst__sample *sample);
+void pst__pixels_discharge(struct pst_loader *loader, struct pst__sample *sample);
+void pst__scratch_charge(struct pst_loader *loader, struct pst__worker *worker, int64_t bytes);
+int pst__cost_charge(struct pst_loader *loader, struct pst__sample *sample, int is_oldest);
+void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample);
+int pst__may_read_ahead(struct pst_loader *loader);
 
 /* order.c: planning. pst__plan_ahead draws for a stream as far as its samples are probed, for at
  * most so many, and returns for how many; pst__planned takes note of a plan: lock held.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -35,6 +36,15 @@ int pst__loader_check(const struct pst_loader *loader, struct pst_error *err)
 }
 
 /* Defaults in place of zeros, bounds checked. */
+/* In a small container no more than a quarter of it: the rest is the trainer's. */
+static size_t default_budget_of_process(void)
+{
+    int64_t limit = pst__cgroup_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+    if (limit == 0 || (uint64_t)limit / 4 > default_budget)
+        return default_budget;
+    return (size_t)limit / 4;
+}
+
 static int config_settle(struct pst_loader_config *to, const struct pst_loader_config *from,
                          struct pst_error *err)
 {
@@ -53,7 +63,7 @@ static int config_settle(struct pst_loader_config *to, const struct pst_loader_c
     if (to->n_streams == 0)
         to->n_streams = 1;
     if (to->memory_budget == 0)
-        to->memory_budget = default_budget;
+        to->memory_budget = default_budget_of_process();
     to->nice = to->nice == 0 ? DEFAULT_NICE : to->nice < 0 ? 0 : to->nice;
     if (to->timeout_ms == 0)
         to->timeout_ms = default_timeout_ms;
@@ -171,6 +181,7 @@ int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *con
     loader->generation = pst__fork_generation();
     loader->opened_ns = pst__now_ns();
     loader->head = loader->tail = 1;
+    loader->is_strict_budget = config->memory_budget != 0;
     loader->max_words = pst_transform_max_words(settled.transform);
     loader->n_ranges = pst__transform_n_exp_ranges(settled.transform);
     loader->is_free = loader->max_words == 0 || settled.rng == PST_RNG_SAMPLE;

@@ -8,6 +8,7 @@ void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct ps
 {
     sample->state = PST_SAMPLE_PLANNED;
     sample->is_planned = 1;
+    sample->cost += pst__plan_cost(loader->config.transform, &sample->plan);
     if (sample == &batch->sample[0]) {
         batch->out_w = sample->plan.out_w;
         batch->out_h = sample->plan.out_h;

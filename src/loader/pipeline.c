@@ -79,7 +79,7 @@ static int claim_read(struct pst_loader *loader, struct run *run)
         struct pst__batch *batch = pst__batch_at(loader, t);
         if (!pst__batch_is_open(batch) || batch->read_next == batch->n)
             continue;
-        if (t != loader->head && loader->n_staged >= loader->staged_most)
+        if (t != loader->head && !pst__may_read_ahead(loader))
             return 0;
         run->batch = batch;
         run->n = 0;
@@ -97,8 +97,12 @@ static int probe_record(struct pst_loader *loader, struct pst__sample *sample,
 {
     const struct pst_record *record = sample->record;
     const struct pst_pixels *pixels = &record->pixels;
-    if (!pixels->data)
-        return pst__decode_probe(record->data, record->size, &sample->info, err);
+    if (!pixels->data) {
+        int rc = pst__decode_probe(record->data, record->size, &sample->info, err);
+        if (rc == PST_OK)
+            sample->cost = pst__decode_cost(record->data, record->size, &sample->info);
+        return rc;
+    }
     PST_REQUIRE(pixels->channels <= pst__transform_in_channels(loader->config.transform), err,
                 "an image of %d channels, the transform is for grey ones", pixels->channels);
     sample->info = (struct pst_image_info){
@@ -151,6 +155,8 @@ static void finish_sample_read(struct pst_loader *loader, struct pst__worker *wo
                                struct pst__batch *batch, struct pst__sample *sample, int rc,
                                struct pst_error *err)
 {
+    if (sample->record)
+        pst__record_charge(loader, sample->record);
     if (!sample_returns(loader, batch, sample))
         return;
     if (rc < 0) {
@@ -308,6 +314,28 @@ static int run_sample(struct pst_loader *loader, struct pst__worker *worker,
     return run_record(loader, worker, sample, dst, decode_ns, err);
 }
 
+/* PST_AGAIN: the budget is full. Where there will never be room the first sample that would have
+ * run is in doubt, which pixels do not end. */
+static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is_oldest)
+{
+    struct pst_error err;
+    pst_error_init(&err);
+    size_t bytes = batch->sample_bytes * (size_t)batch->n, budget = loader->config.memory_budget;
+    int rc = PST_OK;
+    if (loader->is_strict_budget && bytes > budget)
+        rc = pst__fail(&err, PST_ELIMIT,
+                       "a batch of %d samples takes %zu bytes, the memory budget is %zu", batch->n,
+                       bytes, budget);
+    else
+        rc = pst__slab_take(loader->pool, bytes, is_oldest, &batch->slab, &err);
+    if (rc < 0) {
+        struct pst__sample *sample = pst__batch_pop_ready(batch);
+        sample->is_refused = 1;
+        pst__sample_doubt(loader, batch, sample, rc, &err);
+    }
+    return rc;
+}
+
 /* The oldest sample that may run, or a run of them, with the batch's slab taken. */
 static int claim_run(struct pst_loader *loader, struct run *run)
 {
@@ -316,21 +344,16 @@ static int claim_run(struct pst_loader *loader, struct run *run)
         if (!pst__batch_is_open(batch) || batch->ready_first < 0)
             continue;
         if (!batch->slab) {
-            struct pst_error err;
-            pst_error_init(&err);
-            int rc = pst__slab_take(loader->pool, batch->sample_bytes * (size_t)batch->n,
-                                    t == loader->head, &batch->slab, &err);
-            if (rc == PST_AGAIN)
+            int rc = take_slab(loader, batch, t == loader->head);
+            if (rc != PST_OK)
                 return 0; /* the budget comes back in the order of batches */
-            if (rc < 0) {
-                pst__sample_doubt(loader, batch, pst__batch_pop_ready(batch), rc, &err);
-                return 0;
-            }
         }
         run->batch = batch;
         run->n = 0;
         int most = pst__run_length(loader, batch);
         while (run->n < most && batch->ready_first >= 0) {
+            if (!pst__cost_charge(loader, &batch->sample[batch->ready_first], t == loader->head))
+                return run->n > 0;
             struct pst__sample *sample = pst__batch_pop_ready(batch);
             sample->state = PST_SAMPLE_RUNNING;
             batch->n_active++;
@@ -344,6 +367,7 @@ static int claim_run(struct pst_loader *loader, struct run *run)
 static void finish_sample(struct pst_loader *loader, struct pst__batch *batch,
                           struct pst__sample *sample, int rc, struct pst_error *err)
 {
+    pst__cost_discharge(loader, sample);
     if (!sample_returns(loader, batch, sample))
         return;
     if (rc < 0) {
@@ -388,6 +412,8 @@ static void execute_run(struct pst_loader *loader, struct pst__worker *worker, s
     add(&worker->transform_ns, pst__now_ns() - t0 - decode_ns);
     note_scratch(worker);
     pst__lock(&loader->lock);
+    pst__scratch_charge(loader, worker,
+                        atomic_load_explicit(&worker->scratch_bytes, memory_order_relaxed));
     for (int i = 0; i < run->n; i++)
         if (run->sample[i])
             finish_sample(loader, run->batch, run->sample[i], PST_OK, &err);

@@ -51,6 +51,8 @@ int pst_loader_stats(struct pst_loader *loader, struct pst_stats *out, struct ps
     stats.slab_peak_bytes = slabs.peak_bytes;
     stats.slab_allocs = slabs.allocs;
     stats.over_budget = slabs.over_budget;
+    stats.held_peak_bytes = slabs.peak_held;
+    stats.memory_budget = (int64_t)loader->config.memory_budget;
     stats.record_bytes = pst__mem_live(PST_MEM_RECORD);
     stats.heap_bytes = pst__mem_live(PST_MEM_HEAP);
     stats.threads = loader->n_workers;

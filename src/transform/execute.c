@@ -14,8 +14,6 @@
 #define STRIP 16              /* rows asked for at a time */
 #define LINE 64               /* what kernels round their writes up to */
 #define PLANE_STRIP (1 << 14) /* pixels that are taken apart into planes at a time */
-/* Blocks that an unusual image has made larger than this are given back after it. */
-#define KEEP_BYTES (32u << 20)
 
 struct pst__executor {
     struct pst__tap_cache taps;
@@ -58,14 +56,12 @@ static void blocks_of(struct pst__executor *executor, struct pst__scratch *block
         block[i] = all[i];
 }
 
-static void give_back(struct pst__executor *executor, size_t above)
+static void give_back(struct pst__executor *executor)
 {
     struct pst__scratch *block[N_BLOCKS];
     blocks_of(executor, block);
-    for (int i = 0; i < N_BLOCKS; i++) {
-        if (block[i]->size > above)
-            pst__scratch_reset(block[i]);
-    }
+    for (int i = 0; i < N_BLOCKS; i++)
+        pst__scratch_trim(block[i]);
 }
 
 void pst__executor_free(struct pst__executor *executor)
@@ -466,7 +462,7 @@ int pst__transform_execute(struct pst__executor *executor, const struct pst_tran
                            void *dst, struct pst_error *err)
 {
     int rc = run_plan(executor, transform, plan, source, NULL, dst, err);
-    give_back(executor, KEEP_BYTES);
+    give_back(executor);
     return rc;
 }
 
@@ -482,6 +478,6 @@ int pst__transform_execute_pixels(struct pst__executor *executor,
         return pst__fail(err, PST_ENOMEM, "no memory for %d x %d pixels", region.width,
                          region.height);
     int rc = run_plan(executor, transform, plan, &source, &region, dst, err);
-    give_back(executor, KEEP_BYTES);
+    give_back(executor);
     return rc;
 }

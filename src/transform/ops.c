@@ -318,6 +318,11 @@ size_t pst__transform_bytes(const struct pst_transform *transform, const struct 
            pst_dtype_size(transform->output.dtype);
 }
 
+size_t pst__plan_cost(const struct pst_transform *transform, const struct pst__plan *plan)
+{
+    return pst__plan_bytes(plan, transform->era);
+}
+
 size_t pst_transform_max_words(const struct pst_transform *transform)
 {
     return transform->max_words;

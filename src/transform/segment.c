@@ -332,3 +332,30 @@ int pst__fold_end(struct pst__plan *plan, int era, int dtype, struct pst_error *
     plan->region = geometry[0].need;
     return PST_OK;
 }
+
+static size_t pixels_of(int32_t w, int32_t h)
+{
+    return (size_t)w * (size_t)h;
+}
+
+size_t pst__plan_bytes(const struct pst__plan *plan, int era)
+{
+    struct pst__geometry geometry[PST_MAX_SEGMENTS];
+    size_t bytes = 0;
+    pst__plan_geometry(plan, geometry);
+    for (int k = 0; k < plan->n_segments; k++) {
+        const struct pst__segment *s = &plan->segment[k];
+        const struct pst__geometry *g = &geometry[k];
+        int is_vertical =
+            s->in.w == s->rs_w || pst__vertical_first(era, s->in.w, s->in.h, s->rs_w, s->rs_h);
+        if (s->resize && s->in.h != s->rs_h)
+            bytes += is_vertical ? 4 * pixels_of(g->need.w, g->need.h)
+                                 : 3 * pixels_of(g->seen.w, g->need.h);
+        if (k + 1 < plan->n_segments)
+            bytes += 4 * pixels_of(g->want.w, g->want.h);
+        for (int i = 0; i < s->n_changes; i++)
+            bytes += 4 * pixels_of(plan->change[s->first_change + i].w,
+                                   plan->change[s->first_change + i].h);
+    }
+    return bytes;
+}

@@ -40,6 +40,9 @@ struct pst__geometry {
 void pst__plan_geometry(const struct pst__plan *plan,
                         struct pst__geometry geometry[PST_MAX_SEGMENTS]);
 
+/* What the segments of a plan keep in memory at once, at most. */
+size_t pst__plan_bytes(const struct pst__plan *plan, int era);
+
 /* Which pass Pillow does first when it resizes w x h to new_w x new_h. */
 int pst__vertical_first(int era, int32_t w, int32_t h, int32_t new_w, int32_t new_h);
 

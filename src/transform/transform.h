@@ -85,6 +85,9 @@ int pst__transform_plan(const struct pst_transform *transform, int32_t w, int32_
 /* One line of text: what was drawn. */
 void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size);
 
+/* Working memory that execute takes for a plan, about, in bytes: for budgets. */
+size_t pst__plan_cost(const struct pst_transform *transform, const struct pst__plan *plan);
+
 /* Output size when it is the same for all images; 0 when it depends on the image. */
 int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h, int32_t *w);
 int pst__transform_dtype(const struct pst_transform *transform); /* enum pst_dtype */

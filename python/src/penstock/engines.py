@@ -87,7 +87,8 @@ _SUMS = (
     "slab_allocs",
     "over_budget",
 )
-_LEVELS = ("slab_bytes", "slab_peak_bytes", "record_bytes", "scratch_bytes", "threads")
+_LEVELS = ("slab_bytes", "record_bytes", "scratch_bytes", "threads", "memory_budget")
+_PEAKS = ("slab_peak_bytes", "held_peak_bytes")
 
 
 class Record:
@@ -100,7 +101,7 @@ class Record:
         self._live: set[Engine] = set()
         self._is_over = False
         self._past = dict.fromkeys(_SUMS, 0)
-        self._past_peak = 0
+        self._past_peaks = dict.fromkeys(_PEAKS, 0)
         self._active_ns = 0
         self._active: dict[int, int] = {}  # iterator's id: since when
         self.epochs = 0
@@ -137,7 +138,8 @@ class Record:
             with self._lock:
                 for name in _SUMS:
                     self._past[name] += stats.get(name, 0)
-                self._past_peak = max(self._past_peak, stats.get("slab_peak_bytes", 0))
+                for name in _PEAKS:
+                    self._past_peaks[name] = max(self._past_peaks[name], stats.get(name, 0))
 
     def close(self, engine: Engine) -> None:
         self.retire(engine)
@@ -187,10 +189,10 @@ class Record:
         with self._lock:
             live = [engine for engine in self._live if engine.is_usable]
             total = {**self._past, **dict.fromkeys(_LEVELS, 0), "heap_bytes": 0}
-            total["slab_peak_bytes"] = self._past_peak
+            total.update(self._past_peaks)
         for engine in live:
             stats = engine.stats()
-            for name in (*_SUMS, *_LEVELS):
+            for name in (*_SUMS, *_LEVELS, *_PEAKS):
                 total[name] += stats.get(name, 0)
             for name in ("record_bytes", "heap_bytes"):  # counted for the whole process
                 total[name] = stats.get(name, 0)

@@ -156,6 +156,8 @@ class Stats:
             "memory": {
                 "slabs": count["slab_bytes"],
                 "slabs_peak": count["slab_peak_bytes"],
+                "held_peak": count["held_peak_bytes"],
+                "budget": count["memory_budget"],
                 "records": count["record_bytes"],
                 "scratch": count["scratch_bytes"],
                 "heap": count["heap_bytes"],

@@ -46,6 +46,32 @@ static void version_1(void)
     tree_close(&tree);
 }
 
+static int64_t memory(const char *membership)
+{
+    char at[TREE_PATH], mount[TREE_PATH];
+    tree_file(&tree, "membership", membership);
+    return pst__cgroup_memory(tree_path(&tree, at, "membership"), tree_path(&tree, mount, "fs"));
+}
+
+static void memory_limits(void)
+{
+    tree_open(&tree);
+    tree_file(&tree, "fs/a/b/memory.max", "max\n");
+    CHECK(memory("0::/a/b\n") == 0);
+    tree_file(&tree, "fs/a/memory.max", "4000000000\n");
+    CHECK(memory("0::/a/b\n") == 4000000000);
+    tree_file(&tree, "fs/a/b/memory.high", "3000000000\n");
+    CHECK(memory("0::/a/b\n") == 3000000000);
+    tree_file(&tree, "fs/memory/x/memory.limit_in_bytes", "9223372036854771712\n");
+    CHECK(memory("4:memory:/x\n") == 0);
+    tree_file(&tree, "fs/memory/x/memory.limit_in_bytes", "104857600\n");
+    CHECK(memory("4:memory:/x\n") == 104857600);
+    CHECK(memory("4:cpu:/x\n") == 0);
+    tree_file(&tree, "fs/memory/x/memory.limit_in_bytes", "-7\n");
+    CHECK(memory("4:memory:/x\n") == 0);
+    tree_close(&tree);
+}
+
 static void nonsense_is_no_quota(void)
 {
     static const char *const texts[] = {"",          "x",        "0 100000",
@@ -65,4 +91,4 @@ static void nonsense_is_no_quota(void)
     tree_close(&tree);
 }
 
-CHECK_MAIN(CASE(version_2), CASE(version_1), CASE(nonsense_is_no_quota))
+CHECK_MAIN(CASE(version_2), CASE(version_1), CASE(memory_limits), CASE(nonsense_is_no_quota))

@@ -433,7 +433,7 @@ static void test_close_and_cancel_at_any_stage(void)
     int64_t blocks = pst__mem_blocks();
     for (int stage = 0; stage < 40; stage++) {
         struct pst_loader_config config = config_of(1 + stage % 4, 1, 3);
-        config.memory_budget = stage % 2;
+        config.memory_budget = stage % 2 ? BATCH * 3 * IMAGE * sizeof(float) : 0;
         config.rng = stage % 5 == 4 ? PST_RNG_SAMPLE : PST_RNG_TORCH;
         struct setup s;
         setup(&s, PLANAR, stage % 3 ? ARRAY : BAD_UNIFORM, TRAIN, config);

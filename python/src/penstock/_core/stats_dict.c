@@ -22,7 +22,9 @@
     X(scratch_bytes)                                                                               \
     X(heap_bytes)                                                                                  \
     X(slab_allocs)                                                                                 \
-    X(over_budget)
+    X(over_budget)                                                                                 \
+    X(held_peak_bytes)                                                                             \
+    X(memory_budget)
 #define STATS_INT32_MAP(X)                                                                         \
     X(threads)                                                                                     \
     X(batches_ahead)

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "loader/engine.h"
+
+/* The budget is kept by the slab pool. Batches look for room in it before they begin; what is told
+ * to it here is everything else: records, the threads' working memory, and in advance what a large
+ * image will take while it is decoded. */
+
+/* Below it a sample's working memory is not worth waiting for. */
+#define LARGE ((size_t)1 << 20)
+/* An idle record that is larger than this share of the budget gives its memory back. */
+#define IDLE_SHARE 64
+
+/* Who waits for room is told when there is more of it. */
+static void hold(struct pst_loader *loader, int64_t delta)
+{
+    pst__slab_pool_beside(loader->pool, delta);
+    if (delta < 0)
+        pst__broadcast(&loader->work);
+}
+
+void pst__record_charge(struct pst_loader *loader, struct pst_record *record)
+{
+    hold(loader, (int64_t)record->capacity - (int64_t)record->charged);
+    record->charged = record->capacity;
+    if (record->capacity > loader->record_most)
+        loader->record_most = record->capacity;
+}
+
+void pst__record_discharge(struct pst_loader *loader, struct pst_record *record)
+{
+    hold(loader, -(int64_t)record->charged);
+    pst__record_reset(record);
+}
+
+void pst__record_idle(struct pst_loader *loader, struct pst_record *record)
+{
+    if (record->capacity > loader->config.memory_budget / IDLE_SHARE)
+        pst__record_discharge(loader, record);
+    else
+        pst__record_clear(record);
+}
+
+static int64_t pixel_bytes(const struct pst__sample *sample)
+{
+    return (int64_t)sample->info.width * sample->info.height * 4;
+}
+
+void pst__pixels_charge(struct pst_loader *loader, struct pst__sample *sample)
+{
+    if (sample->pixels)
+        hold(loader, pixel_bytes(sample));
+}
+
+void pst__pixels_discharge(struct pst_loader *loader, struct pst__sample *sample)
+{
+    if (sample->pixels)
+        hold(loader, -pixel_bytes(sample));
+}
+
+void pst__scratch_charge(struct pst_loader *loader, struct pst__worker *worker, int64_t bytes)
+{
+    hold(loader, bytes - worker->charged);
+    worker->charged = bytes;
+}
+
+int pst__cost_charge(struct pst_loader *loader, struct pst__sample *sample, int is_oldest)
+{
+    if (sample->cost < LARGE)
+        return 1;
+    if (!(is_oldest && loader->n_costly == 0) &&
+        !pst__slab_pool_has_room(loader->pool, sample->cost))
+        return 0;
+    loader->n_costly++;
+    hold(loader, (int64_t)sample->cost);
+    return 1;
+}
+
+void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample)
+{
+    if (sample->cost < LARGE)
+        return;
+    loader->n_costly--;
+    hold(loader, -(int64_t)sample->cost);
+}
+
+int pst__may_read_ahead(struct pst_loader *loader)
+{
+    return loader->n_staged < loader->staged_most &&
+           pst__slab_pool_has_room(loader->pool, loader->record_most);
+}
