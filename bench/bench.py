@@ -76,16 +76,9 @@ def make_loader(kind: type, data: Path, name: str, args: argparse.Namespace):
     return kind(dataset, batch_size=args.batch_size, shuffle=True, num_workers=args.workers, **own)
 
 
-def in_turn(data: Path, name: str, args: argparse.Namespace) -> dict:
-    ours = make_loader(penstock.DataLoader, data, name, args)
-    stock = make_loader(torch.utils.data.DataLoader, data, name, args)
-    rounds = {"penstock": [], "pytorch": []}
-    for _ in range(args.rounds + 1):
-        rounds["penstock"].append(epoch(ours))
-        rounds["pytorch"].append(epoch(stock))
-    # The first round warms the page cache, the workers' imports and the slabs.
-    rounds = {side: seen[1:] for side, seen in rounds.items()}
-    result: dict = {"rounds": rounds, "stages": ours.stats().as_dict()}
+def medians(rounds: dict[str, list[dict[str, float]]]) -> dict:
+    """Of each figure of the two sides, and of its ratio round by round."""
+    result: dict = {"rounds": rounds}
     for figure in ("wall_ms", "cpu_ms", "consumer_us"):
         a = [r[figure] for r in rounds["penstock"]]
         b = [r[figure] for r in rounds["pytorch"]]
@@ -95,6 +88,18 @@ def in_turn(data: Path, name: str, args: argparse.Namespace) -> dict:
             "ratio": statistics.median(y / x for x, y in zip(a, b, strict=True)),
         }
     return result
+
+
+def in_turn(data: Path, name: str, args: argparse.Namespace) -> dict:
+    ours = make_loader(penstock.DataLoader, data, name, args)
+    stock = make_loader(torch.utils.data.DataLoader, data, name, args)
+    rounds = {"penstock": [], "pytorch": []}
+    for _ in range(args.rounds + 1):
+        rounds["penstock"].append(epoch(ours))
+        rounds["pytorch"].append(epoch(stock))
+    # The first round warms the page cache, the workers' imports and the slabs.
+    rounds = {side: seen[1:] for side, seen in rounds.items()}
+    return medians(rounds) | {"stages": ours.stats().as_dict()}
 
 
 def memory(data: Path, epochs: int, args: argparse.Namespace) -> dict:

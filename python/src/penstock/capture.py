@@ -8,7 +8,7 @@ A thing is known only if it is exactly the class or function it seems to be; dou
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter, is_
 from types import FunctionType
 from typing import Any
@@ -36,6 +36,7 @@ class Reading:
     tail: tuple[Any, ...]
     seen: tuple[tuple[Any, dict[str, Any]], ...]
     versions: tuple[tuple[torch.Tensor, int], ...]
+    channels: int = 3  # of the images: 1 for grey ones
 
 
 # --- the process
@@ -266,8 +267,20 @@ def _read_transforms(transforms: tuple[Any, ...]) -> Reading:
     )
 
 
-def _is_unchanged(reading: Reading, transforms: tuple[Any, ...]) -> bool:
-    if len(transforms) != len(reading.roots) or not all(map(is_, transforms, reading.roots)):
+def _channels(source: Source) -> int:
+    channels = {leaf.channels for leaf in source.leaves}
+    if len(channels) > 1:
+        refuse("dataset", "some of its images are grey and some are not")
+    return channels.pop() if channels else 3
+
+
+def _is_unchanged(reading: Reading, source: Source) -> bool:
+    transforms = source.transforms
+    if (
+        reading.channels != _channels(source)
+        or len(transforms) != len(reading.roots)
+        or not all(map(is_, transforms, reading.roots))
+    ):
         return False
     for thing, copies in reading.seen:
         _check_methods(type(thing))
@@ -282,9 +295,10 @@ def examine(dataset: Any, last: Reading | None = None) -> tuple[Reading, Source]
     try:
         check_process()
         source = sources.read(dataset)
-        if last is not None and _is_unchanged(last, source.transforms):
+        if last is not None and _is_unchanged(last, source):
             return last, source
-        return _read_transforms(source.transforms), source
+        reading = _read_transforms(source.transforms)
+        return replace(reading, channels=_channels(source)), source
     except Refusal:
         raise
     except Exception as error:  # an attribute that is missing, or whose own code fails

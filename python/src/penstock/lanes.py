@@ -29,8 +29,16 @@ def _read(loader: Any) -> tuple[prepare.Prepared, options.Options]:
     return prepare.prepare(reading, chosen.profile, chosen.output), chosen
 
 
-def _table(source: sources.Source, chosen: options.Options) -> tables.Table:
-    return tables.table_of(source, by_position=chosen.rng == "sample")
+def _table(
+    loader: Any, source: sources.Source, chosen: options.Options, *, peek: bool = False
+) -> tables.Table:
+    return tables.table_of(
+        source,
+        by_position=chosen.rng == "sample",
+        live=loader.num_workers == 0,
+        most=chosen.memory_budget or options.DEFAULT_BUDGET,
+        peek=peek,
+    )
 
 
 def _spec(
@@ -41,7 +49,7 @@ def _spec(
     # threads work on the samples of one batch together.
     ahead = min(loader.prefetch_factor * workers, 2 * chosen.threads + 2) if workers > 0 else 1
     return Spec(
-        table=_table(source, chosen),
+        table=_table(loader, source, chosen),
         prepared=prepared,
         threads=chosen.threads,
         ahead=ahead,
@@ -75,12 +83,12 @@ def explain(loader: Any) -> Explanation:
     try:
         prepared, chosen = _read(loader)
         source = sources.read(loader.dataset)
-        table = _table(source, chosen)
+        table = _table(loader, source, chosen, peek=True)
     except Refusal as refusal:
         return explain_stock(loader, refusal)
     except Exception as error:  # a loader that stock, too, would not iterate
         return explain_stock(loader, Refusal("dataset", f"{type(error).__name__}: {error}"))
-    return explain_native(loader, prepared, chosen, source.describe(), len(table))
+    return explain_native(loader, prepared, chosen, source.describe(), table)
 
 
 def stats(loader: Any) -> Stats:

@@ -23,6 +23,7 @@ _UNITS = {
     "GIB": 2**30,
 }
 MAX_THREADS = 512
+DEFAULT_BUDGET = 1 << 30  # the engine's, where none is given
 OUT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.uint8)
 # None: as torch's loader has it. The numbers are enum pst_layout.
 LAYOUTS: dict[torch.memory_format | None, int] = {

@@ -134,20 +134,54 @@ def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
-def _channels(ops: list[steps.Op], profile: str) -> int:
+# Steps that are proven to do with a grey image what they do with each channel of a colour image.
+_GREY_STEPS = frozenset(
+    (
+        "Resize",
+        "CenterCrop",
+        "RandomCrop",
+        "Pad",
+        "RandomResizedCrop",
+        "RandomHorizontalFlip",
+        "RandomVerticalFlip",
+        "RandomErasing",
+        "RandomApply",
+    )
+)
+
+
+def _check_grey(reading: Reading) -> None:
+    for group, cls, *_ in reading.key:
+        if group in steps.OPS and cls.__name__ not in _GREY_STEPS:
+            refuse("transform", f"{cls.__name__} is not proven on grey images")
+    for thing, attributes in reading.seen:
+        if type(attributes.get("fill", 0)) is not int:  # one number a channel, or a dict
+            refuse("transform", f"{type(thing).__name__}'s fill is not an int, on grey images")
+
+
+def _channels(ops: list[steps.Op], profile: str, images: int) -> int:
     plain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     return _core.Transform(
-        ops, dtype="u8", lut=None, mean=plain, std=plain, era=ERAS[profile], channels=3, layout=0
+        ops,
+        dtype="u8",
+        lut=None,
+        mean=plain,
+        std=plain,
+        era=ERAS[profile],
+        channels=images,
+        layout=0,
     ).channels
 
 
 def _build(reading: Reading, profile: str, output: Output) -> Prepared:
+    if reading.channels == 1:
+        _check_grey(reading)
     mean, std = _hints(reading.key)
     entries = [entry for entry in reading.key if entry[0] in steps.OPS]
     ops = [entry[2] for entry in entries]
     try:
-        # What the steps make of an RGB image says which values there are.
-        channels = _channels(ops, profile)
+        # What the steps make of an image says which values there are.
+        channels = _channels(ops, profile, reading.channels)
         dtype, lut = _table_of_values(reading.tail, channels)
         erased = iter(_erased(reading.tail, channels))
         for place, entry in enumerate(entries):
@@ -168,7 +202,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
             era=ERAS[profile],
-            channels=3,
+            channels=reading.channels,
             layout=output.layout,
         )
     except (ValueError, _core.Error) as error:
@@ -194,7 +228,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 def prepare(reading: Reading, profile: str, output: Output = AS_STOCK) -> Prepared:
     """The transform of a reading, from a small cache. Raises Refusal."""
-    key = (reading.key, profile, output)
+    key = (reading.key, profile, output, reading.channels)
     with _lock:
         found = _prepared.get(key)
         if found is not None:

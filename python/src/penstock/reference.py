@@ -34,4 +34,6 @@ def load(path: Any, data: bytes | None, *, by_path: bool = False) -> Any:
 
 def pixels(image: Any) -> tuple[bytes, int, int]:
     """Rows of RGBX without gaps, width, height."""
+    if image.mode == "L":
+        image = image.convert("RGB")
     return image.tobytes("raw", "RGBX"), image.width, image.height

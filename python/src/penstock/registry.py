@@ -11,8 +11,9 @@ import pathlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import is_
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from penstock import reference, targets
 from penstock.refusal import describe, is_from, refuse
@@ -56,6 +57,30 @@ class Leaf:
         for column in self.columns:
             column[index]
 
+    is_array: ClassVar[bool] = False  # arrays.Images
+
+    @property
+    def channels(self) -> int:
+        """Of its images: 3, or 1 for grey ones."""
+        return 3
+
+    def path(self, index: int) -> Any:
+        """Of a sample's file; "" where it is none."""
+        return ""
+
+    def load(self, index: int, data: bytes | None) -> Any:
+        """What __getitem__ makes of a sample before any transform: an image, or the exception."""
+        raise TypeError(f"a sample of {self.name} is no image")
+
+    def holds(self, other: "Leaf", indices: list[int]) -> bool:
+        """Whether samples of `other`, a copy that is alike, are still those of this."""
+        if max(indices) >= min(len(self), len(other)):
+            return False
+        return all(
+            all(map(is_, map(mine.__getitem__, indices), map(theirs.__getitem__, indices)))
+            for mine, theirs in zip(self.columns, other.columns, strict=True)
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Files(Leaf):
@@ -71,6 +96,9 @@ class Files(Leaf):
         if not isinstance(path, str | os.PathLike):  # a slice, which only the opening refuses
             reference.load(path, None, by_path=self.by_path)
             raise TypeError(f"expected one path, got {type(path).__name__}")
+
+    def load(self, index: int, data: bytes | None) -> Any:
+        return reference.load(self.path(index), data, by_path=self.by_path)
 
     def path(self, index: int) -> Any:
         first = self.columns[0][index]
@@ -251,6 +279,12 @@ def _transforms(dataset: Any, row: _Row) -> tuple[Any, Any]:
 def read(dataset: Any) -> Leaf:
     """What a dataset of a known class is now. Raises Refusal."""
     cls = type(dataset)
+    if cls.__module__.startswith(_PACKAGE):
+        from penstock import arrays  # with NumPy, which torchvision needs
+
+        images = arrays.read(dataset)
+        if images is not None:
+            return images
     row = _ROWS.get(_key(cls)) if _is_itself(cls) else None
     if row is None:
         _refuse_unknown(cls)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from penstock.capture import Refusal
 from penstock.options import Options
 from penstock.prepare import Prepared
+from penstock.tables import Table
 
 Lane = Literal["native", "python"]
 
@@ -78,8 +79,19 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
     return Stage(f"{cls.__name__} ({family})", "native", why)
 
 
+def _reading(loader: Any, table: Table) -> Iterable[Stage]:
+    n = len(table)
+    if not table.leaves[0].is_array:
+        yield Stage("read", "native", f"{n} files by path")
+        yield Stage("decode", "native", "JPEG and PNG; what is unclean or another format: Pillow")
+        return
+    where = "in a copy of the array, made with the iterator" if loader.num_workers else "in place"
+    yield Stage("read", "native", f"{n} images in memory, {where}")
+    yield Stage("decode", "native", "nothing to decode")
+
+
 def explain_native(
-    loader: Any, prepared: Prepared, chosen: Options, dataset: str, n: int
+    loader: Any, prepared: Prepared, chosen: Options, dataset: str, table: Table
 ) -> Explanation:
     workers = loader.num_workers
     if chosen.rng == "sample":
@@ -93,8 +105,7 @@ def explain_native(
     stages = [
         _order(loader),
         Stage("dataset", "native", dataset),
-        Stage("read", "native", f"{n} files by path"),
-        Stage("decode", "native", "JPEG and PNG; what is unclean or another format: Pillow"),
+        *_reading(loader, table),
         Stage("plan", "native", plan),
         *map(_transform_stage, prepared.key),
         Stage("collate", "native", "samples are written in their place in the batch"),

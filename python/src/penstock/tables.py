@@ -9,18 +9,17 @@ import weakref
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import is_
 from typing import Any, Generic, TypeVar
 
 import torch
-from penstock import _core, reference
+from penstock import _core
 from penstock._torch import default_collate
 from penstock.refusal import describe, refuse
 from penstock.registry import PATH_TYPES, Files, Leaf
 from penstock.sources import Source
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Table:
     """The samples of some leaves as they were read; the leaves are copies."""
 
@@ -42,14 +41,13 @@ class Table:
     def path(self, index: int) -> str:
         """Of one of the engine's samples."""
         leaf, at = self._find(index)
-        return os.fspath(leaf.path(at)) if isinstance(leaf, Files) else ""
+        path: str = os.fspath(leaf.path(at))
+        return path
 
     def load(self, index: int, data: bytes | None) -> Any:
         """What stock's dataset makes of a sample's file: an image, or the exception."""
         leaf, at = self._find(index)
-        if not isinstance(leaf, Files):
-            raise TypeError(f"a sample of {leaf.name} is no file")
-        return reference.load(leaf.path(at), data, by_path=leaf.by_path)
+        return leaf.load(at, data)
 
     def indices(self, source: Source, batch: Any) -> tuple[list[int], list[int], Exception | None]:
         """The engine's indices of a batch's samples, their places, and what ended them."""
@@ -83,23 +81,14 @@ class Table:
         ):
             return False
         if len(self.leaves) == 1:
-            return _hold(source.leaves[0], self.leaves[0], places)
+            return source.leaves[0].holds(self.leaves[0], places)
         by_leaf: dict[int, list[int]] = {}
         for place in places:
             number = bisect_right(self.starts, place) - 1
             by_leaf.setdefault(number, []).append(place - self.starts[number])
         return all(
-            _hold(source.leaves[number], self.leaves[number], at) for number, at in by_leaf.items()
+            source.leaves[number].holds(self.leaves[number], at) for number, at in by_leaf.items()
         )
-
-
-def _hold(live: Leaf, copy: Leaf, indices: list[int]) -> bool:
-    if max(indices) >= min(len(live), len(copy)):
-        return False
-    return all(
-        all(map(is_, map(one.__getitem__, indices), map(other.__getitem__, indices)))
-        for one, other in zip(live.columns, copy.columns, strict=True)
-    )
 
 
 # --- kept
@@ -139,6 +128,8 @@ class Kept(Generic[_V]):
 
 _lock = threading.Lock()
 _tables: Kept[Table] = Kept()
+_live_images: Kept[weakref.ref[Table]] = Kept()
+_copied_images: Kept[weakref.ref[Table]] = Kept()
 _ordered: Kept[tuple[Table, Table]] = Kept()  # (in order of positions, the leaves' own)
 
 
@@ -244,9 +235,41 @@ def _of_positions(source: Source, base: Table) -> Table:
     return table
 
 
-def table_of(source: Source, *, by_position: bool = False) -> Table:
-    """by_position: the engine's samples are the dataset's, not those of its leaves.
+def _of_images(source: Source, *, live: bool, most: int, peek: bool) -> Table:
+    """Images in an array: copied unless `live`, and kept as long as an engine has the table."""
+    from penstock import arrays
+
+    if len(source.leaves) > 1:
+        refuse("dataset", "an array of images beside other datasets")
+    kept = _live_images if live else _copied_images
+    with _lock:
+        reference = kept.get(source.owners)
+    found = None if reference is None else reference()
+    if found is not None and found.is_current(source):
+        return found
+    images, made = arrays.make(source.leaves[0], live=live, most=most, peek=peek)
+    table = Table((images,), source.starts, None, made, torch.int64, None)
+    if not peek:
+        with _lock:
+            kept.put(source.owners, weakref.ref(table))
+    return table
+
+
+def table_of(
+    source: Source,
+    *,
+    by_position: bool = False,
+    live: bool = True,
+    most: int = 0,
+    peek: bool = False,
+) -> Table:
+    """by_position: the engine's samples are the dataset's, not those of its leaves. Images in an
+    array are copied, up to `most` bytes, unless `live` or only looked at (`peek`).
 
     Raises Refusal."""
+    if any(leaf.is_array for leaf in source.leaves):
+        if by_position and not source.is_plain:
+            refuse("dataset", "rng='sample' over a part of an array of images")
+        return _of_images(source, live=live, most=most, peek=peek)
     table = _of_leaves(source)
     return _of_positions(source, table) if by_position and not source.is_plain else table
