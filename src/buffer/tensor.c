@@ -211,7 +211,9 @@ int pst_tensor_from_buffer(struct pst_tensor *out, struct pst_buffer *buffer, si
                          "%zu bytes",
                          (long long)before, (long long)after, offset, size);
     out->buffer = pst_buffer_ref(buffer);
-    out->data = (uint8_t *)pst_buffer_data(buffer) + offset;
+    out->data = pst_buffer_data(buffer);
+    if (offset > 0) /* memory without bytes may be NULL */
+        out->data = (uint8_t *)out->data + offset;
     out->dtype = dtype;
     out->ndim = ndim;
     for (int i = 0; i < ndim; i++)

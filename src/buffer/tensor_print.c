@@ -91,13 +91,14 @@ static void print_float(char *out, double value, int dtype)
         n++;
     char *e = strchr(out, 'e');
     for (char *c = out; c < e; c++)
-        if (*c >= '0' && *c <= '9')
+        if (*c >= '0' && *c <= '9') /* the locale's point may be anything else */
             digits[n_digits++] = *c;
-        else if (*c != '-')
-            *c = '.'; /* whatever the locale has */
-    int exponent = (int)strtol(e + 1, NULL, 10);
+    int exponent = (int)strtol(e + 1, NULL, 10), is_negative = signbit(value) != 0;
     if (exponent >= -4 && exponent < 16)
-        place_point(out, signbit(value) != 0, digits, n_digits, exponent);
+        place_point(out, is_negative, digits, n_digits, exponent);
+    else
+        snprintf(out, ITEM_TEXT, "%s%c%s%.*se%+03d", is_negative ? "-" : "", digits[0],
+                 n_digits > 1 ? "." : "", n_digits - 1, digits + 1, exponent);
 }
 
 #define READ(type)                                                                                 \
@@ -136,7 +137,7 @@ static void print_element(char *out, const uint8_t *at, int dtype)
         break;
     case PST_I8: {
         READ(int8_t);
-        integer = x;
+        integer = (int64_t)x;
         break;
     }
     case PST_I16: {

@@ -509,6 +509,17 @@ def test_negative_strides_leave_by_buffer_only():
     assert_same(tensor(t.numpy()), t.numpy())
 
 
+def test_strides_that_are_no_multiple():
+    records = np.zeros(4, [("a", "i1"), ("b", "<i4")])
+    records["b"] = range(4)
+    t = tensor(records["b"])
+    assert (t.strides, t.tolist()) == ((5,), [0, 1, 2, 3])
+    assert t.to("f64").tolist() == [0, 1, 2, 3]
+    with pytest.raises(BufferError, match="5 bytes"):
+        t.torch()
+    assert t.contiguous().torch().tolist() == [0, 1, 2, 3]
+
+
 def test_options_of_dlpack():
     t = tensor(numbers((2, 2)))
     assert t.__dlpack_device__() == (1, 0)
@@ -588,12 +599,13 @@ class Exporter:
         self.managed = kind()
         self.deleter = self.managed.deleter = DELETER(self.delete)
         dl = self.managed.tensor
-        dl.data = ctypes.addressof(self.memory)
+        dl.data = fields.get("data", ctypes.addressof(self.memory))
         dl.device = Device(device, 0)
-        dl.ndim = fields.get("ndim", len(shape))
+        dl.ndim = fields.get("ndim", len(shape or ()))
         dl.dtype = Kind(fields.get("code", 0), fields.get("bits", 32), fields.get("lanes", 1))
-        self.shape = (ctypes.c_int64 * 16)(*shape)
-        dl.shape = ctypes.cast(self.shape, ctypes.POINTER(ctypes.c_int64))
+        if shape is not None:
+            self.shape = (ctypes.c_int64 * 16)(*shape)
+            dl.shape = ctypes.cast(self.shape, ctypes.POINTER(ctypes.c_int64))
         if strides:
             self.strides = (ctypes.c_int64 * 16)(*strides)
             dl.strides = ctypes.cast(self.strides, ctypes.POINTER(ctypes.c_int64))
@@ -647,6 +659,8 @@ def test_the_deleter_is_called_once(kind):
         (ValueError, {"ndim": 9}),
         (ValueError, {"ndim": -1}),
         (ValueError, {"shape": (2, -3)}),
+        (ValueError, {"shape": None, "ndim": 1}),
+        (ValueError, {"data": None}),
         (ValueError, {"shape": (1 << 62, 4)}),
         (ValueError, {"shape": (1 << 40, 1 << 40)}),
         (ValueError, {"strides": (1 << 62, 1)}),

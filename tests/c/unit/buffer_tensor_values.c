@@ -193,6 +193,9 @@ static void texts(void)
     check_print(PST_I8, 2, (int64_t[]){1, 2}, some, "tensor([[  1, -20]], dtype=i8)");
     check_print(PST_F64, 2, (int64_t[]){2, 3}, some,
                 "tensor([[   1.0,  -20.0,    0.1],\n        [   nan,   -inf, 1e+300]], dtype=f64)");
+    check_print(PST_F64, 1, (int64_t[]){4}, (double[]){-1.25e-7, 1e16, 9e15, 1.5e-4},
+                "tensor([         -1.25e-07,              1e+16, 9000000000000000.0,\n"
+                "                   0.00015], dtype=f64)");
     check_print(PST_F32, 1, (int64_t[]){3}, some, "tensor([  1.0, -20.0,   0.1], dtype=f32)");
     check_print(PST_F16, 1, (int64_t[]){3}, some, "tensor([  1.0, -20.0,   0.1], dtype=f16)");
     check_print(PST_BF16, 1, (int64_t[]){3}, some, "tensor([  1.0, -20.0,   0.1], dtype=bf16)");

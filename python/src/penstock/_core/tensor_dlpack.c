@@ -268,6 +268,10 @@ static int read_dl(const struct dl_tensor *dl, int dtype, int64_t *shape, int64_
                      PST_MAX_DIMS, (int)dl->ndim);
         return -1;
     }
+    if (dl->ndim > 0 && !dl->shape) {
+        PyErr_SetString(PyExc_ValueError, "DLPack's struct has no shape");
+        return -1;
+    }
     for (int i = dl->ndim - 1; i >= 0; i--) {
         shape[i] = dl->shape[i];
         strides[i] = stride;

@@ -73,19 +73,33 @@ PyObject *core_tensor_result(PyObject *self, int rc, struct pst_tensor *made,
     return rc == PST_OK ? core_tensor_wrap(state, made) : core_fail(state, rc, err);
 }
 
+/* To give the GIL away may cost a switch interval, which is more than a small copy. */
+static PyThreadState *give_gil(const struct pst_tensor *tensor)
+{
+    return pst_tensor_bytes(tensor) >= 1 << 16 ? PyEval_SaveThread() : NULL;
+}
+
+static void take_gil(PyThreadState *given)
+{
+    if (given)
+        PyEval_RestoreThread(given);
+}
+
 int core_tensor_clone(struct pst_tensor *out, const struct pst_tensor *from, struct pst_error *err)
 {
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = pst_tensor_clone(out, from, err);
-    Py_END_ALLOW_THREADS return rc;
+    PyThreadState *given = give_gil(from);
+    int rc = pst_tensor_clone(out, from, err);
+    take_gil(given);
+    return rc;
 }
 
 int core_tensor_cast(struct pst_tensor *out, const struct pst_tensor *from, int dtype,
                      struct pst_error *err)
 {
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = pst_tensor_cast(out, from, dtype, err);
-    Py_END_ALLOW_THREADS return rc;
+    PyThreadState *given = give_gil(from);
+    int rc = pst_tensor_cast(out, from, dtype, err);
+    take_gil(given);
+    return rc;
 }
 
 static PyObject *size_tuple(const Py_ssize_t *sizes, int n) /* new */

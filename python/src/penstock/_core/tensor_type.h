@@ -35,7 +35,7 @@ int core_tensor_check(struct core_state *state, PyObject *object);
 /* A new Tensor from a call that returned rc: moves made, or sets the exception. */
 PyObject *core_tensor_result(PyObject *self, int rc, struct pst_tensor *made,
                              const struct pst_error *err); /* new */
-/* The two of the library that may take long, without the GIL. */
+/* The two of the library that may take long, without the GIL where they do. */
 int core_tensor_clone(struct pst_tensor *out, const struct pst_tensor *from, struct pst_error *err);
 int core_tensor_cast(struct pst_tensor *out, const struct pst_tensor *from, int dtype,
                      struct pst_error *err);
