@@ -10,6 +10,7 @@ import pytest
 import torch
 from penstock import _core, rng
 from torchvision import transforms
+from torchvision.transforms import v2
 
 N = 17
 
@@ -81,6 +82,26 @@ def test_an_error_of_the_users_transform(root: Path, num_workers: int) -> None:
         )
 
     lives(root, transform, 12, batch_size=3, num_workers=num_workers)
+
+
+def test_perspectives(root: Path) -> None:
+    """Those of small images often have a coefficient that is 0."""
+
+    def transform() -> Any:
+        return v2.Compose(
+            [
+                v2.RandomPerspective(0.4, 0.9),
+                v2.RandomResizedCrop(20),
+                v2.RandomPerspective(0.2, 0.5, fill=9),
+                v2.ToImage(),
+            ]
+        )
+
+    def made(kind: type) -> Any:
+        return kind(kit.folder_of(root, transform()), batch_size=4, num_workers=2)
+
+    stock = kit.run(lambda: (made(kit.STOCK), ()), seed=5)
+    kit.assert_same(stock, kit.run(lambda: (made(kit.OURS), ()), seed=5, native=True))
 
 
 def test_of_the_sample_alone(root: Path) -> None:
