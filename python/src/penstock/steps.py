@@ -21,7 +21,9 @@ MAX_SIDE = 65500
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (the steps in it may
 # be left out), erase (of the sample). Objects that make numbers of the image: convert, pixels.
-Group = Literal["container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels"]
+Group = Literal[
+    "container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels", "nothing"
+]
 OPS = ("random", "geometry", "flip", "colour", "erase")
 
 
@@ -381,7 +383,8 @@ def _family(v2: bool) -> Sequence[Kind]:
     )
 
 
-_V2_ONLY = (Kind("ToImage", "convert", _nothing), Kind("ToDtype", "pixels", _read_dtype))
+_IDENTITY = Kind("Identity", "nothing", _nothing)
+_V2_ONLY = (_IDENTITY, Kind("ToImage", "convert", _nothing), Kind("ToDtype", "pixels", _read_dtype))
 _FAMILIES: tuple[tuple[str, Sequence[Kind]], ...] = (
     ("torchvision.transforms.transforms", _family(False)),
     ("torchvision.transforms.v2", (*_family(True), *_V2_ONLY)),
@@ -392,6 +395,7 @@ _by_class: dict[type, Kind] = {}
 def kinds() -> dict[type, Kind]:
     """The known classes of the modules that are loaded; torchvision is never imported for it."""
     _by_class.setdefault(torch.nn.Sequential, Kind("Sequential", "container", _nothing))
+    _by_class.setdefault(torch.nn.Identity, _IDENTITY)
     for name, family in _FAMILIES:
         module = sys.modules.get(name)
         # A module that is being imported in another thread lacks names for a while.
