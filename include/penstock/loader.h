@@ -98,7 +98,8 @@ PST_API int pst_loader_next(struct pst_loader *loader, struct pst_batch *batch,
 /* The explicit circle, for callers with a sampler and a reference decoder of their own. Batches are
  * submitted as lists of indices, and come back in the order of submission.
  *
- *     submit* ; wait -> BATCH: take; DOUBT: resolve or fail; FAILED: take (drops it); RAGGED: take
+ *     submit* ; wait -> BATCH: take; DOUBT: resolve, finish or fail; FAILED: take (drops it);
+ * RAGGED: take
  *
  * The random streams: with PST_RNG_TORCH a batch draws from its stream in the order of submission;
  * a sample that fails draws nothing, and nothing is drawn for the samples after it in its batch (a
@@ -150,6 +151,17 @@ PST_API int pst_loader_wait(struct pst_loader *loader, struct pst_event *event, 
 PST_API int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
                                const uint8_t *rgbx, int32_t w, int32_t h, ptrdiff_t stride,
                                struct pst_error *err);
+/* A doubt whose transform refuses the image's size, of which pst_loader_resolve() says so, may be
+ * decided by a transform of the caller's that means the same: these are the next n words that it
+ * draws from (n <= pst_transform_max_words()). */
+PST_API int pst_loader_words(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                             uint32_t *words, size_t n, struct pst_error *err);
+/* Decides such a doubt: the finished sample of h x w, size bytes in the batch's dtype and layout,
+ * copied before the call returns, for which so many words were taken. Size 0: the transform failed
+ * after so many words; the sample stays in doubt, for pst_loader_fail(). */
+PST_API int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                              const void *data, size_t size, int32_t h, int32_t w, size_t words,
+                              struct pst_error *err);
 /* Decides a doubt: the sample cannot be had, its batch is given up. After an error here
  * (PST_ENOMEM, PST_ECALLBACK) the loader can only be canceled or closed. */
 PST_API int pst_loader_fail(struct pst_loader *loader, uint64_t ticket, int32_t slot,

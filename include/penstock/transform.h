@@ -72,6 +72,9 @@ enum pst_op_kind {
      * center, 16 for the arithmetic of torchvision v2, added up; filter and table as of
      * PST_OP_RANDOM_ROTATION */
     PST_OP_RANDOM_AFFINE = 34,
+    /* torchvision RandomPerspective: 1 word against threshold, then 8; number: the distortion's
+     * scale; filter and table as of PST_OP_RANDOM_ROTATION */
+    PST_OP_RANDOM_PERSPECTIVE = 35,
 };
 
 /* One geometric step. Zero what the kind does not use. */

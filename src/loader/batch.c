@@ -95,11 +95,10 @@ void pst__sample_settle(struct pst_loader *loader, struct pst__batch *batch,
         batch->n_doubts--;
     if (sample->record)
         record_give_back(loader, sample->record);
-    pst__pixels_discharge(loader, sample);
-    pst__free(sample->pixels);
+    if (sample->pixels)
+        pst__pixels_drop(loader, sample);
     pst__free(sample->error);
     sample->record = NULL;
-    sample->pixels = NULL;
     sample->error = NULL;
 }
 

@@ -41,21 +41,20 @@ void pst__record_idle(struct pst_loader *loader, struct pst_record *record)
         pst__record_clear(record);
 }
 
-static int64_t pixel_bytes(const struct pst__sample *sample)
+void pst__pixels_take(struct pst_loader *loader, struct pst__sample *sample, uint8_t *pixels,
+                      size_t bytes)
 {
-    return (int64_t)sample->info.width * sample->info.height * 4;
+    sample->pixels = pixels;
+    sample->pixel_bytes = bytes;
+    hold(loader, (int64_t)bytes);
 }
 
-void pst__pixels_charge(struct pst_loader *loader, struct pst__sample *sample)
+void pst__pixels_drop(struct pst_loader *loader, struct pst__sample *sample)
 {
-    if (sample->pixels)
-        hold(loader, pixel_bytes(sample));
-}
-
-void pst__pixels_discharge(struct pst_loader *loader, struct pst__sample *sample)
-{
-    if (sample->pixels)
-        hold(loader, -pixel_bytes(sample));
+    pst__free(sample->pixels);
+    sample->pixels = NULL;
+    hold(loader, -(int64_t)sample->pixel_bytes);
+    sample->pixel_bytes = 0;
 }
 
 void pst__scratch_charge(struct pst_loader *loader, struct pst__worker *worker, int64_t bytes)

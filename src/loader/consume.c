@@ -257,10 +257,9 @@ static int find_sample(struct pst_loader *loader, uint64_t ticket, int32_t slot,
     return PST_OK;
 }
 
-/* The consumer alone takes a sample out of DOUBT, so what it finds there stays. */
-static int find_doubtful(struct pst_loader *loader, uint64_t ticket, int32_t slot,
-                         struct pst__batch **batch, struct pst__sample **sample,
-                         struct pst_error *err)
+int pst__find_doubtful(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                       struct pst__batch **batch, struct pst__sample **sample,
+                       struct pst_error *err)
 {
     int rc = find_sample(loader, ticket, slot, batch, sample, err);
     if (rc < 0)
@@ -273,7 +272,7 @@ static int find_doubtful(struct pst_loader *loader, uint64_t ticket, int32_t slo
     return PST_OK;
 }
 
-static void doubt_ends(struct pst_loader *loader)
+void pst__doubt_ends(struct pst_loader *loader)
 {
     if (loader->doubt_since_ns)
         loader->reference_ns += pst__now_ns() - loader->doubt_since_ns;
@@ -302,7 +301,7 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
 {
     struct pst__batch *batch;
     struct pst__sample *sample;
-    int rc = find_doubtful(loader, ticket, slot, &batch, &sample, err);
+    int rc = pst__find_doubtful(loader, ticket, slot, &batch, &sample, err);
     if (rc < 0)
         return rc;
     if (sample->is_refused) {
@@ -329,10 +328,9 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
         return rc;
     }
     pst__lock(&loader->lock);
-    doubt_ends(loader);
+    pst__doubt_ends(loader);
     pst__sample_settle(loader, batch, sample);
-    sample->pixels = pixels;
-    pst__pixels_charge(loader, sample);
+    pst__pixels_take(loader, sample, pixels, 4 * (size_t)w * (size_t)h);
     if (was_planned) {
         sample->state = PST_SAMPLE_PLANNED;
         pst__sample_ready(batch, sample);
@@ -412,11 +410,11 @@ int pst_loader_fail(struct pst_loader *loader, uint64_t ticket, int32_t slot, st
 {
     struct pst__batch *batch;
     struct pst__sample *sample;
-    int rc = find_doubtful(loader, ticket, slot, &batch, &sample, err);
+    int rc = pst__find_doubtful(loader, ticket, slot, &batch, &sample, err);
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);
-    doubt_ends(loader);
+    pst__doubt_ends(loader);
     batch_fails(loader, batch, slot);
     if (!loader->is_free)
         restart_after(loader, batch);

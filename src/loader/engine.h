@@ -36,6 +36,7 @@ struct pst__sample {
     uint8_t state;        /* enum pst__sample_state */
     uint8_t is_planned;   /* plan and words_at are valid */
     uint8_t is_refused;   /* DOUBT: of the plan, pixels would not help */
+    uint8_t is_finished;  /* pixels is the sample itself */
     uint32_t words_drawn; /* DOUBT: by the steps before the one that refused */
     uint32_t words_spent; /* of them, once the reference has given pixels: stock came that far */
     int32_t next_ready;   /* slot of the next sample in the batch's ready list, -1 ends it */
@@ -44,6 +45,7 @@ struct pst__sample {
     struct pst_image_info info;
     struct pst_record *record; /* from the loader's idle records; NULL when not read */
     uint8_t *pixels; /* RGBX given by the reference, rows without gaps; NULL: decode record */
+    size_t pixel_bytes;
     struct pst_error *error; /* DOUBT: why; NULL when memory was out */
     int status;
     struct pst__plan plan; /* last, so that a new sample need not clear it */
@@ -160,8 +162,9 @@ int pst__batch_is_over(const struct pst__batch *batch); /* complete, or failed a
 void pst__record_charge(struct pst_loader *loader, struct pst_record *record);
 void pst__record_discharge(struct pst_loader *loader, struct pst_record *record); /* resets it */
 void pst__record_idle(struct pst_loader *loader, struct pst_record *record);      /* may reset it */
-void pst__pixels_charge(struct pst_loader *loader, struct pst__sample *sample);
-void pst__pixels_discharge(struct pst_loader *loader, struct pst__sample *sample);
+void pst__pixels_take(struct pst_loader *loader, struct pst__sample *sample, uint8_t *pixels,
+                      size_t bytes);
+void pst__pixels_drop(struct pst_loader *loader, struct pst__sample *sample);
 void pst__scratch_charge(struct pst_loader *loader, struct pst__worker *worker, int64_t bytes);
 int pst__cost_charge(struct pst_loader *loader, struct pst__sample *sample, int is_oldest);
 void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample);
@@ -174,6 +177,15 @@ int pst__plan_ahead(struct pst_loader *loader, int32_t stream, int most);
 void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample);
 int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct pst__sample *sample,
                   struct pst_error *err);
+/* Words and exponentials of one sample under PST_RNG_SAMPLE, into the worker's. */
+void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_t index);
+
+/* consume.c: the consumer's decisions. The consumer alone takes a sample out of DOUBT, so what it
+ * finds there stays. pst__doubt_ends: lock held. */
+int pst__find_doubtful(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                       struct pst__batch **batch, struct pst__sample **sample,
+                       struct pst_error *err);
+void pst__doubt_ends(struct pst_loader *loader);
 
 /* pipeline.c: what the threads do. */
 void pst__worker_run(void *loader, int worker);

@@ -74,8 +74,7 @@ int pst__plan_ahead(struct pst_loader *loader, int32_t which, int most)
     return n;
 }
 
-/* Words and exponentials of one sample under PST_RNG_SAMPLE. */
-static void draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_t index)
+void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_t index)
 {
     uint64_t key = pst__mix64(loader->sample_key ^ pst__mix64((uint64_t)index + 1));
     for (size_t i = 0; i < loader->max_words; i++)
@@ -94,7 +93,7 @@ int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct 
                   struct pst_error *err)
 {
     if (loader->max_words > 0)
-        draw_own(loader, worker, sample->index);
+        pst__draw_own(loader, worker, sample->index);
     worker->draws.used = 0;
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
                                  &worker->draws, &sample->plan, err);

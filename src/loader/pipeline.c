@@ -307,6 +307,10 @@ static int run_sample(struct pst_loader *loader, struct pst__worker *worker,
     if (!dst)
         return pst__fail(err, PST_ENOMEM, "no memory for a sample of %d x %d", sample->plan.out_w,
                          sample->plan.out_h);
+    if (sample->is_finished) {
+        memcpy(dst, sample->pixels, pst__transform_bytes(loader->config.transform, &sample->plan));
+        return PST_OK;
+    }
     if (sample->pixels)
         return run_pixels(loader, worker, sample, dst, err);
     if (sample->info.format == PST_IMAGE_RAW)

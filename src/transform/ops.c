@@ -9,12 +9,19 @@
 #include "transform/segment.h"
 
 static const struct pst__op_type *const types[] = {
-    &pst__op_resize_short,    &pst__op_resize,
-    &pst__op_center_crop,     &pst__op_random_resized_crop,
-    &pst__op_hflip,           &pst__op_vflip,
-    &pst__op_random_apply,    &pst__op_pad,
-    &pst__op_random_crop,     &pst__op_random_erasing,
-    &pst__op_random_rotation, &pst__op_random_affine,
+    &pst__op_resize_short,
+    &pst__op_resize,
+    &pst__op_center_crop,
+    &pst__op_random_resized_crop,
+    &pst__op_hflip,
+    &pst__op_vflip,
+    &pst__op_random_apply,
+    &pst__op_pad,
+    &pst__op_random_crop,
+    &pst__op_random_erasing,
+    &pst__op_random_rotation,
+    &pst__op_random_affine,
+    &pst__op_random_perspective,
 };
 
 static const struct pst__op_type *type_of(int kind)

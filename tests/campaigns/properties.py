@@ -184,6 +184,77 @@ def _center(rng: random.Random, family: Any) -> Any:
     return family.CenterCrop(size)
 
 
+MODES = ["constant", "edge", "reflect", "symmetric"]
+SMOOTH = FILTERS[:3]
+
+
+def _fill(rng: random.Random) -> Any:
+    one = rng.randint(0, 255)
+    return rng.choice(
+        [0, one, one + 0.5 if one < 255 else 255.0, tuple(rng.choices(range(256), k=3))]
+    )
+
+
+def _padding(rng: random.Random) -> Any:
+    sides = [rng.randint(0, 20) for _ in range(4)]
+    return rng.choice([sides[0], sides[:1], sides[:2], tuple(sides)])
+
+
+def _place(rng: random.Random, family: Any) -> Any:
+    """RandomCrop."""
+    size = rng.randint(1, 120) if rng.random() < 0.5 else (rng.randint(1, 120), rng.randint(1, 120))
+    padding = _padding(rng) if rng.random() < 0.5 else None
+    mode = rng.choice(MODES) if rng.random() < 0.5 else "constant"
+    return family.RandomCrop(size, padding, rng.random() < 0.8, _fill(rng), mode)
+
+
+def _pad(rng: random.Random, family: Any) -> Any:
+    return family.Pad(_padding(rng), _fill(rng), rng.choice(MODES))
+
+
+def _angles(rng: random.Random) -> Any:
+    return rng.choice(
+        [rng.uniform(0, 30), rng.uniform(0, 180), (90, 90), _range(rng, -180, 0, 180)]
+    )
+
+
+def _center_of(rng: random.Random) -> Any:
+    return (rng.uniform(-5, 100), rng.randint(0, 60)) if rng.random() < 0.15 else None
+
+
+def _rotation(rng: random.Random, family: Any) -> Any:
+    expand = rng.random() < 0.3
+    return family.RandomRotation(
+        _angles(rng), rng.choice(SMOOTH), expand, _center_of(rng), _fill(rng)
+    )
+
+
+def _affine(rng: random.Random, family: Any) -> Any:
+    return family.RandomAffine(
+        _angles(rng) if rng.random() < 0.7 else 0,
+        (rng.random(), rng.random()) if rng.random() < 0.5 else None,
+        _range(rng, 0.2, 1.0, 3.0) if rng.random() < 0.5 else None,
+        rng.choice([None, rng.uniform(0, 40), [-10, 20], [-10, 10, -30, 5]]),
+        rng.choice(SMOOTH),
+        _fill(rng),
+        _center_of(rng),
+    )
+
+
+def _perspective(rng: random.Random, family: Any) -> Any:
+    return family.RandomPerspective(rng.random(), rng.random(), rng.choice(SMOOTH), _fill(rng))
+
+
+def _erasing(rng: random.Random, family: Any) -> Any:
+    return family.RandomErasing(
+        rng.random(),
+        _range(rng, 0.0, 0.3, 1.0),
+        _range(rng, 0.1, 1.0, 5.0),
+        rng.choice([0, rng.uniform(-2, 2), (1, 0.5, 0)]),
+        rng.random() < 0.3,
+    )
+
+
 def _flip(rng: random.Random, family: Any) -> Any:
     cls = rng.choice([family.RandomHorizontalFlip, family.RandomVerticalFlip])
     return cls(rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()]))
@@ -235,11 +306,16 @@ def _nested(rng: random.Random, steps: list[Any], family: Any) -> Any:
 def make_pipeline(rng: random.Random) -> Any:
     family = rng.choice([transforms, v2])
     other = rng.choice([transforms, v2]) if rng.random() < 0.1 else family
-    draws = [_crop, _crop, _crop, _resize, _resize, _resize, _center, _center]
+    draws = [_crop, _crop, _crop, _resize, _resize, _resize, _center, _center, _place, _place]
+    draws += [_pad, _rotation, _affine, _perspective]
     steps = [rng.choice(draws)(rng, family) for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3]))]
     for _ in range(rng.choice([0, 1, 1, 2])):
         steps.insert(rng.randint(0, len(steps)), _flip(rng, family))
     steps += _numbers(rng, other)
+    if rng.random() < 0.2:
+        steps.append(_erasing(rng, other))
+        if rng.random() < 0.3:
+            steps.append(_normalize(rng, other))
     if rng.random() < 0.05:
         steps.append(_flip(rng, other))
     return _nested(rng, steps, family)
@@ -250,8 +326,10 @@ def _is_even(pipeline: Any) -> bool:
     even = False
     for step in pipeline.modules() if isinstance(pipeline, nn.Module) else _flat(pipeline):
         name = type(step).__name__
-        if name in ("CenterCrop", "RandomResizedCrop"):
+        if name in ("CenterCrop", "RandomResizedCrop", "RandomCrop"):
             even = True
+        elif name == "RandomRotation" and step.expand:
+            even = False
         elif name == "Resize":
             even = even or (isinstance(step.size, list | tuple) and len(step.size) == 2)
     return even

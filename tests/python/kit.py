@@ -195,6 +195,9 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     ),
     "warps_v2": lambda: v2.Compose(
         [
+            v2.Identity(),
+            v2.RandomPerspective(0.4, p=0.7),
+            nn.Identity(),
             v2.RandomAffine(0, shear=(-5, 5, -20, 20), interpolation="bicubic"),
             v2.RandomResizedCrop(33),
             v2.RandomApply([v2.RandomRotation((90, 90)), v2.RandomRotation(9, center=(3, 4))]),

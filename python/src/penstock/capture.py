@@ -173,6 +173,8 @@ class _Walk:
             refuse("transform", f"{describe(thing)} has no native counterpart")
         _check_instance(thing)
         self._see(thing)
+        if kind.group == "nothing":
+            return
         if kind.group not in ("container", "random"):
             self._step(thing, kind)
             return

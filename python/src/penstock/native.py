@@ -48,13 +48,34 @@ def _ragged(core: _core.Loader, ticket: int, n: int, prepared: Prepared, worker:
     default_collate([(sample, 0) for sample in samples])
 
 
-def _transform_error(source: Source, image: Any) -> None:
-    """Where the engine refuses an image for its size: what the user's transform says of it."""
-    state = torch.default_generator.get_state()
+def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: Exception) -> None:
+    """A sample whose transform the engine refuses: the user's own makes it, from the words that are
+    its turn, or raises."""
+    _, ticket, slot, *_ = event
+    core, prepared = engine.core, engine.spec.prepared
+    if prepared.output.dtype is torch.uint8:  # the pixels before the transform's own numbers
+        raise refused
     try:
-        source.transforms[0](image)
-    finally:
-        torch.default_generator.set_state(state)
+        words = core.words(ticket, slot, prepared.transform.max_words)
+    except ValueError:  # it was something else
+        raise refused from None
+    with rng.WordsAhead(words) as ahead:
+        try:
+            sample = source.transforms[0](image)
+        except Exception:
+            core.finish(ticket, slot, b"", 0, 0, ahead.taken())
+            raise
+        taken = ahead.taken()
+    with torch._C.DisableTorchFunction():
+        if prepared.output.dtype is None and sample.dtype != prepared.dtype:
+            raise RuntimeError(f"a sample is {sample.dtype}, the batch {prepared.dtype}")
+        _, height, width = sample.shape
+        sample = sample.detach().to(prepared.dtype)
+        if prepared.output.layout:
+            sample = sample.permute(1, 2, 0)
+        data = bytearray(sample.numel() * sample.element_size())
+        torch.frombuffer(data, dtype=sample.dtype).copy_(sample.reshape(-1))
+    core.finish(ticket, slot, data, height, width, taken)
 
 
 def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
@@ -65,9 +86,8 @@ def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
         image = engine.spec.table.load(index, data)
         try:
             engine.core.resolve(ticket, slot, *reference.pixels(image))
-        except (_core.Error, ValueError):
-            _transform_error(source, image)
-            raise
+        except (_core.Error, ValueError) as refused:
+            _finish(engine, source, event, image, refused)
     except Exception as error:
         return error
     return None

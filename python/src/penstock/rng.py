@@ -15,6 +15,7 @@ import torch
 
 WORDS = 624
 _LEFT = 8  # offset in the bytes of a state: words left before the next block, then
+_NEXT = 16  # the place of the next word
 _STATE = 24  # the words, in 8 bytes each
 _STATE_END = _STATE + 8 * WORDS
 _SIZE = 5056
@@ -99,6 +100,50 @@ def _temper(word: int) -> int:
     return word ^ (word >> 18)
 
 
+def _untemper(word: int) -> int:
+    word ^= word >> 18
+    word ^= (word << 15) & 0xEFC60000
+    raw = word
+    for _ in range(4):  # each round sets 7 more bits
+        raw = word ^ ((raw << 7) & 0x9D2C5680)
+    return raw ^ (raw >> 11) ^ (raw >> 22)
+
+
+class WordsAhead:
+    """Within it torch's generator of the CPU gives these words, and is as before after it."""
+
+    def __init__(self, words: bytes) -> None:
+        self._values = struct.unpack(f"={len(words) // 4}I", words)
+        if len(self._values) > WORDS:
+            raise RuntimeError(f"{len(self._values)} words ahead, a block has {WORDS}")
+        self._before: torch.Tensor | None = None
+
+    def __enter__(self) -> "WordsAhead":
+        self._before = torch.default_generator.get_state()
+        n = len(self._values)
+        state = bytearray(self._before.numel())
+        torch.frombuffer(state, dtype=torch.uint8).copy_(self._before)
+        struct.pack_into("=i", state, _LEFT, n + 1)
+        struct.pack_into("=Q", state, _NEXT, WORDS - n)
+        raw = [_untemper(word) for word in self._values]
+        struct.pack_into(f"={n}Q", state, _STATE_END - 8 * n, *raw)
+        torch.default_generator.set_state(torch.frombuffer(state, dtype=torch.uint8))
+        return self
+
+    def taken(self) -> int:
+        """How many were drawn so far."""
+        state = torch.default_generator.get_state()
+        left = int.from_bytes(bytes(state[_LEFT : _LEFT + 4].tolist()), sys.byteorder)
+        taken = len(self._values) + 1 - left
+        if not 0 <= taken <= len(self._values):
+            raise RuntimeError("more words were drawn than the engine's transform can draw")
+        return taken
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            torch.default_generator.set_state(self._before)
+
+
 def _float32(value: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
@@ -153,6 +198,11 @@ def _check_draws(proof: _Proof) -> None:
     for n in (1, 2, 255, 1000003):
         value = torch.randint(0, n, size=(1,), generator=generator, device="cpu").item()
         _expect(value == proof.word() % n, "randint")
+    ahead = struct.pack("=3I", *(word := (0x12345678, 0xFFFFFFFF, 7)))
+    with WordsAhead(ahead) as generator_ahead:
+        drawn = torch.empty(2, dtype=torch.int32, device="cpu").random_().tolist()
+        _expect(drawn == [one & 0x7FFFFFFF for one in word[:2]], "words put into a state")
+        _expect(generator_ahead.taken() == 2, "the words that were taken")
     before = proof.reader.read(generator)
     advance(generator, 17)
     _expect(proof.reader.read(generator) == before + 17, "the advance")

@@ -14,13 +14,16 @@ from penstock import rng
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
 RANDOM_APPLY = 7
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
+RANDOM_PERSPECTIVE = 35
 MAX_SIDE = 65500
 
 # Fields of struct pst_op in the order of _op().
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (the steps in it may
 # be left out), erase (of the sample). Objects that make numbers of the image: convert, pixels.
-Group = Literal["container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels"]
+Group = Literal[
+    "container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels", "nothing"
+]
 OPS = ("random", "geometry", "flip", "colour", "erase")
 
 
@@ -338,6 +341,22 @@ def _read_random_affine(thing: Any, v2: bool) -> tuple[Any, ...]:
     return (op,)
 
 
+def _read_random_perspective(thing: Any, v2: bool) -> tuple[Any, ...]:
+    scale = _number(thing.distortion_scale, "distortion_scale")
+    if not 0 <= scale <= 1:
+        raise Unknown(f"distortion_scale is {scale}")
+    if not torch._C.has_lapack:
+        raise Unknown("this torch has no LAPACK")
+    op = _op(
+        RANDOM_PERSPECTIVE,
+        filter=_warp_filter(thing, v2),
+        threshold=rng.flip_threshold(_number(thing.p, "p"), v2),
+        number=(scale,),
+        table=_fill(thing, v2),
+    )
+    return (op,)
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -352,6 +371,7 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomCrop", "geometry", lambda thing: _read_random_crop(thing, v2)),
         Kind("RandomRotation", "geometry", lambda thing: _read_random_rotation(thing, v2)),
         Kind("RandomAffine", "geometry", lambda thing: _read_random_affine(thing, v2)),
+        Kind("RandomPerspective", "geometry", lambda thing: _read_random_perspective(thing, v2)),
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
         Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
         Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
@@ -363,7 +383,8 @@ def _family(v2: bool) -> Sequence[Kind]:
     )
 
 
-_V2_ONLY = (Kind("ToImage", "convert", _nothing), Kind("ToDtype", "pixels", _read_dtype))
+_IDENTITY = Kind("Identity", "nothing", _nothing)
+_V2_ONLY = (_IDENTITY, Kind("ToImage", "convert", _nothing), Kind("ToDtype", "pixels", _read_dtype))
 _FAMILIES: tuple[tuple[str, Sequence[Kind]], ...] = (
     ("torchvision.transforms.transforms", _family(False)),
     ("torchvision.transforms.v2", (*_family(True), *_V2_ONLY)),
@@ -374,6 +395,7 @@ _by_class: dict[type, Kind] = {}
 def kinds() -> dict[type, Kind]:
     """The known classes of the modules that are loaded; torchvision is never imported for it."""
     _by_class.setdefault(torch.nn.Sequential, Kind("Sequential", "container", _nothing))
+    _by_class.setdefault(torch.nn.Identity, _IDENTITY)
     for name, family in _FAMILIES:
         module = sys.modules.get(name)
         # A module that is being imported in another thread lacks names for a while.

@@ -36,7 +36,7 @@ static void plan_of(const struct pst_op *ops, size_t n, int w, int h, const uint
 static void black_padding_is_a_crop(void)
 {
     static const double black[] = {0};
-    static const uint32_t words[] = {2, 7};
+    static const uint32_t words[] = {2, 7, 0};
     struct pst_op ops[] = {crop_anywhere(32, 32, 4, PST_BORDER_CONSTANT, black), hflip(CERTAIN)};
     struct pst__plan plan;
     plan_of(ops, 1, 32, 32, words, &plan);

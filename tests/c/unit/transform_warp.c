@@ -5,9 +5,10 @@
 
 #include "base/limits.h"
 #include "base/rng.h"
-#include "transform/change.h"
-#include "transform/turn.h"
 #include "transform/affine.h"
+#include "transform/change.h"
+#include "transform/perspective.h"
+#include "transform/turn.h"
 
 /* Parity with Pillow is tests/python/test_warp_parity.py; here is what a plan is made of. */
 
@@ -207,5 +208,51 @@ static void refused(void)
     CHECK_INT(pst__fold_rotate(&plan, &warp, 45, 1, NULL, &err), PST_ELIMIT);
 }
 
+/* The quadrilateral's corners come from the rectangle's, and from nowhere else. */
+static void perspective_maps_corners(void)
+{
+    struct pst__mt mt;
+    uint32_t word[10];
+    int certain = 0;
+    pst__mt_seed(&mt, 4);
+    for (int round = 0; round < 2000; round++) {
+        pst__mt_fill(&mt, word, 10);
+        int32_t w = 100 + (int32_t)(word[8] % 60000), h = 100 + (int32_t)(word[9] % 60000);
+        int32_t dx = w / 3, dy = h / 3;
+        struct pst__quad quad = {.w = w, .h = h};
+        for (int k = 0; k < 4; k++) {
+            quad.x[k] = (int32_t)(word[2 * k] % (uint32_t)dx) + (k == 1 || k == 2 ? w - dx : 0);
+            quad.y[k] = (int32_t)(word[2 * k + 1] % (uint32_t)dy) + (k >= 2 ? h - dy : 0);
+        }
+        double c[8];
+        if (!pst__perspective_coefficients(&quad, c))
+            continue;
+        certain++;
+        for (int k = 0; k < 4; k++) {
+            double x = quad.x[k], y = quad.y[k], under = c[6] * x + c[7] * y + 1;
+            double to_x = (c[0] * x + c[1] * y + c[2]) / under;
+            double to_y = (c[3] * x + c[4] * y + c[5]) / under;
+            /* Coefficients have 24 bits. */
+            CHECK(fabs(to_x - (k == 1 || k == 2 ? w - 1 : 0)) < w * 1e-5);
+            CHECK(fabs(to_y - (k >= 2 ? h - 1 : 0)) < h * 1e-5);
+        }
+    }
+    CHECK(certain > 1900);
+}
+
+static void perspective_that_is_doubtful(void)
+{
+    double c[8];
+    /* The identity has zeros, a line has no inverse, and an image of one row no corners. */
+    struct pst__quad same = {9, 5, {0, 8, 8, 0}, {0, 0, 4, 4}};
+    CHECK_INT(pst__perspective_coefficients(&same, c), 0);
+    struct pst__quad line = {9, 9, {1, 2, 3, 4}, {1, 2, 3, 4}};
+    CHECK_INT(pst__perspective_coefficients(&line, c), 0);
+    struct pst__quad bent = {9, 9, {1, 4, 8, 6}, {1, 3, 8, 6}}; /* three corners in a line */
+    CHECK_INT(pst__perspective_coefficients(&bent, c), 0);
+    struct pst__quad row = {9, 1, {1, 7, 8, 0}, {0, 0, 0, 0}};
+    CHECK_INT(pst__perspective_coefficients(&row, c), 0);
+}
+
 CHECK_MAIN(CASE(orientations), CASE(quarters), CASE(whole_pixels_are_a_crop), CASE(far_places),
-           CASE(refused))
+           CASE(refused), CASE(perspective_maps_corners), CASE(perspective_that_is_doubtful))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core.h"
+#include "loader_type.h"
 
 #include <string.h>
 #include <time.h>
@@ -8,23 +8,7 @@
 /* How long a wait may keep a signal, such as Ctrl-C, from its handler. */
 #define WAIT_SLICE_MS 50
 
-/* A loader of the C library belongs to one consumer at a time. `busy` sees to that: whoever sets it
- * may use handle, exp and released; a second caller gets an exception. The methods that release the
- * GIL do so within that. */
-struct core_loader {
-    PyObject ob_base;
-    struct pst_loader *handle; /* NULL when closed */
-    PyObject *exp;             /* strong; NULL: C's exp */
-    PyObject *dataset;         /* strong: the handle's dataset may lie in its memory */
-    PyThreadState *released;   /* of the caller, while a call runs without the GIL; else NULL */
-    pid_t pid;                 /* of the process that made it */
-    int busy;                  /* atomic, acquire and release */
-    int closed;                /* atomic, relaxed: for the property only */
-    unsigned long owner;       /* atomic, relaxed: thread that set busy, for the message only */
-};
-
-/* For one call of the C library. Returns the handle, or NULL with an exception set. */
-static struct pst_loader *loader_enter(struct core_loader *self)
+struct pst_loader *core_loader_enter(struct core_loader *self)
 {
     if (__atomic_exchange_n(&self->busy, 1, __ATOMIC_ACQUIRE)) {
         /* A child of fork() has a copy of the flag but not the thread that set it. */
@@ -47,28 +31,26 @@ static struct pst_loader *loader_enter(struct core_loader *self)
     return NULL;
 }
 
-static void loader_leave(struct core_loader *self)
+void core_loader_leave(struct core_loader *self)
 {
     __atomic_store_n(&self->busy, 0, __ATOMIC_RELEASE);
 }
 
-/* Ends a call that has no result. */
-static PyObject *loader_leave_none(struct core_loader *self, int rc,
-                                   const struct pst_error *err) /* new */
+PyObject *core_loader_leave_none(struct core_loader *self, int rc,
+                                 const struct pst_error *err) /* new */
 {
-    loader_leave(self);
+    core_loader_leave(self);
     if (rc != PST_OK)
         return core_fail(core_state_of((PyObject *)self), rc, err);
     Py_RETURN_NONE;
 }
 
-/* Around a call of the C library that may take long. loader_exp() takes the GIL back in between. */
-static void gil_release(struct core_loader *self)
+void core_loader_gil_release(struct core_loader *self)
 {
     self->released = PyEval_SaveThread();
 }
 
-static void gil_acquire(struct core_loader *self)
+void core_loader_gil_acquire(struct core_loader *self)
 {
     PyEval_RestoreThread(self->released);
     self->released = NULL;
@@ -108,10 +90,10 @@ static int loader_exp(float *values, size_t n, void *opaque)
     struct core_loader *self = opaque;
     int was_released = self->released != NULL;
     if (was_released)
-        gil_acquire(self);
+        core_loader_gil_acquire(self);
     int rc = exp_call(core_state_of((PyObject *)self), self->exp, values, n);
     if (was_released)
-        gil_release(self);
+        core_loader_gil_release(self);
     return rc;
 }
 
@@ -175,9 +157,9 @@ static PyObject *loader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     struct pst_error err;
     pst_error_init(&err);
-    gil_release(self);
+    core_loader_gil_release(self);
     int rc = pst_loader_open(&self->handle, &config, &err);
-    gil_acquire(self);
+    core_loader_gil_acquire(self);
     if (rc == PST_OK)
         return object;
     core_fail(core_state_of(object), rc, &err);
@@ -191,9 +173,9 @@ fail:
 static void loader_shut(struct core_loader *self)
 {
     __atomic_store_n(&self->closed, 1, __ATOMIC_RELAXED);
-    gil_release(self);
+    core_loader_gil_release(self);
     pst_loader_close(&self->handle);
-    gil_acquire(self);
+    core_loader_gil_acquire(self);
 }
 
 static PyObject *loader_close(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
@@ -201,10 +183,10 @@ static PyObject *loader_close(PyObject *object, PyObject *Py_UNUSED(arg)) /* new
     struct core_loader *self = (struct core_loader *)object;
     if (__atomic_load_n(&self->closed, __ATOMIC_RELAXED))
         Py_RETURN_NONE;
-    if (!loader_enter(self))
+    if (!core_loader_enter(self))
         return NULL;
     loader_shut(self);
-    loader_leave(self);
+    core_loader_leave(self);
     Py_RETURN_NONE;
 }
 
@@ -214,12 +196,12 @@ static PyObject *loader_seed(PyObject *object, PyObject *const *args, Py_ssize_t
     int32_t stream;
     uint64_t seed;
     if (core_check_args("seed", n_args, 2) < 0 || core_to_int32(args[0], "stream", &stream) < 0 ||
-        core_to_uint64(args[1], "seed", &seed) < 0 || !loader_enter(self))
+        core_to_uint64(args[1], "seed", &seed) < 0 || !core_loader_enter(self))
         return NULL;
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst_loader_seed(self->handle, stream, seed, &err);
-    return loader_leave_none(self, rc, &err);
+    return core_loader_leave_none(self, rc, &err);
 }
 
 static PyObject *loader_set_state(PyObject *object, PyObject *const *args,
@@ -236,12 +218,12 @@ static PyObject *loader_set_state(PyObject *object, PyObject *const *args,
         return NULL;
     memcpy(words, view.buf, sizeof words); /* a buffer need not be aligned for its elements */
     PyBuffer_Release(&view);
-    if (!loader_enter(self))
+    if (!core_loader_enter(self))
         return NULL;
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst_loader_set_state(self->handle, stream, words, position, &err);
-    return loader_leave_none(self, rc, &err);
+    return core_loader_leave_none(self, rc, &err);
 }
 
 /* Keeps the GIL: it is short, and its one long part is the exp callback, which is Python. */
@@ -254,7 +236,7 @@ static PyObject *loader_submit(PyObject *object, PyObject *const *args, Py_ssize
     if (core_check_args("submit", n_args, 2) < 0 || core_to_int32(args[1], "stream", &stream) < 0 ||
         core_to_int64_list(args[0], PyExc_IndexError, &indices, &n) < 0)
         return NULL;
-    if (!loader_enter(self)) {
+    if (!core_loader_enter(self)) {
         PyMem_Free(indices);
         return NULL;
     }
@@ -262,7 +244,7 @@ static PyObject *loader_submit(PyObject *object, PyObject *const *args, Py_ssize
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst_loader_submit(self->handle, indices, n, stream, &ticket, &err);
-    loader_leave(self);
+    core_loader_leave(self);
     PyMem_Free(indices);
     if (rc == PST_OK)
         return PyLong_FromUnsignedLongLong(ticket); /* new */
@@ -297,9 +279,9 @@ static int wait_in_slices(struct core_loader *self, int64_t timeout_ms, struct p
             if (left < slice)
                 slice = left;
         }
-        gil_release(self);
+        core_loader_gil_release(self);
         rc = pst_loader_wait(self->handle, event, slice, err);
-        gil_acquire(self);
+        core_loader_gil_acquire(self);
         if (rc != PST_AGAIN)
             return rc;
         if (PyErr_CheckSignals() < 0)
@@ -349,7 +331,7 @@ static PyObject *loader_wait(PyObject *object, PyObject *timeout) /* new */
     struct core_loader *self = (struct core_loader *)object;
     struct core_state *state = core_state_of(object);
     int64_t timeout_ms;
-    if (core_to_int64(timeout, "timeout_ms", &timeout_ms) < 0 || !loader_enter(self))
+    if (core_to_int64(timeout, "timeout_ms", &timeout_ms) < 0 || !core_loader_enter(self))
         return NULL;
     struct pst_event event = {0};
     struct pst_error err;
@@ -362,61 +344,8 @@ static PyObject *loader_wait(PyObject *object, PyObject *timeout) /* new */
         result = Py_NewRef(Py_None); /* new */
     else
         core_fail(state, rc, &err);
-    loader_leave(self);
+    core_loader_leave(self);
     return result;
-}
-
-/* (ticket, slot, ...) */
-static int parse_place(const char *function, PyObject *const *args, Py_ssize_t n_args,
-                       Py_ssize_t expected, uint64_t *ticket, int32_t *slot)
-{
-    if (core_check_args(function, n_args, expected) < 0 ||
-        core_to_uint64(args[0], "ticket", ticket) < 0)
-        return -1;
-    return core_to_int32(args[1], "slot", slot);
-}
-
-static PyObject *loader_resolve(PyObject *object, PyObject *const *args,
-                                Py_ssize_t n_args) /* new */
-{
-    struct core_loader *self = (struct core_loader *)object;
-    uint64_t ticket;
-    int32_t slot, width, height;
-    size_t size;
-    Py_buffer view;
-    if (parse_place("resolve", args, n_args, 5, &ticket, &slot) < 0 ||
-        core_to_int32(args[3], "width", &width) < 0 ||
-        core_to_int32(args[4], "height", &height) < 0 ||
-        core_image_size(width, height, 4, &size) < 0 ||
-        core_to_buffer(args[2], "rgbx", size, &view) < 0)
-        return NULL;
-    if (!loader_enter(self)) {
-        PyBuffer_Release(&view);
-        return NULL;
-    }
-    struct pst_error err;
-    pst_error_init(&err);
-    gil_release(self); /* the pixels are copied, up to hundreds of MB */
-    int rc = pst_loader_resolve(self->handle, ticket, slot, view.buf, width, height,
-                                (ptrdiff_t)width * 4, &err);
-    gil_acquire(self);
-    PyBuffer_Release(&view);
-    return loader_leave_none(self, rc, &err);
-}
-
-static PyObject *loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
-{
-    struct core_loader *self = (struct core_loader *)object;
-    uint64_t ticket;
-    int32_t slot;
-    if (parse_place("fail", args, n_args, 2, &ticket, &slot) < 0 || !loader_enter(self))
-        return NULL;
-    struct pst_error err;
-    pst_error_init(&err);
-    gil_release(self); /* waits for samples that are being worked on */
-    int rc = pst_loader_fail(self->handle, ticket, slot, &err);
-    gil_acquire(self);
-    return loader_leave_none(self, rc, &err);
 }
 
 static PyObject *loader_slot_shape(PyObject *object, PyObject *const *args,
@@ -425,12 +354,13 @@ static PyObject *loader_slot_shape(PyObject *object, PyObject *const *args,
     struct core_loader *self = (struct core_loader *)object;
     uint64_t ticket;
     int32_t slot, h = 0, w = 0;
-    if (parse_place("slot_shape", args, n_args, 2, &ticket, &slot) < 0 || !loader_enter(self))
+    if (core_loader_parse_place("slot_shape", args, n_args, 2, &ticket, &slot) < 0 ||
+        !core_loader_enter(self))
         return NULL;
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst_loader_slot_shape(self->handle, ticket, slot, &h, &w, &err);
-    loader_leave(self);
+    core_loader_leave(self);
     if (rc != PST_OK)
         return core_fail(core_state_of(object), rc, &err);
     return Py_BuildValue("(ii)", (int)h, (int)w); /* new */
@@ -443,12 +373,13 @@ static PyObject *loader_describe_slot(PyObject *object, PyObject *const *args,
     uint64_t ticket;
     int32_t slot;
     char text[1024] = "";
-    if (parse_place("describe_slot", args, n_args, 2, &ticket, &slot) < 0 || !loader_enter(self))
+    if (core_loader_parse_place("describe_slot", args, n_args, 2, &ticket, &slot) < 0 ||
+        !core_loader_enter(self))
         return NULL;
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst_loader_describe_slot(self->handle, ticket, slot, text, sizeof text, &err);
-    loader_leave(self);
+    core_loader_leave(self);
     if (rc != PST_OK)
         return core_fail(core_state_of(object), rc, &err);
     return core_text(text); /* new */
@@ -470,13 +401,13 @@ static PyObject *loader_take(PyObject *object, PyObject *arg) /* new */
     struct core_loader *self = (struct core_loader *)object;
     struct core_state *state = core_state_of(object);
     uint64_t ticket;
-    if (core_to_uint64(arg, "ticket", &ticket) < 0 || !loader_enter(self))
+    if (core_to_uint64(arg, "ticket", &ticket) < 0 || !core_loader_enter(self))
         return NULL;
     struct pst_batch batch = {0};
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst_loader_take(self->handle, ticket, &batch, &err);
-    loader_leave(self);
+    core_loader_leave(self);
     if (rc != PST_OK)
         return core_fail(state, rc, &err);
     if (!batch.images.buffer)
@@ -487,26 +418,26 @@ static PyObject *loader_take(PyObject *object, PyObject *arg) /* new */
 static PyObject *loader_cancel(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
 {
     struct core_loader *self = (struct core_loader *)object;
-    if (!loader_enter(self))
+    if (!core_loader_enter(self))
         return NULL;
     struct pst_error err;
     pst_error_init(&err);
-    gil_release(self);
+    core_loader_gil_release(self);
     int rc = pst_loader_cancel(self->handle, &err);
-    gil_acquire(self);
-    return loader_leave_none(self, rc, &err);
+    core_loader_gil_acquire(self);
+    return core_loader_leave_none(self, rc, &err);
 }
 
 static PyObject *loader_stats(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
 {
     struct core_loader *self = (struct core_loader *)object;
-    if (!loader_enter(self))
+    if (!core_loader_enter(self))
         return NULL;
     struct pst_stats stats = {.struct_size = sizeof stats};
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst_loader_stats(self->handle, &stats, &err);
-    loader_leave(self);
+    core_loader_leave(self);
     return rc == PST_OK ? core_stats_dict(&stats) : core_fail(core_state_of(object), rc, &err);
 }
 
@@ -556,9 +487,14 @@ static PyMethodDef loader_methods[] = {
     {"wait", loader_wait, METH_O,
      "wait($self, timeout_ms, /)\n--\n\n"
      "(kind, ticket, slot, index, words, data, (status, os_errno, message)) or None."},
-    {"resolve", FASTCALL(loader_resolve),
+    {"resolve", FASTCALL(core_loader_resolve),
      "resolve($self, ticket, slot, rgbx, width, height, /)\n--\n\nThe pixels of a doubt."},
-    {"fail", FASTCALL(loader_fail), "fail($self, ticket, slot, /)\n--\n\nGives a batch up."},
+    {"words", FASTCALL(core_loader_words),
+     "words($self, ticket, slot, n, /)\n--\n\nThe next words of a doubt that was refused."},
+    {"finish", FASTCALL(core_loader_finish),
+     "finish($self, ticket, slot, data, height, width, words, /)\n--\n\n"
+     "The finished sample of a doubt that was refused."},
+    {"fail", FASTCALL(core_loader_fail), "fail($self, ticket, slot, /)\n--\n\nGives a batch up."},
     {"slot_shape", FASTCALL(loader_slot_shape),
      "slot_shape($self, ticket, slot, /)\n--\n\nOutput (height, width) of a sample."},
     {"describe_slot", FASTCALL(loader_describe_slot),
