@@ -241,7 +241,7 @@ def test_a_file_that_the_spider_plugin_may_take_is_a_doubt(size: int) -> None:
 
 
 def test_a_file_that_the_im_plugin_may_take_is_a_doubt() -> None:
-    """"RIFF....WEBPVP8X: x" is no line of it; a chunk's size makes it one."""
+    """ "RIFF....WEBPVP8X: x" is no line of it; a chunk's size makes it one."""
     image = still(random.Random(6), "RGB", lossless=True)[0][1]
     text = b":\nName: x\nImage size (x*y): 3*3\n\0"
     data = join([(b"VP8L", image + bytes(-len(image) % 2) + text)])
@@ -293,7 +293,11 @@ def mutate_stream(rng: random.Random, data: bytes) -> bytes:
     i = max(range(len(chunks)), key=lambda i: len(chunks[i][1]))
     kind, body = chunks[i]
     keep = rng.randint(0, min(len(body), 60))
-    rest = scribble(rng, body[keep:]) if rng.random() < 0.7 else body[keep : rng.randint(keep, len(body))]
+    rest = (
+        scribble(rng, body[keep:])
+        if rng.random() < 0.7
+        else body[keep : rng.randint(keep, len(body))]
+    )
     chunks[i] = (kind, body[:keep] + rest)
     return join(chunks)
 
