@@ -17,6 +17,8 @@ enum pst_image_format {
     PST_IMAGE_JPEG = 1,
     PST_IMAGE_PNG = 2,
     PST_IMAGE_WEBP = 3,
+    PST_IMAGE_BMP = 4,
+    PST_IMAGE_GIF = 5,
     PST_IMAGE_RAW = 100, /* pixels in memory, struct pst_pixels */
 };
 

@@ -28,8 +28,10 @@ struct pst__codec {
 extern const struct pst__codec pst__codec_jpeg;
 extern const struct pst__codec pst__codec_png;
 extern const struct pst__codec pst__codec_webp;
+extern const struct pst__codec pst__codec_bmp;
+extern const struct pst__codec pst__codec_gif;
 
-#define PST_N_CODECS 3
+#define PST_N_CODECS 5
 extern const struct pst__codec *const pst__codecs[PST_N_CODECS]; /* the table, codecs.c */
 
 #endif

@@ -10,6 +10,10 @@ static const char *format_name(int format)
         return "png";
     case PST_IMAGE_WEBP:
         return "webp";
+    case PST_IMAGE_BMP:
+        return "bmp";
+    case PST_IMAGE_GIF:
+        return "gif";
     default:
         return "unknown";
     }
