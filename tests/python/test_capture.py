@@ -400,15 +400,15 @@ def test_equal_transforms_share_what_was_prepared(root: Path) -> None:
 def test_the_table_of_paths_follows_the_dataset(root: Path) -> None:
     dataset = kit.folder_of(root, kit.eval_v1())
 
-    def table_of() -> tables.Table:
+    def table_of(dataset: Any) -> tables.Table:
         return tables.table_of(sources.read(dataset))
 
-    table = table_of()
-    assert table_of() is table
+    table = table_of(dataset)
+    assert table_of(dataset) is table
     dataset.samples = list(dataset.samples)
-    assert table_of() is table
+    assert table_of(dataset) is table
     dataset.samples[0] = dataset.samples[1]
-    changed_table = table_of()
+    changed_table = table_of(dataset)
     assert changed_table is not table
     assert os.fsdecode(changed_table.dataset.name(0)) == dataset.samples[1][0]
     n_kept = len(tables._tables)
