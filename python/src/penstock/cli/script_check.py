@@ -5,6 +5,7 @@ All iterators of torch, the native ones too, go through one base class, so its _
 are where everything can be seen without putting an object of ours into the script's hands.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -79,6 +80,8 @@ def _describe(loader: Any, iterator: Any) -> Watched:
     from penstock import lanes
     from penstock.native import SingleIter, WorkersIter
 
+    with contextlib.suppress(ImportError):  # without it, its absence would be the only reason
+        import PIL.Image  # noqa: F401
     explanation = lanes.explain(loader)
     return Watched(
         name=_class_name(loader),
