@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """penstock bench and penstock verify."""
 
-import pytest
+import json
 
 
-@pytest.mark.parametrize("stock", [True, False])
-def test_bench(penstock, folder, stock):
+def test_bench(penstock, folder):
     (folder / "ant" / "zero.jpg").write_bytes(b"")
     done = penstock(
         *("bench", "--json", "--seconds", "0.05", "--rounds", "1", "--size", "32"),
         *("--pipeline", "eval", "--threads", "1", "--batch-size", "4"),
-        *([] if stock else ["--no-stock"]),
         folder,
     )
     assert (done.status, done.err) == (0, "")
@@ -18,18 +16,15 @@ def test_bench(penstock, folder, stock):
     assert (data["images"], data["broken"], data["native"]) == (7, 1, 7)
     names = [stage["stage"] for stage in data["stages"]]
     assert names == ["read, disk", "read, memory", "probe", "decode", "transform, eval"]
-    for stage in data["stages"]:
-        speed = stage["images_per_s"]
-        assert speed is None if speed is None and stage["stage"] == "read, disk" else speed > 0
+    disk, *others = (stage["images_per_s"] for stage in data["stages"])
+    assert disk is None or disk > 0
+    assert min(others) > 0
     (line,) = data["pipelines"]
     assert (line["pipeline"], line["threads"]) == ("eval", 1)
-    assert line["penstock"]["images_per_s"] > 0
-    assert line["penstock"]["cpu_ms_per_image"] > 0
-    if stock:
-        assert line["ratio_least"] <= line["ratio"] <= line["ratio_most"]
-        assert line["stock"]["images_per_s"] > 0
-    else:
-        assert (line["stock"], line["ratio"]) == (None, None)
+    for who in ("penstock", "stock"):
+        assert line[who]["images_per_s"] > 0
+        assert line[who]["cpu_ms_per_image"] > 0
+    assert line["ratio_least"] <= line["ratio"] <= line["ratio_most"]
 
 
 def test_bench_text(penstock, folder):
@@ -81,7 +76,10 @@ def changed(self, engine, ticket, n):
     return batch
 
 native._NativeIter._take = changed
-sys.exit(main())
+status = main()
+print("as text")
+main([argument for argument in sys.argv[1:] if argument != "--json"])
+sys.exit(status)
 """
 
 
@@ -89,11 +87,11 @@ def test_verify_finds_a_difference(penstock, folder):
     arguments = ("--pipeline", "eval", "--batch-size", "2", "--size", "32", folder)
     done = penstock("verify", "--json", *arguments, code=CHANGE_A_VALUE)
     assert (done.status, done.err) == (1, "")
-    (one,) = done.json["pipelines"]
-    assert (done.json["equal"], one["equal"], one["samples"]) == (False, False, 0)
+    document, _, text = done.out.partition("as text\n")
+    data = json.loads(document)
+    (one,) = data["pipelines"]
+    assert (data["equal"], one["equal"], one["samples"]) == (False, False, 0)
     assert (one["difference"]["batch"], one["difference"]["slot"]) == (0, 1)
     assert one["difference"]["path"].startswith(str(folder))
-    text = penstock("verify", *arguments, code=CHANGE_A_VALUE)
-    assert text.status == 1
-    assert "not equal" in text.out
-    assert str(folder) in text.out
+    assert "not equal" in text
+    assert str(folder) in text

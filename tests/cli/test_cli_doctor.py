@@ -111,11 +111,50 @@ def test_verdicts_on_scripts(bound, is_bad, words, change):
         assert word in line
 
 
+def test_waits_that_the_gpu_hides(monkeypatch):
+    """With a stand-in for the device: asked once for each batch but an epoch's first."""
+    import torch
+    from penstock.cli.script_check import Watch
+
+    answers = iter([True, False, False])  # query(): is all work done?
+
+    class Stream:
+        def query(self):
+            return next(answers)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    loader = torch.utils.data.DataLoader(list(range(4)))
+    watch, iterator = Watch(None), iter(loader)
+    watch.begins(iterator, loader)
+    for second in range(4):
+        watch.arrived(iterator, float(second), second + 0.25)
+    (seen,) = watch.loaders
+    assert (seen.device_checks, seen.device_busy) == (3, 2)
+    assert (seen.epochs, seen.batches, seen.start_s, seen.wait_s) == (1, 4, 0.25, 0.75)
+
+
+def test_a_loader_that_cannot_be_looked_at():
+    from penstock.cli.script_check import Watch
+
+    class Odd:
+        __hash__ = None
+
+    watch = Watch(None)
+    watch.begins(object, Odd())
+    watch.arrived(object, 0.0, 1.0)
+    watch.ended(object, 0.0)
+    assert watch.loaders == []
+    assert "Odd" in watch.unseen[0]
+
+
 # --- the machine
 
 
 def test_machine(penstock):
-    done = penstock("doctor", "--json")
+    one_core = {"preexec_fn": lambda: os.sched_setaffinity(0, {min_cpu()})}
+    done = penstock("doctor", "--json", **one_core)
     data = done.json
     assert done.err == ""
     assert data["kind"] == "environment"
@@ -123,13 +162,10 @@ def test_machine(penstock):
     assert done.status == (0 if data["ok"] else 1)
     facts = data["environment"]
     assert facts["native_refusal"] is None
-    assert facts["cores"]["affinity"] == len(os.sched_getaffinity(0))
-    assert 1 <= facts["cores"]["usable"] <= facts["cores"]["affinity"]
+    assert (facts["cores"]["affinity"], facts["cores"]["usable"]) == (1, 1)
     assert facts["packages"]["torch"]
-    text = penstock("doctor")
+    text = penstock("doctor", **one_core)
     assert (text.status, text.out.count("\n"), text.err) == (done.status, 1, "")
-    cut = penstock("doctor", "--json", preexec_fn=lambda: os.sched_setaffinity(0, {min_cpu()}))
-    assert cut.json["environment"]["cores"]["affinity"] == 1
 
 
 def min_cpu() -> int:
@@ -169,6 +205,8 @@ def test_folder_without_images(penstock, tmp_path):
     done = penstock("doctor", tmp_path)
     assert (done.status, done.out) == (2, "")
     assert "no images" in done.err
+    os.mkfifo(tmp_path / "fifo.py")
+    assert "not a script or folder" in penstock("doctor", tmp_path / "fifo.py").err
 
 
 # --- a script
