@@ -5,7 +5,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from penstock import __version__
 
@@ -48,6 +48,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"penstock: {message} (see '{self.prog} --help')", file=sys.stderr)
         sys.exit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse would take no notice of a reader that went away."""
+        if message:
+            (file or sys.stderr).write(message)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

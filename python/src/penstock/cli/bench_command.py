@@ -8,7 +8,7 @@ from penstock import _core
 from penstock.cli.arguments import PIPELINES, Arguments
 from penstock.cli.console import FINE, CommandError, Console, count, rate, size
 from penstock.cli.examine import examine
-from penstock.cli.pipelines import choose, image_folder, keep, need_torch, transform
+from penstock.cli.pipelines import check_folder, choose, image_folder, keep, need_torch, transform
 from penstock.cli.progress import Progress
 
 
@@ -75,6 +75,7 @@ def _pipeline(name: str, threads: int, dataset: Any, args: Arguments) -> dict[st
 
 
 def run(args: Arguments, console: Console) -> int:
+    check_folder(args.path)
     need_torch("bench")
     from penstock.cli import environment, stages
 

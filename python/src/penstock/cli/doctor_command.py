@@ -29,6 +29,8 @@ def run(args: Arguments, console: Console) -> int:
         if args.rest:
             raise CommandError(f"a folder takes no arguments: {' '.join(args.rest)}")
         return _folder(args.target, args, console)
+    if not os.path.isfile(args.target):  # to open a FIFO would wait for ever
+        raise CommandError(f"not a script or folder: {args.target}")
     return _script(args.target, args, console)
 
 
@@ -232,6 +234,8 @@ def judge_script(report: Report) -> tuple[str, str, bool]:
 
 def _script(path: str, args: Arguments, console: Console) -> int:
     report = run_script(path, args.rest, args.seconds or _SCRIPT_S, args.batches)
+    for unseen in report.unseen:
+        console.note(f"not measured: {unseen}")
     if not any(watched.batches for watched in report.loaders):
         raise CommandError(
             f"no DataLoader gave a batch in {report.seconds:.1f} s of {path} "

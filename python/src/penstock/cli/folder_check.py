@@ -3,7 +3,7 @@
 
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from penstock import _core
@@ -193,8 +193,8 @@ def _drain(loader: Any, seconds: float, tally: _Tally) -> None:
         iterator = iter(loader)
         while _next(iterator, tally):
             if time.monotonic() >= deadline:
-                break
-        if tally.samples == before and tally.failed:
+                return
+        if tally.samples == before:
             raise CommandError(f"no batch can be loaded: {tally.failure}")
 
 
@@ -213,16 +213,9 @@ def _mean_size(paths: list[str]) -> float:
     return sum(sizes) / max(len(sizes), 1)
 
 
-def run_folder(path: str, args: Arguments) -> tuple[Run, Any]:
-    """Runs the loader; what was measured, and what the loader says of itself."""
+def _loader(dataset: Any, threads: int, args: Arguments) -> Any:
     import penstock
 
-    dataset = image_folder(path, args.pipeline or "train", args.size)
-    n = len(dataset.samples)
-    choose(dataset, _MOST)
-    paths = [name for name, _ in dataset.samples]
-    cores = _core.cpu_count()
-    threads = args.threads or cores
     loader = penstock.DataLoader(
         dataset,
         batch_size=args.batch_size,
@@ -235,20 +228,25 @@ def run_folder(path: str, args: Arguments) -> tuple[Run, Any]:
     explanation = loader.explain()
     if explanation.lane != "native":
         raise CommandError(f"the loader is not native here: {explanation.reason}")
+    return loader
+
+
+def _measure(loader: Any, threads: int, seconds: float) -> Run:
+    """All but what is known of the data."""
     tally = _Tally()
     _next(iter(loader), tally)  # starts the threads
     tally.samples = 0
     before, cpu, wall = loader.stats().counters, own_cpu_s(), time.monotonic()
     throttled = environment.throttled_s()
-    _drain(loader, args.seconds or 5.0, tally)
+    _drain(loader, seconds, tally)
     wall, cpu = time.monotonic() - wall, own_cpu_s() - cpu
     after = loader.stats().counters
     gain = {name: after[name] - before[name] for name in _SUMS}
-    run = Run(
+    return Run(
         samples=tally.samples,
         wall_s=wall,
         cpu_s=cpu,
-        cores=cores,
+        cores=_core.cpu_count(),
         threads=threads,
         read_s=gain["read_ns"] / 1e9,
         decode_s=(gain["decode_ns"] + gain["probe_ns"]) / 1e9,
@@ -260,8 +258,21 @@ def run_folder(path: str, args: Arguments) -> tuple[Run, Any]:
         throttled_s=environment.throttled_s() - throttled,
         failed_batches=tally.failed,
         failure=tally.failure,
+    )
+
+
+def run_folder(path: str, args: Arguments) -> tuple[Run, Any]:
+    """Runs the loader; what was measured, and what the loader says of itself."""
+    dataset = image_folder(path, args.pipeline or "train", args.size)
+    n = len(dataset.samples)
+    choose(dataset, _MOST)
+    paths = [name for name, _ in dataset.samples]
+    threads = args.threads or _core.cpu_count()
+    loader = _loader(dataset, threads, args)
+    run = replace(
+        _measure(loader, threads, args.seconds or 5.0),
         dataset_bytes=round(_mean_size(paths) * n),
         cache_bytes=environment.memory_for_cache(),
         cold_per_s=_cold(paths, threads),
     )
-    return run, explanation
+    return run, loader.explain()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Progress on stderr, where a person looks at it: tqdm's bar if tqdm is installed, else lines."""
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -13,6 +14,15 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def _width() -> dict[str, Any]:
+    """A terminal may not know its size; tqdm would then show nothing."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return {"dynamic_ncols": True} if columns else {"ncols": 80, "nrows": 24}
 
 
 class Progress:
@@ -37,7 +47,7 @@ class Progress:
                 unit=f" {self._unit}",
                 file=sys.stderr,
                 leave=False,
-                dynamic_ncols=True,
+                **_width(),
             )
         return self
 

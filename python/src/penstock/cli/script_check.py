@@ -5,6 +5,7 @@ All iterators of torch, the native ones too, go through one base class, so its _
 are where everything can be seen without putting an object of ours into the script's hands.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -79,6 +80,8 @@ def _describe(loader: Any, iterator: Any) -> Watched:
     from penstock import lanes
     from penstock.native import SingleIter, WorkersIter
 
+    with contextlib.suppress(ImportError):  # without it, its absence would be the only reason
+        import PIL.Image  # noqa: F401
     explanation = lanes.explain(loader)
     return Watched(
         name=_class_name(loader),
@@ -97,9 +100,12 @@ def _describe(loader: Any, iterator: Any) -> Watched:
 def _device_is_busy() -> bool | None:
     """Whether the GPU has not yet done all it was given; None where there is none in use."""
     cuda = sys.modules["torch"].cuda
-    if not cuda.is_initialized() or cuda.is_current_stream_capturing():
-        return None
-    return not cuda.current_stream().query()
+    try:
+        if not cuda.is_initialized() or cuda.is_current_stream_capturing():
+            return None
+        return not cuda.current_stream().query()
+    except Exception:
+        return None  # an error of the script's own work on the device: it will meet it by itself
 
 
 @dataclass(slots=True)
@@ -115,6 +121,7 @@ class Watch:
 
     def __init__(self, most: int | None) -> None:
         self.loaders: list[Watched] = []
+        self.unseen: list[str] = []  # loaders that could not be looked at
         self.is_over = False
         self._most = most
         self._batches = 0
@@ -146,8 +153,11 @@ class Watch:
         return made
 
     def begins(self, iterator: Any, loader: Any) -> None:
-        with self._lock:
-            self._places[iterator] = _Place(self._of(loader, iterator))
+        try:
+            with self._lock:
+                self._places[iterator] = _Place(self._of(loader, iterator))
+        except Exception as error:  # a loader that cannot be hashed, or lacks attributes
+            self.unseen.append(f"{_class_name(loader)}: {type(error).__name__}: {error}")
 
     def arrived(self, iterator: Any, began: float, ended: float) -> None:
         place = self._places.get(iterator)
@@ -272,7 +282,7 @@ class Report:
     seconds: float
     ended: str  # "by itself", "by the clock" or "by the number of batches"
     accelerator: str | None = None
-    notes: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
 
 def _as_main(path: str, code: types.CodeType, arguments: list[str]) -> None:
@@ -337,4 +347,5 @@ def run_script(path: str, arguments: list[str], seconds: float, batches: int | N
     ended = "by the number of batches" if batches and watch.is_over else "by the clock"
     cuda = sys.modules["torch"].cuda
     device = cuda.get_device_name() if cuda.is_initialized() else None
-    return Report(watch.loaders, seconds, "by itself" if by_itself else ended, device)
+    ended = "by itself" if by_itself else ended
+    return Report(watch.loaders, seconds, ended, device, watch.unseen)

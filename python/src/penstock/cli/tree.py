@@ -72,7 +72,7 @@ def _sort(entry: os.DirEntry[str], tree: Tree, label: int) -> bool:
 def _below(folder: str, tree: Tree, label: int) -> None:
     """Goes through a class. Links are followed, but not back to
     a folder that they lie in."""
-    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+    waiting = [(folder, frozenset([_identity(tree.root)]))]
     while waiting:
         path, above = waiting.pop()
         try:

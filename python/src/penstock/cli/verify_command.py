@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.cli.arguments import Arguments
 from penstock.cli.console import BAD, FINE, CommandError, Console, count, rate, show
-from penstock.cli.pipelines import choose, image_folder, keep, need_torch
+from penstock.cli.pipelines import check_folder, choose, image_folder, keep, need_torch
 from penstock.cli.progress import Progress
 
 _AT_ONCE = 4  # batches that are held in memory
@@ -69,6 +69,7 @@ def _verify(name: str, args: Arguments) -> Result:
 
 
 def run(args: Arguments, console: Console) -> int:
+    check_folder(args.path)
     need_torch("verify")
     results = []
     for name in [args.pipeline] if args.pipeline else ("eval", "train"):
