@@ -50,6 +50,10 @@ def check(family: ModuleType, steps: list[Any], size: tuple[int, int], seed: int
 @example(v1, [90, 90], InterpolationMode.BILINEAR, True, None, 7, (20, 31), 1)
 @example(v2, [270, 270], InterpolationMode.NEAREST, False, None, 7, (31, 31), 1)
 @example(v2, [180, 180], InterpolationMode.BICUBIC, False, (0, 0), (1, 2, 3), (31, 30), 1)
+@example(v1, [1, 1], InterpolationMode.NEAREST, False, None, 7, (32766, 3), 1)
+@example(v1, [1, 1], InterpolationMode.NEAREST, False, None, 7, (32769, 3), 1)  # not in 16 bits
+@example(v1, [1, 1], InterpolationMode.NEAREST, False, None, 7, (3, 40000), 1)
+@example(v1, [0.001, 0.001], InterpolationMode.BILINEAR, False, None, 7, (40000, 3), 1)
 def test_random_rotation(
     family: ModuleType,
     degrees: Any,

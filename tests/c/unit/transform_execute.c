@@ -404,17 +404,18 @@ static void changes_run_in_their_place(void)
 /* Each allocation fails once: an error, nothing kept, and the next call works. */
 static void memory_runs_out(void)
 {
+    static const double grey = 7;
     pst__mt_seed(&mt, 5);
     struct pst_op ops[] = {hflip(CERTAIN), resize(30, 20, PST_FILTER_BICUBIC),
                            random_crop(7, 30, 0.1, 1, 0.5, 2, -0.6931472f, 0.6931472f),
-                           resize(12, 12, PST_FILTER_NEAREST)};
+                           resize(12, 12, PST_FILTER_NEAREST), pad(3, 1, &grey)};
     struct rgb image = noise(40, 50);
-    uint32_t words[4 * 22];
-    pst__mt_fill(&mt, words, 4 * 22);
+    uint32_t words[5 * 22];
+    pst__mt_fill(&mt, words, 5 * 22);
     int64_t nth = 0, fired;
     do {
         struct pst_output output = {.dtype = PST_U8};
-        struct pst_transform_config config = {sizeof config, ops, 4, &output, 0, 0};
+        struct pst_transform_config config = {sizeof config, ops, 5, &output, 0, 0};
         struct pst_transform *transform = NULL;
         struct pst_tensor out = {0};
         struct pst_error err;
@@ -424,7 +425,7 @@ static void memory_runs_out(void)
         int rc = pst_transform_new(&transform, &config, &err);
         if (rc == PST_OK)
             rc = pst_transform_apply(transform, image.pixels, image.w, image.h, image.w * 3, words,
-                                     4 * 22, NULL, &out, &err);
+                                     5 * 22, NULL, &out, &err);
         fired = pst__fault_fired();
         pst__fault_disarm();
         CHECK(rc == PST_OK || (rc == PST_ENOMEM && fired == 1));
