@@ -263,7 +263,7 @@ train(DataLoader(Slow(), batch_size=4))
     assert loader["dataset"] == "__main__.Slow"
     assert loader["wait_share"] > 0.9
     assert loader["device_busy_share"] is None
-    assert "Slow is not torchvision.datasets.ImageFolder itself" in data["verdict"]
+    assert "Slow is not a dataset that the engine knows" in data["verdict"]
 
 
 def test_one_line(penstock, script):

@@ -58,6 +58,7 @@ _MAGIC = (
     (b"DDS ", "dds"),
     (b"qoif", "qoi"),
 )
+_NATIVE = ("jpeg", "png", "webp", "bmp", "gif")
 _BRANDS = {b"avif": "avif", b"avis": "avif", b"heic": "heif", b"heix": "heif", b"mif1": "heif"}
 
 
@@ -153,6 +154,19 @@ def _ask_pillow(found: Finding, data: bytes | None, deep: bool) -> None:
         found.lane, found.error = "broken", _say(error)
 
 
+def _mode(name: str, data: bytes, path: str) -> str | None:
+    """Pillow's mode of a file that the engine decodes."""
+    if name == "jpeg":
+        return _jpeg_mode(data)
+    if name == "png":
+        return _png_mode(data)
+    image = pillow()
+    if image is None:
+        return None
+    with image.open(path) as opened:
+        return str(opened.mode)
+
+
 # --- the file
 
 
@@ -184,7 +198,7 @@ def _look(found: Finding, head: bytes, rest: Callable[[], bytes], deep: bool) ->
     found.format = sniff(head)
     if found.format is None and not has_image_name(found.path):
         return
-    if found.format not in ("jpeg", "png"):
+    if found.format not in _NATIVE:
         found.reason = f"{found.format or 'this format'} has no native decoder"
         _ask_pillow(found, None, deep)
         return
@@ -212,7 +226,7 @@ def _try_native(found: Finding, head: bytes, rest: Callable[[], bytes], deep: bo
             data, is_whole = head + rest(), True
             continue
         found.lane = "native"
-        found.mode = _jpeg_mode(data) if name == "jpeg" else _png_mode(data)
+        found.mode = _mode(name, data, found.path)
         return data
 
 
