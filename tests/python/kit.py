@@ -50,7 +50,7 @@ FILES: list[tuple[str, str, int, int, dict[str, Any]]] = [
     ("bee/b2.png", "RGBA", 64, 45, {}),
     ("bee/b3.png", "1", 50, 50, {}),
     ("bee/b4.webp", "RGB", 44, 36, {"quality": 80}),
-    ("bee/b5.bmp", "RGB", 36, 44, {}),
+    ("bee/b5.tiff", "RGB", 36, 44, {}),
     ("cat/c0.jpg", "RGB", 120, 90, {"quality": 95, "subsampling": 1}),
     ("cat/c1.png", "LA", 41, 39, {}),
     ("cat/c2.png", "I;16", 39, 41, {}),
