@@ -13,6 +13,8 @@ import numpy
 from PIL import Image
 
 PREFIXES = {
+    "bmp": (b"\x00\x20\x30", b"\x10\x10\x40"),
+    "gif": (b"\x00\x20\x30", b"\x10\x10\x40"),
     "jpeg": (b"\x00\x00\xff\xff\x07", b"\x40\x60\x80\x30\x00"),
     "png": (b"\x00\x20\x30\x80", b"\x01\x10\x10\x40"),
     "webp": (b"\x20\x30\x80\x00", b"\x10\x10\x40\x01"),
@@ -68,7 +70,34 @@ def webp_files() -> list[bytes]:
     return files
 
 
-SEEDS = {"jpeg": jpeg_files, "png": png_files, "webp": webp_files}
+def bmp_files() -> list[bytes]:
+    files = [encode(picture(mode, 19, 13), "BMP") for mode in ("1", "L", "P", "RGB", "RGBA")]
+    # A header with masks, and the one of OS/2.
+    masks = bytes.fromhex("00f80000e00700001f000000")
+    pixels = bytes(range(40))
+    info = bytes.fromhex("28000000 05000000 04000000 0100 1000 03000000") + bytes(20)
+    files.append(b"BM" + bytes(8) + b"\x42\0\0\0" + info + masks + pixels + bytes(8))
+    core = bytes.fromhex("0c000000 0500 0400 0100 0400")
+    files.append(b"BM" + bytes(8) + b"\x4a\0\0\0" + core + bytes(range(48)) + pixels)
+    return files
+
+
+def gif_files() -> list[bytes]:
+    files = [encode(picture(mode, 33, 21), "GIF") for mode in ("1", "L", "P", "RGB")]
+    files.append(encode(picture("P", 40, 40), "GIF", interlace=0, transparency=3, comment="x"))
+    frames = [picture("RGB", 24, 24), picture("L", 24, 24)]
+    options = {"save_all": True, "append_images": frames[1:], "loop": 0, "disposal": 2}
+    files.append(encode(frames[0], "GIF", **options))
+    return files
+
+
+SEEDS = {
+    "bmp": bmp_files,
+    "gif": gif_files,
+    "jpeg": jpeg_files,
+    "png": png_files,
+    "webp": webp_files,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -25,7 +25,8 @@ enum pst_image_format {
 /* What the header of an image says. */
 struct pst_image_info {
     int format;            /* enum pst_image_format */
-    int32_t width, height; /* pixels */
+    int32_t width, height; /* pixels, as they are stored */
+    int orientation; /* EXIF's 1 to 8, 1 where none is given; 0: only the reference can tell */
 };
 
 /* A region in pixels; x and y count from the top left corner. */

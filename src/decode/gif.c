@@ -174,7 +174,8 @@ static int gif_probe(const uint8_t *data, size_t size, struct pst_image_info *in
     int rc = read_header(data, size, &h, err);
     if (rc < 0)
         return rc;
-    *info = (struct pst_image_info){.format = PST_IMAGE_GIF, .width = h.width, .height = h.height};
+    *info = (struct pst_image_info){
+        .format = PST_IMAGE_GIF, .width = h.width, .height = h.height, .orientation = 1};
     return PST_OK;
 }
 

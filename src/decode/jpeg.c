@@ -123,7 +123,8 @@ static int jpeg_probe(const uint8_t *data, size_t size, struct pst_image_info *i
     int rc = pst__jpeg_read_markers(&header, data, size, err);
     if (rc < 0)
         return rc;
-    *info = (struct pst_image_info){PST_IMAGE_JPEG, header.width, header.height};
+    *info =
+        (struct pst_image_info){PST_IMAGE_JPEG, header.width, header.height, header.orientation};
     return PST_OK;
 }
 

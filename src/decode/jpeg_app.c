@@ -74,6 +74,11 @@ static int check_photoshop(const uint8_t *data, size_t size, size_t offset, stru
 
 static int take_app1(struct pst__jpeg_apps *apps, const uint8_t *data, size_t size)
 {
+    static const char xmp[] = "http://ns.adobe.com/xap/1.0/";
+    if (size >= sizeof xmp && memcmp(data, xmp, sizeof xmp) == 0) {
+        apps->xmp = data + sizeof xmp;
+        apps->xmp_size = size - sizeof xmp;
+    }
     if (!STARTS(data, size, "Exif\0\0"))
         return PST_OK;
     if (apps->n_exif++ == 0) {

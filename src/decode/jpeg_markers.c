@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "decode/orientation.h"
 
 #define BLOCK 64          /* coefficients */
 #define MAX_MCU_BLOCKS 10 /* libjpeg's D_MAX_BLOCKS_IN_MCU, T.81 B.2.3 */
@@ -404,6 +405,17 @@ static int check_color(struct walk *walk)
     return PST_OK;
 }
 
+/* Of EXIF in several segments Pillow makes one. */
+static int find_orientation(const struct pst__jpeg_apps *apps)
+{
+    const struct pst__metadata metadata = {.exif = apps->exif,
+                                           .exif_size = apps->exif_size,
+                                           .xmp = apps->xmp,
+                                           .xmp_size = apps->xmp_size,
+                                           .is_unsure = apps->n_exif > 1};
+    return pst__orientation(&metadata);
+}
+
 static int take_scan(struct walk *walk)
 {
     struct scan scan;
@@ -415,6 +427,7 @@ static int take_scan(struct walk *walk)
         if ((rc = check_color(walk)) < 0 ||
             (rc = pst__jpeg_check_exif(&walk->apps, walk->bytes.data, walk->err)) < 0)
             return rc;
+        h->orientation = find_orientation(&walk->apps);
     }
     if (h->n_scans > PST_MAX_SCANS)
         return pst__fail_at(walk->err, PST_ELIMIT, (int64_t)walk->marker_at,

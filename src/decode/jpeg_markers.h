@@ -39,7 +39,8 @@ struct pst__jpeg_header {
     int32_t width, height;
     int n_components;
     int is_progressive;
-    int n_scans; /* 1 when the first scan is the whole image, which is then not walked over */
+    int n_scans;     /* 1 when the first scan is the whole image, which is then not walked over */
+    int orientation; /* see orientation.h */
     struct pst__jpeg_component components[PST_JPEG_MAX_COMPONENTS];
 };
 
@@ -63,6 +64,8 @@ struct pst__jpeg_apps {
     int n_exif;
     const uint8_t *exif; /* view: the TIFF structure of the first EXIF segment */
     size_t exif_size;
+    const uint8_t *xmp; /* view: of the last XMP segment */
+    size_t xmp_size;
 };
 
 /* One segment's content; offset is its place in the file, for messages. */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "decode/codec.h"
+#include "decode/orientation.h"
 #include "decode/png_chunks.h"
 #include "decode/png_inflate.h"
 
@@ -94,8 +95,10 @@ static int png_probe(const uint8_t *data, size_t size, struct pst_image_info *in
     int rc = pst__png_read_head(&chunks, data, size, err);
     if (rc < 0)
         return rc;
-    *info = (struct pst_image_info){
-        .format = PST_IMAGE_PNG, .width = chunks.width, .height = chunks.height};
+    *info = (struct pst_image_info){.format = PST_IMAGE_PNG,
+                                    .width = chunks.width,
+                                    .height = chunks.height,
+                                    .orientation = pst__png_orientation(data, size)};
     return PST_OK;
 }
 

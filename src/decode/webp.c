@@ -43,8 +43,10 @@ static int webp_probe(const uint8_t *data, size_t size, struct pst_image_info *i
     int rc = pst__webp_read_chunks(&chunks, data, size, err);
     if (rc < 0)
         return rc;
-    *info = (struct pst_image_info){
-        .format = PST_IMAGE_WEBP, .width = chunks.width, .height = chunks.height};
+    *info = (struct pst_image_info){.format = PST_IMAGE_WEBP,
+                                    .width = chunks.width,
+                                    .height = chunks.height,
+                                    .orientation = pst__orientation(&chunks.metadata)};
     return PST_OK;
 }
 

@@ -23,7 +23,11 @@
 #define VP8X_BYTES 10
 #define ANIM_BYTES 6
 #define ANMF_BYTES 16
+#define EXIF TYPE('E', 'X', 'I', 'F')
+#define XMP TYPE('X', 'M', 'P', ' ')
 #define ANIMATION_FLAG 2
+#define XMP_FLAG 4
+#define EXIF_FLAG 8
 #define KNOWN_FLAGS 0x3e
 /* Chunks of one file; the walk over them is what opening costs. */
 #define MAX_CHUNKS 4096
@@ -42,7 +46,8 @@ struct walk {
     struct pst__webp_chunks *out;
     struct pst_error *err;
     int n_chunks;
-    int has_animation; /* the flag in VP8X */
+    uint32_t flags;    /* of VP8X */
+    int has_animation; /* one of them */
     int n_images;      /* still images, or frames */
     int has_anim;
 };
@@ -203,6 +208,22 @@ static int take_animation_frame(struct walk *walk, const struct chunk *chunk)
     return PST_OK;
 }
 
+/* Pillow keeps it, and looks into it when asked. libwebp gives it the first of a kind, and what the
+ * flags do not announce not at all. */
+static int take_metadata(struct walk *walk, const struct chunk *chunk)
+{
+    struct pst__metadata *metadata = &walk->out->metadata;
+    if (chunk->type == EXIF && walk->flags & EXIF_FLAG && !metadata->exif) {
+        metadata->exif = chunk->data;
+        metadata->exif_size = chunk->size;
+    }
+    if (chunk->type == XMP && walk->flags & XMP_FLAG && !metadata->xmp) {
+        metadata->xmp = chunk->data;
+        metadata->xmp_size = chunk->size;
+    }
+    return PST_OK;
+}
+
 static int take_chunk(struct walk *walk, const struct chunk *chunk)
 {
     switch (chunk->type) {
@@ -219,8 +240,8 @@ static int take_chunk(struct walk *walk, const struct chunk *chunk)
         return take_animation_frame(walk, chunk);
     case VP8X:
         return bad(walk, PST_EUNCLEAN, chunk->offset, "has two headers");
-    default: /* metadata: Pillow keeps it, and looks into it when asked */
-        return PST_OK;
+    default:
+        return take_metadata(walk, chunk);
     }
 }
 
@@ -231,6 +252,7 @@ static int read_extended(struct walk *walk, const struct chunk *header)
     uint32_t w = pst__bytes_le24(&b) + 1, h = pst__bytes_le24(&b) + 1;
     if (header->size != VP8X_BYTES || flags & ~(uint32_t)KNOWN_FLAGS)
         return bad(walk, PST_EUNCLEAN, header->offset, "has an unknown kind of VP8X header");
+    walk->flags = flags;
     walk->has_animation = (flags & ANIMATION_FLAG) != 0;
     int rc = check_size(walk, w, h);
     while (rc == PST_OK && pst__bytes_left(&walk->bytes) > 0) {

@@ -8,6 +8,8 @@
 #include <penstock/error.h>
 #include <penstock/image.h>
 
+#include "decode/orientation.h"
+
 /* The chunks of a WebP file (RFC 9649), without its bitstreams. A walk over them gives PST_OK only
  * where Pillow's plugin (11.3 to 13.0, on libwebp's demultiplexer) is certain to open the file as a
  * WebP. Pillow decodes the first frame of an animation onto a canvas of zeros; of the others only
@@ -21,6 +23,7 @@ struct pst__webp_chunks {
     size_t image_size;
     const uint8_t *alpha; /* view: content of the ALPH chunk before a VP8 chunk, or NULL */
     size_t alpha_size;
+    struct pst__metadata metadata;
 };
 
 int pst__webp_has_signature(const uint8_t *data, size_t size);

@@ -83,7 +83,9 @@ def _reading(loader: Any, table: Table) -> Iterable[Stage]:
     n = len(table)
     if not table.leaves[0].is_array:
         yield Stage("read", "native", f"{n} files by path")
-        yield Stage("decode", "native", "JPEG and PNG; what is unclean or another format: Pillow")
+        yield Stage(
+            "decode", "native", "JPEG, PNG, WebP, BMP, GIF; else, and what is unclean: Pillow"
+        )
         return
     where = "in a copy of the array, made with the iterator" if loader.num_workers else "in place"
     yield Stage("read", "native", f"{n} images in memory, {where}")

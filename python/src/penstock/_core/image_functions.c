@@ -19,20 +19,37 @@ static const char *format_name(int format)
     }
 }
 
-static PyObject *core_probe(PyObject *module, PyObject *data) /* new */
+/* 0, or -1 with an exception set. */
+static int probe_object(PyObject *module, PyObject *data, struct pst_image_info *info)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
-        return NULL;
-    struct pst_image_info info = {0};
+        return -1;
     struct pst_error err;
     pst_error_init(&err);
     int rc;
     /* Of a JPEG with several scans the whole file is walked over. */
-    Py_BEGIN_ALLOW_THREADS rc = pst_image_probe(&info, view.buf, (size_t)view.len, &err);
+    Py_BEGIN_ALLOW_THREADS rc = pst_image_probe(info, view.buf, (size_t)view.len, &err);
     Py_END_ALLOW_THREADS PyBuffer_Release(&view);
-    if (rc != PST_OK)
-        return core_fail(core_state_of_module(module), rc, &err);
+    if (rc == PST_OK)
+        return 0;
+    core_fail(core_state_of_module(module), rc, &err);
+    return -1;
+}
+
+static PyObject *core_orientation(PyObject *module, PyObject *data) /* new */
+{
+    struct pst_image_info info = {0};
+    if (probe_object(module, data, &info) < 0)
+        return NULL;
+    return PyLong_FromLong(info.orientation); /* new */
+}
+
+static PyObject *core_probe(PyObject *module, PyObject *data) /* new */
+{
+    struct pst_image_info info = {0};
+    if (probe_object(module, data, &info) < 0)
+        return NULL;
     return Py_BuildValue("(sii)", format_name(info.format), (int)info.width,
                          (int)info.height); /* new */
 }
@@ -79,6 +96,9 @@ PyMethodDef core_image_functions[] = {
      "probe(data, /)\n--\n\n(format, width, height); raises DecodeError where the native decoders "
      "do "
      "not vouch."},
+    {"orientation", core_orientation, METH_O,
+     "orientation(data, /)\n--\n\nEXIF's 1 to 8 as exif_transpose() finds it, 0 where only Pillow "
+     "can tell; raises as probe()."},
     {"decode", (PyCFunction)(void (*)(void))core_decode, METH_FASTCALL,
      "decode(data, region=None, /)\n--\n\nPixels, (h, w, 3) u8; region is (x, y, w, h)."},
     {NULL, NULL, 0, NULL},
