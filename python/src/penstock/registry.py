@@ -11,7 +11,7 @@ import pathlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from operator import is_
+from operator import is_, itemgetter
 from types import ModuleType
 from typing import Any, ClassVar, NoReturn
 
@@ -50,7 +50,7 @@ class Leaf:
 
     def is_same(self, other: "Leaf") -> bool:
         """Whether `other`, a copy, is still what this is."""
-        return self.is_alike(other) and all(map(_is_same_list, self.columns, other.columns))
+        return self.is_alike(other) and all(map(is_same_list, self.columns, other.columns))
 
     def ask(self, index: Any) -> None:
         """Raises what __getitem__ raises for an index that it does not take."""
@@ -112,11 +112,10 @@ class Files(Leaf):
             return [], []
         if set(map(type, samples)) != {tuple} or set(map(len, samples)) != {2}:
             refuse("dataset", "its samples are not all pairs")
-        paths, labels = zip(*samples, strict=True)
-        return list(paths), list(labels)
+        return list(map(itemgetter(0), samples)), list(map(itemgetter(1), samples))
 
 
-def _is_same_list(live: list[Any], copy: list[Any]) -> bool:
+def is_same_list(live: list[Any], copy: list[Any]) -> bool:
     """Comparing lists asks for identity first, so a list that did not change costs 1 ns an item.
     But values of two classes may be equal (1 and 1.0), so some items are asked for identity alone:
     lists that were made anew hold other objects."""

@@ -4,16 +4,16 @@ that is kept as long as the datasets live."""
 
 import os
 import sys
-import threading
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from penstock import _core
 from penstock._torch import default_collate
+from penstock.kept import Kept
 from penstock.refusal import describe, refuse
 from penstock.registry import PATH_TYPES, Files, Leaf
 from penstock.sources import Source
@@ -93,52 +93,10 @@ class Table:
 
 # --- kept
 
-
-_V = TypeVar("_V")
-
-
-class Kept(Generic[_V]):
-    """A value for some objects, as long as all of them live; found by which objects they are."""
-
-    def __init__(self) -> None:
-        self._entries: dict[tuple[int, ...], tuple[tuple[weakref.ref[Any], ...], _V]] = {}
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, objects: tuple[Any, ...]) -> _V | None:
-        entry = self._entries.get(tuple(map(id, objects)))
-        if entry is None:
-            return None
-        is_theirs = all(
-            reference() is thing for reference, thing in zip(entry[0], objects, strict=True)
-        )
-        return entry[1] if is_theirs else None
-
-    def put(self, objects: tuple[Any, ...], value: _V) -> None:
-        key = tuple(map(id, objects))
-
-        def forget(reference: weakref.ref[Any]) -> None:
-            entry = self._entries.get(key)
-            if entry is not None and any(reference is other for other in entry[0]):
-                del self._entries[key]
-
-        self._entries[key] = tuple(weakref.ref(thing, forget) for thing in objects), value
-
-
-_lock = threading.Lock()
 _tables: Kept[Table] = Kept()
 _live_images: Kept[weakref.ref[Table]] = Kept()
 _copied_images: Kept[weakref.ref[Table]] = Kept()
 _ordered: Kept[tuple[Table, Table]] = Kept()  # (in order of positions, the leaves' own)
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.Lock()  # a thread of the parent may have held it
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 # --- made
@@ -170,17 +128,19 @@ def _samples(leaf: Files) -> tuple[list[Any], list[Any]]:
     return paths, labels
 
 
-def _encode(paths: list[Any], folder: str | None) -> list[bytes]:
+def _encode(paths: list[Any]) -> tuple[list[bytes], str | None]:
+    """Paths for the engine, and the working directory, where they depend on it."""
     try:
         encoded = [os.fsencode(path) for path in paths]
     except UnicodeEncodeError:
         refuse("dataset", "a path cannot be encoded for the file system")
     if any(b"\0" in path for path in encoded):
         refuse("dataset", "a path holds a NUL")
-    if folder is not None:
-        base = os.fsencode(folder)
-        encoded = [os.path.join(base, path) for path in encoded]
-    return encoded
+    if {path[:1] for path in encoded} == {b"/"}:
+        return encoded, None
+    folder = os.getcwd()
+    base = os.fsencode(folder)
+    return [os.path.join(base, path) for path in encoded], folder
 
 
 def _make(leaves: tuple[Leaf, ...], starts: tuple[int, ...], origin: list[int] | None) -> Table:
@@ -200,23 +160,21 @@ def _make(leaves: tuple[Leaf, ...], starts: tuple[int, ...], origin: list[int] |
     dtype = _dtype_of(labels, set(map(type, labels)))
     if min(labels) < -(2**63) or max(labels) >= 2**63:
         refuse("dataset", "its labels are not all int64")
-    folder = None if all(map(os.path.isabs, paths)) else os.getcwd()
+    encoded, folder = _encode(paths)
     numbers = labels if type(labels[0]) is int else list(map(int, labels))
     try:
-        made = _core.paths(_encode(paths, folder), numbers)
+        made = _core.paths(encoded, numbers)
     except (ValueError, _core.Error) as error:
         refuse("dataset", f"the engine does not do it: {error}")
     return Table(leaves, starts, folder, made, dtype, origin)
 
 
 def _of_leaves(source: Source) -> Table:
-    with _lock:
-        found = _tables.get(source.owners)
+    found = _tables.get(*source.owners)
     if found is not None and found.is_current(source):
         return found
     table = _make(tuple(leaf.frozen() for leaf in source.leaves), source.starts, None)
-    with _lock:
-        _tables.put(source.owners, table)
+    _tables.put(table, *source.owners)
     return table
 
 
@@ -225,13 +183,11 @@ def _of_positions(source: Source, base: Table) -> Table:
     origin, error = source.places(list(range(len(source.tree))))
     if error is not None:
         refuse("dataset", f"not all its samples can be found ({type(error).__name__}: {error})")
-    with _lock:
-        found = _ordered.get((source.dataset,))
+    found = _ordered.get(source.dataset)
     if found is not None and found[1] is base and found[0].origin == origin:
         return found[0]
     table = _make(base.leaves, base.starts, origin)
-    with _lock:
-        _ordered.put((source.dataset,), (table, base))
+    _ordered.put((table, base), source.dataset)
     return table
 
 
@@ -242,16 +198,14 @@ def _of_images(source: Source, *, live: bool, most: int, peek: bool) -> Table:
     if len(source.leaves) > 1:
         refuse("dataset", "an array of images beside other datasets")
     kept = _live_images if live else _copied_images
-    with _lock:
-        reference = kept.get(source.owners)
+    reference = kept.get(*source.owners)
     found = None if reference is None else reference()
     if found is not None and found.is_current(source):
         return found
     images, made = arrays.make(source.leaves[0], live=live, most=most, peek=peek)
     table = Table((images,), source.starts, None, made, torch.int64, None)
     if not peek:
-        with _lock:
-            kept.put(source.owners, weakref.ref(table))
+        kept.put(weakref.ref(table), *source.owners)
     return table
 
 

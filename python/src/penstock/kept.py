@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cache whose entries end with the objects that they are about."""
+
+import weakref
+from typing import Any, Generic, TypeVar
+
+_V = TypeVar("_V")
+
+
+class Kept(Generic[_V]):
+    """A value for some objects, as long as all of them live; found by which objects they are.
+
+    Safe between threads as dicts are; the collector may end an entry at any moment."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[int, ...], tuple[tuple[weakref.ref[Any], ...], _V]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, *objects: Any) -> _V | None:
+        entry = self._entries.get(tuple(map(id, objects)))
+        if entry is None:
+            return None
+        pairs = zip(entry[0], objects, strict=True)
+        return entry[1] if all(reference() is thing for reference, thing in pairs) else None
+
+    def put(self, value: _V, *objects: Any) -> None:
+        key = tuple(map(id, objects))
+
+        def forget(reference: weakref.ref[Any]) -> None:
+            entry = self._entries.get(key)
+            if entry is not None and any(reference is other for other in entry[0]):
+                del self._entries[key]
+
+        self._entries[key] = tuple(weakref.ref(thing, forget) for thing in objects), value
