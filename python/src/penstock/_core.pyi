@@ -108,7 +108,7 @@ def probe(data: Buffer, /) -> tuple[str, int, int]:
     """(format, width, height); raises DecodeError where the native decoders do not vouch."""
 
 def orientation(data: Buffer, /) -> int:
-    """EXIF's 1 to 8 as exif_transpose() finds it, 0 where only Pillow can tell; raises as probe()."""
+    """1 to 8 as exif_transpose() finds it, 0 where only Pillow can tell; raises as probe()."""
 
 def decode(data: Buffer, region: tuple[int, int, int, int] | None = None, /) -> Array: ...
 def kernels() -> str: ...

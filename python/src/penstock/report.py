@@ -88,7 +88,7 @@ def explain_native(loader: Any, prepared: Prepared, chosen: Options, n: int) -> 
     stages = [
         _order(loader),
         Stage("read", "native", f"{n} files by path"),
-        Stage("decode", "native", "JPEG, PNG, WebP, BMP, GIF; what is unclean or another format: Pillow"),
+        Stage("decode", "native", "JPEG, PNG, WebP, BMP, GIF; unclean or another format: Pillow"),
         Stage("plan", "native", plan),
         *map(_transform_stage, prepared.key),
         Stage("collate", "native", "samples are written in their place in the batch"),
