@@ -21,8 +21,8 @@ def _image(path: Path, seed: int) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = ("RGB", "L", "RGB", "CMYK")[seed % 4]
     width, height = 30 + 7 * seed % 31, 28 + 5 * seed % 37
-    kind = "TIFF" if seed == 6 else "JPEG"
-    kit.picture("RGB" if kind == "TIFF" else mode, width, height, seed).save(path, kind)
+    kind = "PPM" if seed == 6 else "JPEG"
+    kit.picture("RGB" if kind == "PPM" else mode, width, height, seed).save(path, kind)
     return path.name
 
 
