@@ -9,6 +9,8 @@
 #include "kernels/x86/pixels_avx2.h"
 #include "kernels/x86/resample_avx512.h"
 #include "kernels/x86/pixels_avx512.h"
+#include "kernels/x86/colour_avx2.h"
+#include "kernels/x86/colour_avx512.h"
 #include "kernels/x86/layout_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
@@ -23,6 +25,11 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unpack = unpack_avx2;
     kernels->store_f32 = store_f32_avx2;
     kernels->store_u8 = store_u8_avx2;
+    kernels->grey = grey_avx2;
+    kernels->grey_sum = grey_sum_avx2;
+    kernels->saturate = saturate_avx2;
+    kernels->hue = hue_avx2;
+    kernels->sharpen = sharpen_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -34,6 +41,12 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->store_u8 = store_u8_avx512;
     kernels->store_u16 = store_u16_avx512;
     kernels->interleave = interleave_avx512;
+    kernels->map = map_avx512;
+    kernels->grey = grey_avx512;
+    kernels->grey_sum = grey_sum_avx512;
+    kernels->saturate = saturate_avx512;
+    kernels->hue = hue_avx512;
+    kernels->sharpen = sharpen_avx512;
 }
 #endif
 
@@ -49,6 +62,12 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
      * gathers, and stores of triples are bound by their number. */
     kernels->store_u16 = pst__store_u16_scalar;
     kernels->interleave = pst__interleave_scalar;
+    kernels->map = pst__map_scalar; /* AVX2 has no faster one, for the same reason */
+    kernels->grey = pst__grey_scalar;
+    kernels->grey_sum = pst__grey_sum_scalar;
+    kernels->saturate = pst__saturate_scalar;
+    kernels->hue = pst__hue_scalar;
+    kernels->sharpen = pst__sharpen_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

@@ -79,7 +79,27 @@ struct pst__kernels {
 
     /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Writes exactly n bytes. */
     void (*store_u8)(uint8_t *dst, const uint8_t *src, int n, int reverse);
+
+    /* Colours: n RGBX pixels in place, and nothing behind them is read or written. The last byte of
+     * a pixel may become anything. */
+    void (*map)(uint8_t *px, int n, const uint8_t lut[3][256]); /* a table for each channel */
+    void (*grey)(uint8_t *px, int n);                           /* all channels: Pillow's luma */
+    uint64_t (*grey_sum)(const uint8_t *px, int n);             /* of the lumas */
+    /* Each channel between the luma and itself, as pst__blend(). */
+    void (*saturate)(uint8_t *px, int n, float factor);
+    /* To Pillow's HSV, H + shift modulo 256, and back. */
+    void (*hue)(uint8_t *px, int n, uint8_t shift);
+
+    /* pst__blend() of a pixel's smoothed value and itself: smooth is (the sum of the 3 x 3 pixels
+     * around it, itself five times) / 13, rounded. The first and the last pixel stay. dst overlaps
+     * none of the others; exactly n pixels are read of each and written. */
+    void (*sharpen)(uint8_t *dst, const uint8_t *above, const uint8_t *row, const uint8_t *below,
+                    int n, float factor);
 };
+
+/* back + factor * (front - back) in float32, cut to 0..255: Pillow's Image.blend(). factor is
+ * finite. */
+uint8_t pst__blend(uint8_t back, uint8_t front, float factor);
 
 /* The versions for a set of CPU flags (enum pst__cpu_flag); 0 gives the scalar ones. */
 void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags);
