@@ -44,7 +44,7 @@ FRONTS: dict[str, set[str] | None] = {
     "buffer": {"buffer/buffer.h", "buffer/slab_pool.h"},
     "sample": {"sample/permutation.h"},
     "exec": {"exec/workers.h"},
-    "io": {"io/file.h", "io/record.h"},
+    "io": {"io/file.h", "io/record.h", "io/replace.h"},
     "format": {"format/dataset.h"},
 }
 
@@ -55,6 +55,7 @@ LIBRARIES: dict[str, set[str]] = {
     "jerror.h": {"decode"},
     "jmorecfg.h": {"decode"},
     "spng.h": {"decode"},
+    "webp/decode.h": {"decode"},
     "zlib.h": {"decode", "base"},
     "immintrin.h": {"kernels"},
     "arm_neon.h": {"kernels"},

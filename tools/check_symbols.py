@@ -20,6 +20,7 @@ NEEDED = {
     "libjpeg.so.62",
     "libjpeg.so.8",
     "libspng.so.0",
+    "libwebp.so.7",
     "libz.so.1",
 }
 DECLARATION = re.compile(r"\bPST_API\b[^;{]*?\b(\w+)\s*\(")

@@ -2,7 +2,7 @@
 """Writes where fuzzing starts: small images of every kind that a decoder knows.
 
 A target's input opens with bytes that place the region and choose how the file is read; see the
-tops of tests/fuzz/fuzz_jpeg.c and fuzz_png.c. The file itself follows.
+tops of tests/fuzz/fuzz_*.c. The file itself follows.
 """
 
 import io
@@ -15,6 +15,7 @@ from PIL import Image
 PREFIXES = {
     "jpeg": (b"\x00\x00\xff\xff\x07", b"\x40\x60\x80\x30\x00"),
     "png": (b"\x00\x20\x30\x80", b"\x01\x10\x10\x40"),
+    "webp": (b"\x20\x30\x80\x00", b"\x10\x10\x40\x01"),
 }
 
 
@@ -54,14 +55,30 @@ def png_files() -> list[bytes]:
     return files
 
 
+def webp_files() -> list[bytes]:
+    files = [encode(picture(mode, 33, 21), "WEBP") for mode in ("L", "RGB", "RGBA")]
+    files += [encode(picture(mode, 19, 13), "WEBP", lossless=True) for mode in ("RGB", "RGBA")]
+    clear = picture("RGB", 20, 20)
+    clear.putalpha(picture("L", 20, 20))
+    files.append(encode(clear, "WEBP", exif=b"MM\0*\0\0\0\x08\0\0", xmp=b"<x/>"))
+    for lossless in (False, True):
+        frames = [picture("RGBA", 24, 24), picture("RGB", 24, 24)]
+        options = {"save_all": True, "append_images": frames[1:], "lossless": lossless}
+        files.append(encode(frames[0], "WEBP", **options))
+    return files
+
+
+SEEDS = {"jpeg": jpeg_files, "png": png_files, "webp": webp_files}
+
+
 def main(arguments: list[str]) -> int:
     root = Path(arguments[0])
     n_seeds = 0
-    for name, files in {"jpeg": jpeg_files(), "png": png_files()}.items():
+    for name, make in SEEDS.items():
         folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
         for prefix in PREFIXES[name]:
-            for file in files:
+            for file in make():
                 (folder / f"seed_{n_seeds:03}").write_bytes(prefix + file)
                 n_seeds += 1
     print(f"items: {n_seeds} seeds")

@@ -6,24 +6,28 @@
 #include <stdint.h>
 
 #include <penstock/error.h>
+#include <penstock/image.h>
+#include <penstock/tensor.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* A dataset is what can be indexed: a number of records (the encoded bytes of a sample), each with
- * a label. It is shared by reference count; a loader holds a reference. */
+/* A dataset is what can be indexed: a number of records (the encoded bytes of a sample, or its
+ * pixels), each with a label. It is shared by reference count; a loader holds a reference. */
 struct pst_dataset;
 
-/* Where a dataset puts the bytes of one record. Exactly one of the two calls is made by read():
+/* Where a dataset puts the bytes of one record. Exactly one of the three calls is made by read():
  *
  * pst_record_reserve: size bytes of the reader's own memory to fill; NULL when memory is out or the
  * size is over the limit (then read() returns PST_ENOMEM or PST_ELIMIT). A second call grows the
  * same memory and keeps its content. pst_record_view: bytes that stay valid until the dataset is
- * closed; nothing is copied. */
+ * closed; nothing is copied. pst_record_pixels: pixels that are not encoded and stay
+ * valid as long; the struct is copied. */
 struct pst_record;
 PST_API void *pst_record_reserve(struct pst_record *record, size_t size);
 PST_API void pst_record_view(struct pst_record *record, const void *data, size_t size);
+PST_API void pst_record_pixels(struct pst_record *record, const struct pst_pixels *pixels);
 
 /* What a dataset is made of; a C user fills this in to bring a dataset of their own. All calls but
  * close may come from several threads at once. struct_size first, append only. */
@@ -40,6 +44,12 @@ struct pst_dataset_vtable {
     const char *(*name)(void *self, int64_t index);
     /* Frees self. Called once, on the thread that drops the last reference. May be NULL. */
     void (*close)(void *self);
+    /* For datasets whose records are all pst_record_pixels() of one size, and read() is a matter of
+     * nanoseconds: fills in width, height and channels. The loader then plans without reading, and
+     * takes samples in runs. Returns PST_OK, or PST_END where this does not hold. May be NULL. */
+    int (*uniform)(void *self, struct pst_pixels *size);
+    /* As pst_dataset_copy_name(); may be NULL where name is enough. */
+    int64_t (*copy_name)(void *self, int64_t index, char *out, size_t size);
 };
 
 /* Makes a dataset of a vtable and its self. The vtable is copied. On failure self stays the
@@ -51,7 +61,13 @@ PST_API void pst_dataset_unref(struct pst_dataset *dataset); /* any thread; NULL
 
 PST_API int64_t pst_dataset_length(const struct pst_dataset *dataset);
 PST_API int64_t pst_dataset_label(const struct pst_dataset *dataset, int64_t index);
+/* Valid until the dataset is closed. A folder keeps each name that was asked for. NULL where there
+ * is none, or no memory. */
 PST_API const char *pst_dataset_name(const struct pst_dataset *dataset, int64_t index);
+/* Writes the name with its NUL as far as size goes, and keeps nothing. Returns its length without
+ * the NUL, or -1 where there is none. */
+PST_API int64_t pst_dataset_copy_name(const struct pst_dataset *dataset, int64_t index, char *out,
+                                      size_t size);
 
 /* An image folder by the rules of torchvision.datasets.ImageFolder: each folder in root is a class,
  * in bytewise order; in it every file with one of the extensions, folders walked in order, links
@@ -60,12 +76,18 @@ struct pst_folder_config {
     size_t struct_size;
     int allow_empty;        /* keep classes without a file; default: PST_ENOTFOUND names them */
     const char *extensions; /* space-separated, lower case, with dots; NULL: torchvision's nine */
+    /* Where the list of files is kept, so that opening the folder again asks only whether its
+     * folders are what they were: a file, "" for one in the user's cache folder ($PENSTOCK_CACHE,
+     * $XDG_CACHE_HOME/penstock or ~/.cache/penstock), NULL for none. A bad or old index is made
+     * anew, one that cannot be written is done without; pst_folder_report() tells. */
+    const char *index;
 };
 static inline void pst_folder_config_init(struct pst_folder_config *config)
 {
     config->struct_size = sizeof *config;
     config->allow_empty = 0;
     config->extensions = NULL;
+    config->index = NULL;
 }
 
 /* Scans root. config may be NULL. Errors: PST_ENOTFOUND, PST_EIO, PST_ENOMEM, PST_ELIMIT. */
@@ -76,10 +98,47 @@ PST_API int pst_folder_open(struct pst_dataset **out, const char *root,
 PST_API int64_t pst_folder_n_classes(const struct pst_dataset *dataset);
 PST_API const char *pst_folder_class(const struct pst_dataset *dataset, int64_t class_index);
 
+enum pst_folder_index {
+    PST_FOLDER_INDEX_NONE,    /* not asked for, or there is no place for it */
+    PST_FOLDER_INDEX_NEW,     /* there was none */
+    PST_FOLDER_INDEX_KEPT,    /* nothing had changed */
+    PST_FOLDER_INDEX_CHANGED, /* folders had changed, and were listed again */
+    PST_FOLDER_INDEX_REBUILT, /* it could not be used: `damage` says why */
+};
+/* How a folder was opened. Texts are "" or a sentence and valid while the dataset is. */
+struct pst_folder_report {
+    size_t struct_size;
+    enum pst_folder_index index;
+    int written;             /* 1: the index on disk is now that of this dataset */
+    int64_t folders, listed; /* folders there are; those that were listed now */
+    const char *path;        /* of the index */
+    const char *damage;
+    const char *not_written; /* why it was to be written and is not */
+};
+/* struct_size is set by the caller. PST_EINVAL for another kind of dataset. */
+PST_API int pst_folder_report(const struct pst_dataset *dataset, struct pst_folder_report *report);
+
+/* A folder's list of files as bytes, to be opened elsewhere without a look at the file system: what
+ * a process hands to its workers. pst_folder_save() returns their number and writes them if size is
+ * enough; negative: PST_ENOMEM, PST_EINVAL. The paths are made absolute. */
+PST_API int64_t pst_folder_save(const struct pst_dataset *dataset, void *out, size_t size,
+                                struct pst_error *err);
+/* Errors: PST_EFORMAT, PST_ETRUNCATED, PST_EUNSUPPORTED, PST_ELIMIT, PST_ENOMEM. */
+PST_API int pst_folder_restore(struct pst_dataset **out, const void *bytes, size_t size,
+                               struct pst_error *err);
+
 /* A list of files with labels, both copied. paths: n NUL-terminated byte strings one after another,
  * paths_size bytes in all. labels: n values. Errors: PST_EINVAL, PST_ENOMEM. */
 PST_API int pst_paths_open(struct pst_dataset **out, const char *paths, size_t paths_size,
                            const int64_t *labels, int64_t n, struct pst_error *err);
+
+/* An array of n images of one size. first: the first of them; image: bytes from one to the next.
+ * labels: n values, copied. On success release(opaque) is called once, when the dataset is closed
+ * (release may be NULL); on failure nothing is taken. Errors: PST_EINVAL, PST_ELIMIT, PST_ENOMEM.
+ */
+PST_API int pst_pixels_open(struct pst_dataset **out, const struct pst_pixels *first, int64_t n,
+                            ptrdiff_t image, const int64_t *labels, pst_release_fn release,
+                            void *opaque, struct pst_error *err);
 
 #ifdef __cplusplus
 }

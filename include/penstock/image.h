@@ -16,6 +16,8 @@ enum pst_image_format {
     PST_IMAGE_UNKNOWN = 0,
     PST_IMAGE_JPEG = 1,
     PST_IMAGE_PNG = 2,
+    PST_IMAGE_WEBP = 3,
+    PST_IMAGE_RAW = 100, /* pixels in memory, struct pst_pixels */
 };
 
 /* What the header of an image says. */
@@ -27,6 +29,15 @@ struct pst_image_info {
 /* A region in pixels; x and y count from the top left corner. */
 struct pst_rect {
     int32_t x, y, w, h;
+};
+
+/* Pixels that lie in memory as they are: uint8, 1 channel (grey) or 3 (RGB), in any order. The
+ * distances are in bytes and may be zero or negative: packed RGB has channel 1, pixel 3; planes
+ * have pixel 1. */
+struct pst_pixels {
+    const uint8_t *data; /* first channel of the top left pixel */
+    int32_t width, height, channels;
+    ptrdiff_t row, pixel, channel; /* from one to the next */
 };
 
 /* Reads the header. PST_OK means that width and height are those that Pillow would report. Any

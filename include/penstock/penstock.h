@@ -12,6 +12,7 @@
 #include <penstock/error.h>
 #include <penstock/image.h>
 #include <penstock/loader.h>
+#include <penstock/random.h>
 #include <penstock/stats.h>
 #include <penstock/tensor.h>
 #include <penstock/transform.h>

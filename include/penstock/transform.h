@@ -50,6 +50,28 @@ enum pst_op_kind {
     /* 1 word; the `count` steps after it are taken if (word & 0xffffff) < threshold, else they draw
      * nothing */
     PST_OP_RANDOM_APPLY = 7,
+    /* number: pixels before, above, after and below the image, then what is put there: 0 the colour
+     * in table (none: black; one value, or three), 1 the last pixel, 2 a mirror about it, 3 a
+     * mirror about the edge */
+    PST_OP_PAD = 30,
+    /* h x w from anywhere, of an image padded as PST_OP_PAD says; number[5]: a side that is too
+     * short is padded by what it lacks at both ends; number[6]: as torchvision v2 does it. 2 words
+     * at most */
+    PST_OP_RANDOM_CROP = 31,
+    /* torchvision RandomErasing: 1 word against threshold, then 2 words a try, at most 10 tries, 2
+     * words for the place; number: what is written for each channel (PST_U8: 0 to 255). Nothing but
+     * its like may follow */
+    PST_OP_RANDOM_ERASING = 32,
+    /* 1 word. Turned by some degrees counterclockwise; number: the least and the most, 1 where the
+     * result is to hold all of the image, 1 where a center follows, its place; filter: nearest,
+     * bilinear or bicubic; table: the colour outside, as of PST_OP_PAD */
+    PST_OP_RANDOM_ROTATION = 33,
+    /* torchvision RandomAffine: 1 word, 2 for a translation, 1 for a scale, 1 for each shear.
+     * number: degrees, translation of x and y, range of the shear of x and of y; scale: 0 for none;
+     * ratio: the center; count: 1 for a translation, 2 and 4 for a shear of x and y, 8 for the
+     * center, 16 for the arithmetic of torchvision v2, added up; filter and table as of
+     * PST_OP_RANDOM_ROTATION */
+    PST_OP_RANDOM_AFFINE = 34,
 };
 
 /* One geometric step. Zero what the kind does not use. */
@@ -63,7 +85,7 @@ struct pst_op {
     double ratio[2];
     float log_ratio[2];  /* logarithm of ratio in float32, as the user's torch computes it */
     double number[8];    /* by kind */
-    int32_t count;       /* PST_OP_RANDOM_APPLY: how many steps after it belong to it */
+    int32_t count;       /* PST_OP_RANDOM_APPLY: how many steps after it belong to it; or by kind */
     const double *table; /* by kind; copied by pst_transform_new() */
     size_t n_table;
 };

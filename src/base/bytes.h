@@ -43,6 +43,21 @@ static inline uint16_t pst__bytes_be16(struct pst__bytes *b)
     const uint8_t *p = pst__bytes_take(b, 2);
     return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
 }
+static inline uint16_t pst__bytes_le16(struct pst__bytes *b)
+{
+    const uint8_t *p = pst__bytes_take(b, 2);
+    return p ? (uint16_t)(p[1] << 8 | p[0]) : 0;
+}
+static inline uint32_t pst__bytes_le24(struct pst__bytes *b)
+{
+    const uint8_t *p = pst__bytes_take(b, 3);
+    return p ? (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0] : 0;
+}
+static inline uint32_t pst__bytes_le32(struct pst__bytes *b)
+{
+    const uint8_t *p = pst__bytes_take(b, 4);
+    return p ? (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0] : 0;
+}
 static inline uint32_t pst__bytes_be32(struct pst__bytes *b)
 {
     const uint8_t *p = pst__bytes_take(b, 4);

@@ -8,8 +8,10 @@
 #define PST_MAX_SIDE 65500 /* pixels; libjpeg's own bound is 65500 */
 /* Pillow warns of images above it (Image.MAX_IMAGE_PIXELS): 1 GiB / 4 / 3. */
 #define PST_MAX_PIXELS 89478485
-#define PST_MAX_RECORD (1u << 30)  /* bytes of one encoded sample */
-#define PST_MAX_SCANS 100          /* of a progressive JPEG */
+#define PST_MAX_RECORD (1u << 30)         /* bytes of one encoded sample */
+#define PST_MAX_SCANS 100                 /* of a progressive JPEG */
+#define PST_MAX_PATH 8192                 /* bytes of a file's path that a dataset puts together */
+#define PST_MAX_INDEX (UINT64_C(1) << 32) /* bytes of an index of a folder */
 #define PST_MAX_RATIO 4096         /* pixels per encoded byte (deflate's own bound is about 1032) */
 #define PST_MAX_OUTPUT (1ll << 31) /* bytes of one finished sample */
 
@@ -23,5 +25,7 @@
 #define PST_MAX_BATCH (1 << 20)
 #define PST_MAX_OPS 64
 #define PST_MAX_OP_TABLE 4096 /* numbers of one step's table */
+
+#define PST_MAX_TENSOR ((1ll << 62) - 1) /* bytes: sums of two of them still fit */
 
 #endif

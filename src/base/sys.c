@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -157,6 +159,67 @@ void pst__sys_close(int fd)
     close(fd);
 }
 
+int pst__sys_create(const char *path)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+}
+
+int pst__sys_lock(int fd)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return flock(fd, LOCK_EX | LOCK_NB);
+}
+
+int pst__sys_truncate(int fd)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return ftruncate(fd, 0);
+}
+
+ssize_t pst__sys_write(int fd, const void *buf, size_t n)
+{
+#ifdef PST_CHECKS
+    int failed = fault(PST_SYS_WRITE);
+    if (failed > 0) {
+        errno = failed;
+        return -1;
+    }
+    if (failed == 0 && n > 1)
+        n = 1;
+#endif
+    return write(fd, buf, n);
+}
+
+int pst__sys_sync(int fd)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return fsync(fd);
+}
+
+int pst__sys_getcwd(char *buf, size_t size)
+{
+    FAULT(PST_SYS_STAT, -1);
+    return getcwd(buf, size) ? 0 : -1;
+}
+
+int pst__sys_rename(const char *from, const char *to)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return rename(from, to);
+}
+
+void pst__sys_unlink(const char *path)
+{
+    unlink(path);
+}
+
+int pst__sys_mkdir(const char *path)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return mkdir(path, 0700);
+}
+
 DIR *pst__sys_opendir(const char *path)
 {
     FAULT(PST_SYS_DIR, NULL);
@@ -196,6 +259,13 @@ int64_t pst__sys_monotonic_ns(void)
     ns += atomic_load_explicit(&faults.clock_skew, memory_order_relaxed);
 #endif
     return ns;
+}
+
+int64_t pst__sys_file_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 int pst__sys_random(void *buf, size_t n)

@@ -23,6 +23,7 @@ enum pst__sys_call {
     PST_SYS_THREAD,
     PST_SYS_CLOCK,
     PST_SYS_RANDOM,
+    PST_SYS_WRITE, /* all that makes, fills, locks, flushes or renames a file */
     PST_SYS_N_CALLS,
 };
 
@@ -35,18 +36,31 @@ int pst__sys_fstat(int fd, struct stat *st);
 int pst__sys_stat(const char *path, struct stat *st);
 ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset);
 void pst__sys_close(int fd);
+/* For reading and writing, made where it is not there; only the user may read it. A link is refused
+ * (ELOOP). */
+int pst__sys_create(const char *path);
+int pst__sys_lock(int fd); /* exclusive, never waits: EWOULDBLOCK where another has it */
+int pst__sys_truncate(int fd);
+ssize_t pst__sys_write(int fd, const void *buf, size_t n);
+int pst__sys_sync(int fd);
+int pst__sys_getcwd(char *buf, size_t size); /* 0 or -1 */
+int pst__sys_rename(const char *from, const char *to);
+void pst__sys_unlink(const char *path); /* a wish */
+int pst__sys_mkdir(const char *path);   /* for the user alone */
 DIR *pst__sys_opendir(const char *path);
 struct dirent *pst__sys_readdir(DIR *dir); /* NULL with errno 0 at the end */
 void pst__sys_closedir(DIR *dir);
 int pst__sys_thread_create(pthread_t *thread, void *(*fn)(void *), void *arg); /* 0 or an errno */
 int64_t pst__sys_monotonic_ns(void);
+/* The clock that the kernel stamps files with. Only for comparing with such a stamp. */
+int64_t pst__sys_file_clock_ns(void);
 int pst__sys_random(void *buf, size_t n); /* 0 or -1 */
 
 #ifdef PST_CHECKS
 /* The fault table. A call of a kind in mask (bit = 1 << enum pst__sys_call) counts; the nth counted
  * call (from 1) fails, and every later one too if forever. os_errno is what it fails with. Read
- * faults with os_errno 0 are short reads of 1 byte; clock faults jump ahead by an hour.
- * Process-wide. */
+ * faults with os_errno 0 are short reads of 1 byte, write faults short writes; clock faults jump
+ * ahead by an hour. Process-wide. */
 void pst__fault_arm(uint32_t mask, int64_t nth, int forever, int os_errno);
 void pst__fault_disarm(void);
 int64_t pst__fault_calls(void); /* calls counted since pst__fault_arm() */

@@ -41,8 +41,8 @@ int pst__buffer_new(struct pst_buffer **out, size_t size, struct pst_error *err)
     return PST_OK;
 }
 
-int pst_buffer_wrap(struct pst_buffer **out, void *data, size_t size, pst_release_fn release,
-                    void *opaque, struct pst_error *err)
+static int wrap(struct pst_buffer **out, void *data, size_t size, int is_const,
+                pst_release_fn release, void *opaque, struct pst_error *err)
 {
     PST_REQUIRE(out, err, "pst_buffer_wrap: out is NULL");
     *out = NULL;
@@ -51,10 +51,28 @@ int pst_buffer_wrap(struct pst_buffer **out, void *data, size_t size, pst_releas
     if (!wrapped)
         return pst__fail(err, PST_ENOMEM, "no memory for a buffer's handle");
     pst__buffer_init(&wrapped->buffer, data, size, dispose_wrapped);
+    wrapped->buffer.is_const = is_const;
     wrapped->release = release;
     wrapped->opaque = opaque;
     *out = &wrapped->buffer;
     return PST_OK;
+}
+
+int pst_buffer_wrap(struct pst_buffer **out, void *data, size_t size, pst_release_fn release,
+                    void *opaque, struct pst_error *err)
+{
+    return wrap(out, data, size, 0, release, opaque, err);
+}
+
+int pst_buffer_wrap_const(struct pst_buffer **out, const void *data, size_t size,
+                          pst_release_fn release, void *opaque, struct pst_error *err)
+{
+    return wrap(out, (void *)(uintptr_t)data, size, 1, release, opaque, err);
+}
+
+int pst_buffer_is_writable(const struct pst_buffer *buffer)
+{
+    return !buffer->is_const;
 }
 
 struct pst_buffer *pst_buffer_ref(struct pst_buffer *buffer)

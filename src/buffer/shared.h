@@ -16,6 +16,7 @@ struct pst_buffer {
     _Atomic int64_t refs;
     void *data;
     size_t size;
+    int is_const;
     void (*dispose)(struct pst_buffer *buffer);
 };
 
@@ -25,6 +26,7 @@ static inline void pst__buffer_init(struct pst_buffer *buffer, void *data, size_
     atomic_init(&buffer->refs, 1);
     buffer->data = data;
     buffer->size = size;
+    buffer->is_const = 0;
     buffer->dispose = dispose;
 }
 

@@ -25,8 +25,9 @@ struct pst__codec {
 
 extern const struct pst__codec pst__codec_jpeg;
 extern const struct pst__codec pst__codec_png;
+extern const struct pst__codec pst__codec_webp;
 
-#define PST_N_CODECS 2
+#define PST_N_CODECS 3
 extern const struct pst__codec *const pst__codecs[PST_N_CODECS]; /* the table, codecs.c */
 
 #endif

@@ -39,7 +39,8 @@ int pst__decode_rows(struct pst__decoder *decoder, int max_rows, const uint8_t *
 /* After the last row: looks through what is left of the file without decoding it. */
 int pst__decode_finish(struct pst__decoder *decoder, struct pst_error *err);
 
-/* Libraries in use and their versions, static, such as "libjpeg-turbo 2.1.5, libspng 0.7.3". */
+/* Libraries in use and their versions, static, such as "libjpeg-turbo 2.1.5, libspng 0.7.3, ...".
+ */
 const char *pst__decode_libraries(void);
 
 #endif

@@ -80,6 +80,23 @@ const char *pst_dataset_name(const struct pst_dataset *dataset, int64_t index)
     return dataset->vtable.name(dataset->self, index);
 }
 
+int64_t pst_dataset_copy_name(const struct pst_dataset *dataset, int64_t index, char *out,
+                              size_t size)
+{
+    if (is_within(dataset, index) && dataset->vtable.copy_name)
+        return dataset->vtable.copy_name(dataset->self, index, out, size);
+    const char *name = pst_dataset_name(dataset, index);
+    if (!name)
+        return -1;
+    size_t length = strlen(name);
+    if (size > 0) {
+        size_t n = length < size ? length : size - 1;
+        memcpy(out, name, n);
+        out[n] = 0;
+    }
+    return (int64_t)length;
+}
+
 void *pst__dataset_self(const struct pst_dataset *dataset, void (*close)(void *self))
 {
     return dataset && dataset->vtable.close == close ? dataset->self : NULL;
@@ -93,6 +110,8 @@ static int judge(int rc, const struct pst_record *record, struct pst_error *err)
     if (rc > 0)
         return pst__fail(err, PST_ECALLBACK, "read returned %d, expected 0 or a negative status",
                          rc);
+    if (record->pixels.data)
+        return pst__pixels_check(&record->pixels, err);
     if (!record->data)
         return pst__fail(err, PST_ECALLBACK, "read delivered no record");
     if (record->size > PST_MAX_RECORD)
@@ -118,4 +137,11 @@ int pst__dataset_read(struct pst_dataset *dataset, int64_t index, struct pst_rec
         err->record = index;
     }
     return rc;
+}
+
+int pst__dataset_uniform(const struct pst_dataset *dataset, struct pst_pixels *size)
+{
+    *size = (struct pst_pixels){0};
+    return dataset->vtable.uniform && dataset->vtable.uniform(dataset->self, size) == PST_OK &&
+           size->width > 0 && size->height > 0;
 }

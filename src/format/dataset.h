@@ -10,4 +10,7 @@
 int pst__dataset_read(struct pst_dataset *dataset, int64_t index, struct pst_record *record,
                       struct pst_error *err);
 
+/* 1: every record is pixels of this size, and reading one takes nanoseconds. */
+int pst__dataset_uniform(const struct pst_dataset *dataset, struct pst_pixels *size);
+
 #endif

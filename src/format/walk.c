@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/sys.h"
 #include "base/utf8.h"
+#include "format/recall.h"
 
 /* os.walk() skips a folder that it cannot list. So do we where the reason lies in the name: no
  * permission, gone, too many links or too long (this is what ends a walk around a loop of links).
@@ -25,11 +27,38 @@
 
 #define SHOWN 320 /* bytes of a path in a message */
 
-struct pst__walk_folder {
+/* A folder's times are as coarse as its file system makes them (2 s on FAT): a change right after
+ * it was listed may leave them as they are. So those of a folder that changed less than this long
+ * ago say nothing. */
+#define SETTLED_NS 2500000000
+
+/* A folder on its way from the pile into the tree. */
+struct found {
+    size_t path;         /* index into walk.folders, and this folder's number */
+    size_t parent;       /* number of the folder it is in; of a class, its own */
+    size_t n_name;       /* bytes of its name at the end of its path */
+    size_t known;        /* the same folder in the memory, as in format/recall.h */
     size_t links;        /* passed on the way here; an entry of unknown type counts as one */
-    size_t first, n;     /* its wanted names */
-    size_t next_pending; /* as pst__walk.pending */
-    size_t path;         /* index into folders */
+    size_t first, n;     /* its wanted names, where it was listed */
+    size_t next_pending; /* as walk.pending */
+    struct pst__folder_id id;
+    uint32_t flags;
+    int is_listed;
+};
+
+struct walk {
+    const struct pst__suffixes *suffixes;
+    struct pst__recall recall;
+    int64_t n_listed;
+    /* Of the class at hand. */
+    struct pst__strings folders, names;
+    struct found *found;
+    size_t capacity;
+    size_t pending; /* 1 + the folder to be listed next, 0: none */
+    uint32_t n_deep;
+    /* Working memory: an entry's path, a folder's path, where a folder got to in the tree. */
+    struct pst__strings scratch, path;
+    struct pst__scratch places;
 };
 
 static int is_about_name(int os_errno)
@@ -98,40 +127,6 @@ static int is_folder(const char *folder, const struct dirent *entry, struct pst_
     return S_ISDIR(st.st_mode);
 }
 
-/* One entry of a root: a name for the list if it is a folder. */
-static int add_class(const char *root, const struct dirent *entry, struct pst__strings *classes,
-                     struct pst__strings *path, struct pst_error *err)
-{
-    int is = is_folder(root, entry, path);
-    if (is == -ENOENT)
-        return PST_OK;
-    if (is < 0)
-        return fail_folder(err, -is, "examine", path->n ? pst__strings_at(path, 0) : root);
-    if (is && pst__strings_add(classes, NULL, entry->d_name) < 0)
-        return no_memory(err, root);
-    return PST_OK;
-}
-
-int pst__walk_classes(const char *root, struct pst__strings *classes, struct pst_error *err)
-{
-    struct pst__strings path = {0};
-    struct dirent *entry;
-    DIR *dir = open_dir(root);
-    if (!dir)
-        return fail_folder(err, errno, "list", root);
-    int rc = PST_OK;
-    while (rc == PST_OK && (entry = next_entry(dir)))
-        if (!is_dots(entry->d_name))
-            rc = add_class(root, entry, classes, &path, err);
-    if (rc == PST_OK && errno != 0)
-        rc = fail_folder(err, errno, "list", root);
-    pst__sys_closedir(dir);
-    pst__strings_reset(&path);
-    if (rc == PST_OK)
-        pst__strings_sort(classes, 0, classes->n);
-    return rc;
-}
-
 int pst__suffixes_parse(struct pst__suffixes *suffixes, const char *text)
 {
     char one[64];
@@ -174,122 +169,313 @@ int pst__suffixes_match(const struct pst__suffixes *suffixes, const char *name)
     return 0;
 }
 
-void pst__walk_reset(struct pst__walk *walk)
+/* What vouches for a folder's content is taken before the content. */
+static int identify(DIR *dir, const char *path, struct pst__folder_id *id, uint32_t *flags,
+                    struct pst_error *err)
 {
-    pst__free(walk->folder);
-    pst__strings_reset(&walk->names);
-    pst__strings_reset(&walk->folders);
-    *walk = (struct pst__walk){0};
+    struct stat st;
+    int64_t now = pst__sys_file_clock_ns();
+    if (pst__sys_fstat(dirfd(dir), &st) < 0)
+        return fail_folder(err, errno, "examine", path);
+    pst__folder_id_set(id, &st);
+    int64_t newest = id->mtime_ns > id->ctime_ns ? id->mtime_ns : id->ctime_ns;
+    if (newest > now - SETTLED_NS)
+        *flags |= PST__FOLDER_VAGUE;
+    return PST_OK;
+}
+
+/* Whether an entry is a folder cannot be told from its folder alone. */
+static int is_link(const struct dirent *entry)
+{
+    return entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN;
+}
+
+/* One entry of a root: a name for the list if it is a folder. */
+static int add_class(struct walk *walk, const char *root, const struct dirent *entry,
+                     struct pst__strings *classes, uint32_t *flags, struct pst_error *err)
+{
+    int is = is_folder(root, entry, &walk->scratch);
+    if (is < 0 && is != -ENOENT)
+        return fail_folder(err, -is, "examine",
+                           walk->scratch.n ? pst__strings_at(&walk->scratch, 0) : root);
+    if (is_link(entry))
+        *flags |= PST__FOLDER_VAGUE;
+    if (is > 0 && pst__strings_add(classes, NULL, entry->d_name) < 0)
+        return no_memory(err, root);
+    return PST_OK;
+}
+
+/* The names of the classes, sorted, and the root into the tree. */
+static int list_root(struct walk *walk, const char *root, struct pst__strings *classes,
+                     struct pst__tree *tree, struct pst_error *err)
+{
+    struct pst__folder_id id;
+    uint32_t flags = 0;
+    struct dirent *entry;
+    DIR *dir = open_dir(root);
+    if (!dir)
+        return fail_folder(err, errno, "list", root);
+    int rc = identify(dir, root, &id, &flags, err);
+    while (rc == PST_OK && (entry = next_entry(dir)))
+        if (!is_dots(entry->d_name))
+            rc = add_class(walk, root, entry, classes, &flags, err);
+    if (rc == PST_OK && errno != 0)
+        rc = fail_folder(err, errno, "list", root);
+    pst__sys_closedir(dir);
+    walk->n_listed++;
+    if (rc < 0)
+        return rc;
+    pst__strings_sort(classes, 0, classes->n);
+    return pst__tree_add_folder(tree, 0, "", &id, flags);
 }
 
 /* Puts a folder on the pile of those to be listed: parent/name, or name alone. */
-static int push(struct pst__walk *walk, const char *parent, const char *name, size_t links)
+static int push(struct walk *walk, const char *folder, const char *name, const struct found *found)
 {
-    void *folder = walk->folder;
+    void *grown = walk->found;
     size_t n = walk->folders.n;
-    int rc = pst__grow(&folder, &walk->capacity, n + 1, sizeof *walk->folder);
-    walk->folder = folder;
-    if (rc < 0 || (rc = pst__strings_add(&walk->folders, parent, name)) < 0)
+    int rc = pst__grow(&grown, &walk->capacity, n + 1, sizeof *walk->found);
+    walk->found = grown;
+    if (rc < 0 || (rc = pst__strings_add(&walk->folders, folder, name)) < 0)
         return rc;
-    walk->folder[n] =
-        (struct pst__walk_folder){.links = links, .path = n, .next_pending = walk->pending};
+    walk->found[n] = *found;
+    walk->found[n].path = n;
+    walk->found[n].n_name = strlen(name);
+    walk->found[n].next_pending = walk->pending;
     walk->pending = n + 1;
     return PST_OK;
 }
 
-static int visit(struct pst__walk *walk, size_t at, const char *path, const struct dirent *entry,
-                 const struct pst__suffixes *suffixes, struct pst__strings *scratch,
+static int push_child(struct walk *walk, size_t at, const char *path, const char *name,
+                      size_t known, int is_linked)
+{
+    struct found child = {.parent = at, .known = known, .links = walk->found[at].links};
+    if (is_linked) {
+        child.flags = PST__FOLDER_LINKED;
+        child.links++;
+    }
+    return push(walk, path, name, &child);
+}
+
+static int visit(struct walk *walk, size_t at, const char *path, const struct dirent *entry,
                  struct pst_error *err)
 {
-    int is = is_folder(path, entry, scratch);
+    int is = is_folder(path, entry, &walk->scratch);
     if (is < 0 && !is_about_name(-is))
         return fail_folder(err, -is, "examine an entry of", path);
     if (is > 0)
-        return push(walk, path, entry->d_name, walk->folder[at].links + (entry->d_type != DT_DIR));
-    if (!pst__suffixes_match(suffixes, entry->d_name))
+        return push_child(walk, at, path, entry->d_name,
+                          pst__recall_find(&walk->recall, walk->found[at].known, entry->d_name),
+                          is_link(entry));
+    if (is_link(entry))
+        walk->found[at].flags |= PST__FOLDER_VAGUE;
+    if (!pst__suffixes_match(walk->suffixes, entry->d_name))
         return PST_OK;
-    walk->folder[at].n++;
+    walk->found[at].n++;
     return pst__strings_add(&walk->names, NULL, entry->d_name);
 }
 
 /* Lists one folder: its wanted names, and its folders onto the pile. */
-static int list(struct pst__walk *walk, size_t at, const char *path,
-                const struct pst__suffixes *suffixes, struct pst__strings *scratch,
-                struct pst_error *err)
+static int list(struct walk *walk, size_t at, const char *path, struct pst_error *err)
 {
-    walk->folder[at].first = walk->names.n;
+    struct found *found = &walk->found[at];
+    found->first = walk->names.n;
+    found->is_listed = 1;
+    walk->n_listed++;
     DIR *dir = open_dir(path);
-    if (!dir)
+    if (!dir) {
+        found->flags |= PST__FOLDER_VAGUE;
         return is_about_name(errno) ? PST_OK : fail_folder(err, errno, "list", path);
+    }
     struct dirent *entry;
-    int rc = PST_OK;
+    int rc = identify(dir, path, &found->id, &found->flags, err);
     while (rc == PST_OK && (entry = next_entry(dir)))
         if (!is_dots(entry->d_name))
-            rc = visit(walk, at, path, entry, suffixes, scratch, err);
+            rc = visit(walk, at, path, entry, err);
     if (rc == PST_OK && errno != 0)
         rc = fail_folder(err, errno, "list", path);
     pst__sys_closedir(dir);
     return rc;
 }
 
-static int list_all(struct pst__walk *walk, const char *top, const struct pst__suffixes *suffixes,
-                    struct pst_error *err)
+static int is_current(const struct pst__tree *tree, size_t folder, const char *path)
 {
-    /* path: a copy, since the list of folders grows while a folder is listed. */
-    struct pst__strings path = {0}, scratch = {0};
-    int rc = push(walk, NULL, top, 0);
+    struct stat st;
+    struct pst__folder_id id;
+    if (tree->folder[folder].flags & PST__FOLDER_VAGUE || stat_path(path, &st) < 0 ||
+        !S_ISDIR(st.st_mode))
+        return 0;
+    pst__folder_id_set(&id, &st);
+    return pst__folder_id_equal(&id, &tree->folder[folder].id);
+}
+
+/* A folder that is what it was: the folders in it onto the pile. */
+static int remember(struct walk *walk, size_t at, const char *path)
+{
+    const struct pst__recall *recall = &walk->recall;
+    size_t known = walk->found[at].known;
+    int rc = PST_OK;
+    walk->found[at].id = recall->tree->folder[known - 1].id;
+    for (size_t i = recall->first[known - 1]; rc == PST_OK && i < recall->first[known]; i++) {
+        size_t child = recall->child[i];
+        rc = push_child(walk, at, path, pst__tree_own_name(recall->tree, child), child + 1,
+                        recall->tree->folder[child].flags & PST__FOLDER_LINKED);
+    }
+    return rc;
+}
+
+static int look(struct walk *walk, size_t at, struct pst_error *err)
+{
+    /* A copy, since the list of folders grows while a folder is listed. */
+    pst__strings_clear(&walk->path);
+    int rc = pst__strings_add(&walk->path, NULL, pst__strings_at(&walk->folders, at));
+    if (rc < 0)
+        return rc;
+    const char *path = pst__strings_at(&walk->path, 0);
+    size_t known = walk->found[at].known;
+    if (known > 0 && is_current(walk->recall.tree, known - 1, path))
+        return remember(walk, at, path);
+    return list(walk, at, path, err);
+}
+
+static int look_at_all(struct walk *walk, const char *top, struct pst_error *err)
+{
+    int rc = PST_OK;
     while (rc == PST_OK && walk->pending > 0) {
         size_t at = walk->pending - 1;
-        walk->pending = walk->folder[at].next_pending;
-        if (walk->folder[at].links >= LINKS_DEEP && ++walk->n_deep > MAX_DEEP) {
+        walk->pending = walk->found[at].next_pending;
+        if (walk->found[at].links >= LINKS_DEEP && ++walk->n_deep > MAX_DEEP) {
             char shown[SHOWN];
-            rc = pst__fail(err, PST_ELIMIT,
-                           "over %d folders behind %d links each in '%s': the links form loops",
-                           MAX_DEEP, LINKS_DEEP, pst__printable(shown, sizeof shown, top));
-            break;
+            return pst__fail(err, PST_ELIMIT,
+                             "over %d folders behind %d links each in '%s': the links form loops",
+                             MAX_DEEP, LINKS_DEEP, pst__printable(shown, sizeof shown, top));
         }
-        pst__strings_clear(&path);
-        rc = pst__strings_add(&path, NULL, pst__strings_at(&walk->folders, at));
-        if (rc == PST_OK)
-            rc = list(walk, at, pst__strings_at(&path, 0), suffixes, &scratch, err);
+        rc = look(walk, at, err);
     }
-    pst__strings_reset(&scratch);
-    pst__strings_reset(&path);
     return rc;
 }
 
 static int compare_folders(const void *a, const void *b, void *opaque)
 {
     const struct pst__strings *folders = opaque;
-    return pst__utf8_compare(pst__strings_at(folders, ((const struct pst__walk_folder *)a)->path),
-                             pst__strings_at(folders, ((const struct pst__walk_folder *)b)->path));
+    return pst__utf8_compare(pst__strings_at(folders, ((const struct found *)a)->path),
+                             pst__strings_at(folders, ((const struct found *)b)->path));
+}
+
+static int emit_one(struct walk *walk, const struct found *found, uint32_t parent,
+                    struct pst__tree *tree)
+{
+    const char *path = pst__strings_at(&walk->folders, found->path);
+    int rc = pst__tree_add_folder(tree, parent, path + strlen(path) - found->n_name, &found->id,
+                                  found->flags);
+    if (rc < 0)
+        return rc;
+    if (!found->is_listed)
+        return pst__tree_add_names(tree, walk->recall.tree, found->known - 1);
+    pst__strings_sort(&walk->names, found->first, found->n);
+    for (size_t i = 0; rc == PST_OK && i < found->n; i++)
+        rc = pst__tree_add_name(tree, pst__strings_at(&walk->names, found->first + i));
+    return rc;
 }
 
 /* sorted(os.walk()) compares whole paths as strings, so "a.x" comes before "a/b". */
-static int emit(struct pst__walk *walk, struct pst__strings *files)
+static int emit(struct walk *walk, struct pst__tree *tree)
 {
     size_t n = walk->folders.n;
-    qsort_r(walk->folder, n, sizeof *walk->folder, compare_folders, &walk->folders);
+    uint32_t *place = pst__scratch_reserve(&walk->places, n * sizeof *place);
+    if (!place)
+        return PST_ENOMEM;
+    qsort_r(walk->found, n, sizeof *walk->found, compare_folders, &walk->folders);
     for (size_t i = 0; i < n; i++) {
-        const struct pst__walk_folder *folder = &walk->folder[i];
-        pst__strings_sort(&walk->names, folder->first, folder->n);
-        for (size_t k = 0; k < folder->n; k++)
-            if (pst__strings_add(files, pst__strings_at(&walk->folders, folder->path),
-                                 pst__strings_at(&walk->names, folder->first + k)) < 0)
-                return PST_ENOMEM;
+        const struct found *found = &walk->found[i];
+        uint32_t parent = found->parent == found->path ? 0 : place[found->parent];
+        place[found->path] = (uint32_t)tree->n_folders;
+        int rc = emit_one(walk, found, parent, tree);
+        if (rc < 0)
+            return rc;
     }
     return PST_OK;
 }
 
-int pst__walk_files(struct pst__walk *walk, const char *top, const struct pst__suffixes *suffixes,
-                    struct pst__strings *files, struct pst_error *err)
+/* A class: the wanted files in and below it, in the order of sorted(os.walk(top,
+ * followlinks=True)) with the names of each folder sorted. */
+static int walk_class(struct walk *walk, const char *root, const char *name, size_t known,
+                      struct pst__tree *tree, struct pst_error *err)
 {
     pst__strings_clear(&walk->folders);
     pst__strings_clear(&walk->names);
     walk->pending = 0;
     walk->n_deep = 0;
-    int rc = list_all(walk, top, suffixes, err);
+    int rc = push(walk, root, name, &(struct found){.known = known});
     if (rc == PST_OK)
-        rc = emit(walk, files);
-    return rc == PST_ENOMEM ? no_memory(err, top) : rc;
+        rc = look_at_all(walk, pst__strings_at(&walk->folders, 0), err);
+    return rc == PST_OK ? emit(walk, tree) : rc;
+}
+
+static int walk_listed(struct walk *walk, const char *root, struct pst__tree *tree,
+                       struct pst_error *err)
+{
+    struct pst__strings classes = {0};
+    size_t known = walk->recall.tree ? 1 : 0;
+    int rc = list_root(walk, root, &classes, tree, err);
+    for (size_t i = 0; rc == PST_OK && i < classes.n; i++) {
+        const char *name = pst__strings_at(&classes, i);
+        rc = walk_class(walk, root, name, pst__recall_find(&walk->recall, known, name), tree, err);
+    }
+    pst__strings_reset(&classes);
+    return rc;
+}
+
+static int walk_remembered(struct walk *walk, const char *root, struct pst__tree *tree,
+                           struct pst_error *err)
+{
+    const struct pst__tree *known = walk->recall.tree;
+    int rc = pst__tree_add_folder(tree, 0, "", &known->folder[0].id, 0);
+    for (size_t i = 0; rc == PST_OK && i < known->n_classes; i++) {
+        size_t folder = known->class_folder[i];
+        rc = walk_class(walk, root, pst__tree_own_name(known, folder), folder + 1, tree, err);
+    }
+    return rc;
+}
+
+int pst__walk(struct pst__tree *tree, const char *root, const struct pst__suffixes *suffixes,
+              const struct pst__tree *known, int64_t *n_listed, struct pst_error *err)
+{
+    struct walk walk = {.suffixes = suffixes};
+    int rc = pst__tree_init(tree, root);
+    if (rc == PST_OK && known)
+        rc = pst__recall_init(&walk.recall, known);
+    if (rc == PST_OK)
+        rc = known && is_current(known, 0, root) ? walk_remembered(&walk, root, tree, err)
+                                                 : walk_listed(&walk, root, tree, err);
+    *n_listed = walk.n_listed;
+    pst__scratch_reset(&walk.places);
+    pst__strings_reset(&walk.path);
+    pst__strings_reset(&walk.scratch);
+    pst__free(walk.found);
+    pst__strings_reset(&walk.names);
+    pst__strings_reset(&walk.folders);
+    pst__recall_reset(&walk.recall);
+    if (rc == PST_OK)
+        pst__tree_trim(tree);
+    else
+        pst__tree_reset(tree);
+    if (rc == PST_ENOMEM)
+        return no_memory(err, root);
+    char shown[SHOWN];
+    return rc == PST_ELIMIT
+               ? pst__fail(err, rc, "'%s': a path has over %d bytes, or too many files",
+                           pst__printable(shown, sizeof shown, root), PST_MAX_PATH)
+               : rc;
+}
+
+int pst__walk_is_current(const struct pst__tree *tree)
+{
+    char path[PST_MAX_PATH];
+    for (size_t i = 0; i < tree->n_folders; i++) {
+        pst__tree_path(tree, i, NULL, path, sizeof path);
+        if (!is_current(tree, i, path))
+            return 0;
+    }
+    return 1;
 }

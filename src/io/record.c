@@ -44,8 +44,14 @@ void pst_record_view(struct pst_record *record, const void *data, size_t size)
     record->size = size;
 }
 
+void pst_record_pixels(struct pst_record *record, const struct pst_pixels *pixels)
+{
+    record->pixels = *pixels;
+}
+
 void pst__record_clear(struct pst_record *record)
 {
+    record->pixels.data = NULL;
     record->data = NULL;
     record->size = 0;
 }

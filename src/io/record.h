@@ -6,9 +6,10 @@
 
 #include "base/mem.h"
 
-/* The bytes of one sample: memory of our own, or a view of the dataset's. Reused from sample to
- * sample. Zero-initialised means empty. */
+/* The bytes of one sample: memory of our own, or a view of the dataset's; or pixels that are not
+ * encoded. Reused from sample to sample. Zero-initialised means empty. */
 struct pst_record {
+    struct pst_pixels pixels; /* data is NULL where the record is encoded */
     const uint8_t *data;
     size_t size;
     uint8_t *own; /* PST_MEM_RECORD */

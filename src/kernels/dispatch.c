@@ -12,6 +12,8 @@
 #include "kernels/x86/colour_avx2.h"
 #include "kernels/x86/colour_avx512.h"
 #include "kernels/x86/layout_avx512.h"
+#include "kernels/x86/warp_avx2.h"
+#include "kernels/x86/warp_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
  * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
@@ -23,6 +25,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->resample_h = resample_h_avx2;
     kernels->resample_v = resample_v_avx2;
     kernels->unpack = unpack_avx2;
+    kernels->unpack_rgb = unpack_rgb_avx2;
     kernels->store_f32 = store_f32_avx2;
     kernels->store_u8 = store_u8_avx2;
     kernels->grey = grey_avx2;
@@ -30,6 +33,9 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->saturate = saturate_avx2;
     kernels->hue = hue_avx2;
     kernels->sharpen = sharpen_avx2;
+    kernels->warp_fixed = warp_fixed_avx2;
+    kernels->warp_bilinear = warp_bilinear_avx2;
+    kernels->warp_bicubic = warp_bicubic_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -37,6 +43,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->resample_h = resample_h_avx512;
     kernels->resample_v = resample_v_avx512;
     kernels->unpack = unpack_avx512;
+    kernels->unpack_rgb = unpack_rgb_avx512;
     kernels->store_f32 = store_f32_avx512;
     kernels->store_u8 = store_u8_avx512;
     kernels->store_u16 = store_u16_avx512;
@@ -47,6 +54,9 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->saturate = saturate_avx512;
     kernels->hue = hue_avx512;
     kernels->sharpen = sharpen_avx512;
+    kernels->warp_fixed = warp_fixed_avx512;
+    kernels->warp_bilinear = warp_bilinear_avx512;
+    kernels->warp_bicubic = warp_bicubic_avx512;
 }
 #endif
 
@@ -56,6 +66,7 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->resample_h = pst__resample_h_scalar;
     kernels->resample_v = pst__resample_v_scalar;
     kernels->unpack = pst__unpack_scalar;
+    kernels->unpack_rgb = pst__unpack_rgb_scalar;
     kernels->store_f32 = pst__store_f32_scalar;
     kernels->store_u8 = pst__store_u8_scalar;
     /* Of these two there is no AVX2 version: a table of 256 words is read faster one by one than by
@@ -68,6 +79,9 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->saturate = pst__saturate_scalar;
     kernels->hue = pst__hue_scalar;
     kernels->sharpen = pst__sharpen_scalar;
+    kernels->warp_fixed = pst__warp_fixed_scalar;
+    kernels->warp_bilinear = pst__warp_bilinear_scalar;
+    kernels->warp_bicubic = pst__warp_bicubic_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

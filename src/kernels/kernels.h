@@ -45,6 +45,15 @@ struct pst__norm {
     float rcp_std_low; /* what the rounding took away */
 };
 
+/* An image to take pixels from at any place. stride is a multiple of 4, and h rows of it are less
+ * than 2^31 pixels. Nothing outside of its rows is read. */
+struct pst__raster {
+    const uint8_t *pixels;
+    ptrdiff_t stride;
+    int32_t w, h;    /* at least 1 */
+    uint8_t fill[4]; /* what lies outside */
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -66,18 +75,23 @@ struct pst__kernels {
      * up to 64 bytes of each plane are written (plane_stride is at least that). */
     void (*unpack)(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
 
-    /* dst[i] = lut[src[i]], or with reverse dst[n - 1 - i]. Writes exactly n values. */
+    /* One row of n packed RGB pixels to three planes, as above. Reads exactly 3 n bytes. */
+    void (*unpack_rgb)(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
+
+    /* dst[i] = lut[src[i]], or with reverse dst[n - 1 - i]. Reads exactly n bytes and writes
+     * exactly n values. */
     void (*store_f32)(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
                       int reverse);
 
-    /* The same for elements of 16 bits, whatever they stand for. */
+    /* The same for elements of 16 bits, whatever they stand for. Reads and writes exactly n. */
     void (*store_u16)(uint16_t *dst, const uint8_t *src, int n, const uint16_t *lut, int reverse);
 
     /* Three planes of n elements of size bytes (1, 2 or 4), plane_stride bytes apart, to n triples.
      * Writes exactly those. */
     void (*interleave)(uint8_t *dst, const uint8_t *src, ptrdiff_t plane_stride, int n, int size);
 
-    /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Writes exactly n bytes. */
+    /* dst[i] = src[i], or with reverse dst[n - 1 - i]. Reads and writes exactly n
+     * bytes. */
     void (*store_u8)(uint8_t *dst, const uint8_t *src, int n, int reverse);
 
     /* Colours: n RGBX pixels in place, and nothing behind them is read or written. The last byte of
@@ -95,6 +109,19 @@ struct pst__kernels {
      * none of the others; exactly n pixels are read of each and written. */
     void (*sharpen)(uint8_t *dst, const uint8_t *above, const uint8_t *row, const uint8_t *below,
                     int n, float factor);
+
+    /* One row of n pixels out of any places of an image: fill where that is outside of it. Place i
+     * is x + i * dx, y + i * dy in 16.16 fixed point, modulo 2^32. Writes exactly n pixels. */
+    void (*warp_fixed)(uint8_t *dst, const struct pst__raster *src, int n, int32_t x, int32_t y,
+                       int32_t dx, int32_t dy);
+
+    /* The same with places in double, of which (0.5, 0.5) is the middle of the first pixel, and the
+     * value taken between 2 x 2 or 4 x 4 pixels; over the edge the last pixels are repeated. See
+     * Geometry.c of Pillow. */
+    void (*warp_bilinear)(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                          const double *y);
+    void (*warp_bicubic)(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                         const double *y);
 };
 
 /* back + factor * (front - back) in float32, cut to 0..255: Pillow's Image.blend(). factor is

@@ -14,6 +14,7 @@ void pst__resample_h_scalar(uint8_t *dst, ptrdiff_t dst_stride, ptrdiff_t plane_
 void pst__resample_v_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t src_stride, int n,
                             const int32_t *coef, int count);
 void pst__unpack_scalar(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
+void pst__unpack_rgb_scalar(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n);
 void pst__store_f32_scalar(float *dst, const uint8_t *src, int n, const struct pst__norm *norm,
                            int reverse);
 void pst__store_u16_scalar(uint16_t *dst, const uint8_t *src, int n, const uint16_t *lut,
@@ -21,6 +22,12 @@ void pst__store_u16_scalar(uint16_t *dst, const uint8_t *src, int n, const uint1
 void pst__interleave_scalar(uint8_t *dst, const uint8_t *src, ptrdiff_t plane_stride, int n,
                             int size);
 void pst__store_u8_scalar(uint8_t *dst, const uint8_t *src, int n, int reverse);
+void pst__warp_fixed_scalar(uint8_t *dst, const struct pst__raster *src, int n, int32_t x,
+                            int32_t y, int32_t dx, int32_t dy);
+void pst__warp_bilinear_scalar(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                               const double *y);
+void pst__warp_bicubic_scalar(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
+                              const double *y);
 
 void pst__map_scalar(uint8_t *px, int n, const uint8_t lut[3][256]);
 void pst__grey_scalar(uint8_t *px, int n);

@@ -18,12 +18,28 @@ int pst__batch_is_over(const struct pst__batch *batch)
     return batch->failed_slot < 0 ? batch->n_done == batch->n : batch->n_active == 0;
 }
 
-static void sample_begin(struct pst__sample *sample, int64_t index)
+static void sample_begin(const struct pst_loader *loader, struct pst__sample *sample, int64_t index)
 {
     memset(sample, 0, offsetof(struct pst__sample, plan));
     sample->index = index;
     sample->state = PST_SAMPLE_NEW;
     sample->next_ready = -1;
+    if (!loader->is_uniform)
+        return;
+    sample->info = (struct pst_image_info){
+        .format = PST_IMAGE_RAW, .width = loader->uniform.width, .height = loader->uniform.height};
+    if (!loader->is_free)
+        sample->state = PST_SAMPLE_PROBED;
+}
+
+/* All samples begin, in a batch that has begun. */
+static void samples_begin(const struct pst_loader *loader, struct pst__batch *batch,
+                          const int64_t *indices)
+{
+    for (int32_t i = 0; i < batch->n; i++)
+        sample_begin(loader, &batch->sample[i], indices ? indices[i] : batch->sample[i].index);
+    /* Where sizes are known and draws have an order, there is nothing to do before planning. */
+    batch->read_next = loader->is_uniform && !loader->is_free ? batch->n : 0;
 }
 
 static void batch_begin(struct pst__batch *batch)
@@ -56,9 +72,7 @@ int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_
     batch->ticket = ticket;
     batch->stream = stream;
     batch->n = (int32_t)n;
-    for (size_t i = 0; i < n; i++)
-        sample_begin(&batch->sample[i], indices[i]);
-    (void)loader;
+    samples_begin(loader, batch, indices);
     return PST_OK;
 }
 
@@ -109,14 +123,12 @@ void pst__batch_clear(struct pst_loader *loader, struct pst__batch *batch)
 
 void pst__batch_restart(struct pst_loader *loader, struct pst__batch *batch)
 {
-    for (int32_t i = 0; i < batch->n; i++) {
-        struct pst__sample *sample = &batch->sample[i];
-        pst__sample_settle(loader, batch, sample);
-        sample_begin(sample, sample->index);
-    }
+    for (int32_t i = 0; i < batch->n; i++)
+        pst__sample_settle(loader, batch, &batch->sample[i]);
     /* The new plans may be of another size. */
     slab_drop(loader, batch);
     batch_begin(batch);
+    samples_begin(loader, batch, NULL);
 }
 
 void pst__sample_doubt(struct pst_loader *loader, struct pst__batch *batch,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -336,7 +337,7 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
         pst__planned(loader, batch, sample);
     } else {
         sample->state = PST_SAMPLE_PROBED;
-        pst__plan_ahead(loader, batch->stream);
+        pst__plan_ahead(loader, batch->stream, INT_MAX);
     }
     pst__broadcast(&loader->work);
     pst__unlock(&loader->lock);

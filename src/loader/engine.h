@@ -74,6 +74,7 @@ struct pst__worker {
     struct pst__decoder *decoder;
     struct pst__executor *executor;
     struct pst__scratch aside; /* where a sample of a ragged batch is written */
+    struct pst_record record;  /* of a uniform dataset, for one sample at a time */
     struct pst__draws draws;   /* PST_RNG_SAMPLE: made for one sample at a time */
     uint32_t *words;
     float *exps[PST_MAX_EXP_RANGES];
@@ -89,6 +90,8 @@ struct pst_loader {
     size_t max_words;
     int is_free; /* planning needs no order: nothing is drawn, or each sample has draws of its own
                   */
+    int is_uniform; /* sizes are known and samples hold no records: they are taken in runs */
+    struct pst_pixels uniform; /* the size */
     int32_t fixed_w, fixed_h;
     int staged_most; /* samples of other batches than the oldest that may hold a record */
     int64_t opened_ns;
@@ -147,10 +150,10 @@ struct pst__sample *pst__batch_pop_ready(struct pst__batch *batch);
 int pst__batch_is_open(const struct pst__batch *batch); /* new work may be started on it */
 int pst__batch_is_over(const struct pst__batch *batch); /* complete, or failed and at rest */
 
-/* order.c: planning. pst__plan_ahead draws for a stream as far as its samples are probed and
- * pst__planned takes note of a plan: lock held. pst__plan_own plans a sample whose draws need no
- * order: for the sample's owner. */
-void pst__plan_ahead(struct pst_loader *loader, int32_t stream);
+/* order.c: planning. pst__plan_ahead draws for a stream as far as its samples are probed, for at
+ * most so many, and returns for how many; pst__planned takes note of a plan: lock held.
+ * pst__plan_own plans a sample whose draws need no order: for the sample's owner. */
+int pst__plan_ahead(struct pst_loader *loader, int32_t stream, int most);
 void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample);
 int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct pst__sample *sample,
                   struct pst_error *err);
@@ -159,6 +162,13 @@ int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct 
 void pst__worker_run(void *loader, int worker);
 int pst__worker_init(struct pst_loader *loader, struct pst__worker *worker, struct pst_error *err);
 void pst__worker_reset(struct pst__worker *worker);
+
+/* runs.c: small samples of a uniform dataset are planned and taken several at a time, for one round
+ * of the lock. Lock held. */
+#define PST_RUN_MOST 32
+int pst__run_length(const struct pst_loader *loader, const struct pst__batch *batch);
+int pst__plan_run(
+    struct pst_loader *loader); /* of the oldest batch; 0: there was nothing to plan */
 
 /* PST_EFORKED in a child of the process that opened the loader. */
 int pst__loader_check(const struct pst_loader *loader, struct pst_error *err);

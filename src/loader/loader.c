@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "format/dataset.h"
 #include "loader/engine.h"
 
 enum { DEFAULT_AHEAD = 4, DEFAULT_NICE = 5 };
@@ -139,6 +140,15 @@ static int locks_init(struct pst_loader *loader)
     return rc;
 }
 
+static int check_uniform(const struct pst_loader *loader, struct pst_error *err)
+{
+    PST_REQUIRE(!loader->is_uniform || loader->uniform.channels <=
+                                           pst__transform_in_channels(loader->config.transform),
+                err, "images of %d channels, the transform is for grey ones",
+                loader->uniform.channels);
+    return PST_OK;
+}
+
 int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *config,
                     struct pst_error *err)
 {
@@ -164,10 +174,13 @@ int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *con
     loader->max_words = pst_transform_max_words(settled.transform);
     loader->n_ranges = pst__transform_n_exp_ranges(settled.transform);
     loader->is_free = loader->max_words == 0 || settled.rng == PST_RNG_SAMPLE;
+    loader->is_uniform = pst__dataset_uniform(settled.dataset, &loader->uniform);
     /* Each thread runs one record and has one read; as much again keeps them from waiting for a
      * plan. */
     loader->staged_most = 4 * settled.threads + 2;
-    rc = loader_allocate(loader, err);
+    rc = check_uniform(loader, err);
+    if (rc == PST_OK)
+        rc = loader_allocate(loader, err);
     if (rc == PST_OK)
         rc = pst__workers_start(&loader->team, loader->n_workers, "penstock", settled.nice,
                                 pst__worker_run, loader, err);

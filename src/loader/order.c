@@ -54,21 +54,23 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
     return 1;
 }
 
-void pst__plan_ahead(struct pst_loader *loader, int32_t which)
+int pst__plan_ahead(struct pst_loader *loader, int32_t which, int most)
 {
     struct pst__stream *stream = &loader->stream[which];
+    int n = 0;
     for (uint64_t t = loader->head; t < loader->tail; t++) {
         struct pst__batch *batch = pst__batch_at(loader, t);
         if (batch->stream != which || batch->failed_slot >= 0)
             continue;
         if (batch->is_held)
-            return;
+            return n;
         if (batch->plan_next == 0)
             batch->words_start = batch->words_end = stream->next;
-        while (batch->plan_next < batch->n)
-            if (!plan_next(loader, stream, batch))
-                return;
+        for (; batch->plan_next < batch->n; n++)
+            if (n == most || !plan_next(loader, stream, batch))
+                return n;
     }
+    return n;
 }
 
 /* Words and exponentials of one sample under PST_RNG_SAMPLE. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -33,10 +34,18 @@ void pst__worker_reset(struct pst__worker *worker)
     pst__decoder_free(worker->decoder);
     pst__executor_free(worker->executor);
     pst__scratch_reset(&worker->aside);
+    pst__record_reset(&worker->record);
     pst__free(worker->words);
     for (int r = 0; r < PST_MAX_EXP_RANGES; r++)
         pst__free(worker->exps[r]);
 }
+
+/* Samples of one batch that a thread has taken. */
+struct run {
+    struct pst__batch *batch;
+    int n;
+    struct pst__sample *sample[PST_RUN_MOST];
+};
 
 /* --- reading
  * --------------------------------------------------------------------------------------- */
@@ -48,32 +57,61 @@ static struct pst_record *record_take(struct pst_loader *loader)
     return pst__calloc(1, sizeof(struct pst_record), PST_MEM_HEAP);
 }
 
-/* The oldest sample that nobody has read. The oldest batch may always be read for: a bound that
- * held it back while later batches hold all records would be a deadlock. */
-static struct pst__sample *claim_read(struct pst_loader *loader, struct pst__batch **out)
+static void take_unread(struct pst_loader *loader, struct run *run)
+{
+    struct pst__batch *batch = run->batch;
+    struct pst__sample *sample = &batch->sample[batch->read_next++];
+    sample->state = PST_SAMPLE_READING;
+    if (!loader->is_uniform) {
+        sample->record = record_take(loader);
+        if (sample->record)
+            loader->n_staged++;
+    }
+    batch->n_active++;
+    run->sample[run->n++] = sample;
+}
+
+/* The oldest sample that nobody has read, or a run of them. The oldest batch may always be read
+ * for: a bound that held it back while later batches hold all records would be a deadlock. */
+static int claim_read(struct pst_loader *loader, struct run *run)
 {
     for (uint64_t t = loader->head; t < loader->tail; t++) {
         struct pst__batch *batch = pst__batch_at(loader, t);
         if (!pst__batch_is_open(batch) || batch->read_next == batch->n)
             continue;
         if (t != loader->head && loader->n_staged >= loader->staged_most)
-            return NULL;
-        struct pst__sample *sample = &batch->sample[batch->read_next++];
-        sample->state = PST_SAMPLE_READING;
-        sample->record = record_take(loader);
-        if (sample->record)
-            loader->n_staged++;
-        batch->n_active++;
-        *out = batch;
-        return sample;
+            return 0;
+        run->batch = batch;
+        run->n = 0;
+        int most = pst__run_length(loader, batch);
+        while (run->n < most && batch->read_next < batch->n)
+            take_unread(loader, run);
+        return 1;
     }
-    return NULL;
+    return 0;
+}
+
+/* What there is to know of a record before it is planned for. */
+static int probe_record(struct pst_loader *loader, struct pst__sample *sample,
+                        struct pst_error *err)
+{
+    const struct pst_record *record = sample->record;
+    const struct pst_pixels *pixels = &record->pixels;
+    if (!pixels->data)
+        return pst__decode_probe(record->data, record->size, &sample->info, err);
+    PST_REQUIRE(pixels->channels <= pst__transform_in_channels(loader->config.transform), err,
+                "an image of %d channels, the transform is for grey ones", pixels->channels);
+    sample->info = (struct pst_image_info){
+        .format = PST_IMAGE_RAW, .width = pixels->width, .height = pixels->height};
+    return PST_OK;
 }
 
 /* Fetches, probes, and plans where that needs no order. */
 static int read_sample(struct pst_loader *loader, struct pst__worker *worker,
                        struct pst__sample *sample, struct pst_error *err)
 {
+    if (loader->is_uniform)
+        return pst__plan_own(loader, worker, sample, err);
     if (!sample->record)
         return pst__fail(err, PST_ENOMEM, "no memory for a record");
     int64_t t0 = pst__now_ns();
@@ -85,7 +123,7 @@ static int read_sample(struct pst_loader *loader, struct pst__worker *worker,
         return rc;
     }
     add(&worker->bytes_read, (int64_t)sample->record->size);
-    rc = pst__decode_probe(sample->record->data, sample->record->size, &sample->info, err);
+    rc = probe_record(loader, sample, err);
     int64_t t2 = pst__now_ns();
     add(&worker->probe_ns, t2 - t1);
     if (rc < 0 || !loader->is_free)
@@ -109,9 +147,9 @@ static int sample_returns(struct pst_loader *loader, struct pst__batch *batch,
     return 0;
 }
 
-static void finish_read(struct pst_loader *loader, struct pst__worker *worker,
-                        struct pst__batch *batch, struct pst__sample *sample, int rc,
-                        struct pst_error *err)
+static void finish_sample_read(struct pst_loader *loader, struct pst__worker *worker,
+                               struct pst__batch *batch, struct pst__sample *sample, int rc,
+                               struct pst_error *err)
 {
     if (!sample_returns(loader, batch, sample))
         return;
@@ -122,9 +160,33 @@ static void finish_read(struct pst_loader *loader, struct pst__worker *worker,
     } else {
         int64_t t0 = pst__now_ns();
         sample->state = PST_SAMPLE_PROBED;
-        pst__plan_ahead(loader, batch->stream);
+        pst__plan_ahead(loader, batch->stream, INT_MAX);
         add(&worker->plan_ns, pst__now_ns() - t0);
     }
+}
+
+/* The lock is not held, and is afterwards. */
+static void read_run(struct pst_loader *loader, struct pst__worker *worker, struct run *run)
+{
+    struct pst_error err;
+    pst_error_init(&err);
+    int64_t t0 = loader->is_uniform ? pst__now_ns() : 0;
+    for (int i = 0; i < run->n; i++) {
+        int rc = read_sample(loader, worker, run->sample[i], &err);
+        if (rc == PST_OK)
+            continue;
+        pst__lock(&loader->lock);
+        finish_sample_read(loader, worker, run->batch, run->sample[i], rc, &err);
+        pst__unlock(&loader->lock);
+        pst_error_init(&err);
+        run->sample[i] = NULL;
+    }
+    if (loader->is_uniform)
+        add(&worker->plan_ns, pst__now_ns() - t0);
+    pst__lock(&loader->lock);
+    for (int i = 0; i < run->n; i++)
+        if (run->sample[i])
+            finish_sample_read(loader, worker, run->batch, run->sample[i], PST_OK, &err);
     /* This thread takes one of what has become ready; more than that is for the others. */
     pst__broadcast(&loader->work);
 }
@@ -148,7 +210,8 @@ static int decoder_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_
 }
 
 static int run_record(struct pst_loader *loader, struct pst__worker *worker,
-                      struct pst__sample *sample, void *dst, struct pst_error *err)
+                      struct pst__sample *sample, void *dst, int64_t *decode_ns,
+                      struct pst_error *err)
 {
     struct decoding decoding = {.decoder = worker->decoder};
     struct pst__row_source source = {decoder_rows, &decoding};
@@ -162,12 +225,32 @@ static int run_record(struct pst_loader *loader, struct pst__worker *worker,
     int64_t t2 = pst__now_ns();
     if (rc == PST_OK)
         rc = pst__decode_finish(worker->decoder, err);
-    int64_t t3 = pst__now_ns();
-    add(&worker->decode_ns, (t1 - t0) + decoding.ns + (t3 - t2));
-    add(&worker->transform_ns, (t2 - t1) - decoding.ns);
+    *decode_ns += (t1 - t0) + decoding.ns + (pst__now_ns() - t2);
     return rc;
 }
 
+/* A sample that the dataset has as pixels. Of a uniform dataset they are asked for only now. */
+static int run_raw(struct pst_loader *loader, struct pst__worker *worker,
+                   struct pst__sample *sample, void *dst, struct pst_error *err)
+{
+    struct pst_record *record = sample->record ? sample->record : &worker->record;
+    const struct pst_pixels *pixels = &record->pixels, *size = &loader->uniform;
+    if (loader->is_uniform) {
+        int rc = pst__dataset_read(loader->config.dataset, sample->index, record, err);
+        if (rc < 0)
+            return rc;
+        if (!pixels->data || pixels->width != size->width || pixels->height != size->height ||
+            pixels->channels != size->channels)
+            return pst__fail(err, PST_ECALLBACK,
+                             "read delivered %d x %d pixels of %d channels, expected %d x %d of %d",
+                             pixels->width, pixels->height, pixels->channels, size->width,
+                             size->height, size->channels);
+    }
+    return pst__transform_execute_pixels(worker->executor, loader->config.transform, &sample->plan,
+                                         pixels, dst, err);
+}
+
+/* Pixels of the reference. */
 static int run_pixels(struct pst_loader *loader, struct pst__worker *worker,
                       struct pst__sample *sample, void *dst, struct pst_error *err)
 {
@@ -178,11 +261,8 @@ static int run_pixels(struct pst_loader *loader, struct pst__worker *worker,
                                     .stride = stride,
                                     .left = region->h};
     struct pst__row_source source = {pst__memory_rows, &rows};
-    int64_t t0 = pst__now_ns();
-    int rc = pst__transform_execute(worker->executor, loader->config.transform, &sample->plan,
-                                    &source, dst, err);
-    add(&worker->transform_ns, pst__now_ns() - t0);
-    return rc;
+    return pst__transform_execute(worker->executor, loader->config.transform, &sample->plan,
+                                  &source, dst, err);
 }
 
 /* A sample that does not fit its batch is worked out all the same, aside: stock would come to its
@@ -211,7 +291,8 @@ static int worker_tools(struct pst__worker *worker, struct pst_error *err)
 }
 
 static int run_sample(struct pst_loader *loader, struct pst__worker *worker,
-                      struct pst__batch *batch, struct pst__sample *sample, struct pst_error *err)
+                      struct pst__batch *batch, struct pst__sample *sample, int64_t *decode_ns,
+                      struct pst_error *err)
 {
     int rc = worker_tools(worker, err);
     if (rc < 0)
@@ -220,17 +301,15 @@ static int run_sample(struct pst_loader *loader, struct pst__worker *worker,
     if (!dst)
         return pst__fail(err, PST_ENOMEM, "no memory for a sample of %d x %d", sample->plan.out_w,
                          sample->plan.out_h);
-    rc = sample->pixels ? run_pixels(loader, worker, sample, dst, err)
-                        : run_record(loader, worker, sample, dst, err);
-    atomic_store_explicit(&worker->scratch_bytes,
-                          (int64_t)(pst__decoder_bytes(worker->decoder) +
-                                    pst__executor_bytes(worker->executor) + worker->aside.size),
-                          memory_order_relaxed);
-    return rc;
+    if (sample->pixels)
+        return run_pixels(loader, worker, sample, dst, err);
+    if (sample->info.format == PST_IMAGE_RAW)
+        return run_raw(loader, worker, sample, dst, err);
+    return run_record(loader, worker, sample, dst, decode_ns, err);
 }
 
-/* The oldest sample that may run, with the batch's slab taken. */
-static struct pst__sample *claim_run(struct pst_loader *loader, struct pst__batch **out)
+/* The oldest sample that may run, or a run of them, with the batch's slab taken. */
+static int claim_run(struct pst_loader *loader, struct run *run)
 {
     for (uint64_t t = loader->head; t < loader->tail; t++) {
         struct pst__batch *batch = pst__batch_at(loader, t);
@@ -242,23 +321,28 @@ static struct pst__sample *claim_run(struct pst_loader *loader, struct pst__batc
             int rc = pst__slab_take(loader->pool, batch->sample_bytes * (size_t)batch->n,
                                     t == loader->head, &batch->slab, &err);
             if (rc == PST_AGAIN)
-                return NULL; /* the budget comes back in the order of batches */
+                return 0; /* the budget comes back in the order of batches */
             if (rc < 0) {
                 pst__sample_doubt(loader, batch, pst__batch_pop_ready(batch), rc, &err);
-                return NULL;
+                return 0;
             }
         }
-        struct pst__sample *sample = pst__batch_pop_ready(batch);
-        sample->state = PST_SAMPLE_RUNNING;
-        batch->n_active++;
-        *out = batch;
-        return sample;
+        run->batch = batch;
+        run->n = 0;
+        int most = pst__run_length(loader, batch);
+        while (run->n < most && batch->ready_first >= 0) {
+            struct pst__sample *sample = pst__batch_pop_ready(batch);
+            sample->state = PST_SAMPLE_RUNNING;
+            batch->n_active++;
+            run->sample[run->n++] = sample;
+        }
+        return 1;
     }
-    return NULL;
+    return 0;
 }
 
-static void finish_run(struct pst_loader *loader, struct pst__batch *batch,
-                       struct pst__sample *sample, int rc, struct pst_error *err)
+static void finish_sample(struct pst_loader *loader, struct pst__batch *batch,
+                          struct pst__sample *sample, int rc, struct pst_error *err)
 {
     if (!sample_returns(loader, batch, sample))
         return;
@@ -273,30 +357,65 @@ static void finish_run(struct pst_loader *loader, struct pst__batch *batch,
         pst__signal(&loader->done);
 }
 
+static void note_scratch(struct pst__worker *worker)
+{
+    size_t bytes = worker->aside.size;
+    if (worker->decoder)
+        bytes += pst__decoder_bytes(worker->decoder);
+    if (worker->executor)
+        bytes += pst__executor_bytes(worker->executor);
+    atomic_store_explicit(&worker->scratch_bytes, (int64_t)bytes, memory_order_relaxed);
+}
+
+/* The lock is not held, and is afterwards. What is not decoding is measured by the run: a look at
+ * the clock takes as long as half a small sample does. */
+static void execute_run(struct pst_loader *loader, struct pst__worker *worker, struct run *run)
+{
+    struct pst_error err;
+    pst_error_init(&err);
+    int64_t t0 = pst__now_ns(), decode_ns = 0;
+    for (int i = 0; i < run->n; i++) {
+        int rc = run_sample(loader, worker, run->batch, run->sample[i], &decode_ns, &err);
+        if (rc == PST_OK)
+            continue;
+        pst__lock(&loader->lock);
+        finish_sample(loader, run->batch, run->sample[i], rc, &err);
+        pst__unlock(&loader->lock);
+        pst_error_init(&err);
+        run->sample[i] = NULL;
+    }
+    add(&worker->decode_ns, decode_ns);
+    add(&worker->transform_ns, pst__now_ns() - t0 - decode_ns);
+    note_scratch(worker);
+    pst__lock(&loader->lock);
+    for (int i = 0; i < run->n; i++)
+        if (run->sample[i])
+            finish_sample(loader, run->batch, run->sample[i], PST_OK, &err);
+}
+
 /* --- the thread
  * ------------------------------------------------------------------------------------- */
 
 /* One step of work, lock held on entry and exit. 0: there is nothing to do. */
 static int work_once(struct pst_loader *loader, struct pst__worker *worker)
 {
-    struct pst_error err;
-    pst_error_init(&err);
-    struct pst__batch *batch;
-    struct pst__sample *sample = claim_run(loader, &batch);
-    if (sample) {
+    struct run run;
+    if (claim_run(loader, &run)) {
         pst__unlock(&loader->lock);
-        int rc = run_sample(loader, worker, batch, sample, &err);
-        pst__lock(&loader->lock);
-        finish_run(loader, batch, sample, rc, &err);
+        execute_run(loader, worker, &run);
         return 1;
     }
-    sample = claim_read(loader, &batch);
-    if (!sample)
+    if (loader->is_uniform && !loader->is_free) {
+        int64_t t0 = pst__now_ns();
+        int n = pst__plan_run(loader);
+        add(&worker->plan_ns, pst__now_ns() - t0);
+        if (n > 0)
+            return 1;
+    }
+    if (!claim_read(loader, &run))
         return 0;
     pst__unlock(&loader->lock);
-    int rc = read_sample(loader, worker, sample, &err);
-    pst__lock(&loader->lock);
-    finish_read(loader, worker, batch, sample, rc, &err);
+    read_run(loader, worker, &run);
     return 1;
 }
 

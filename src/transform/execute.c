@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "transform/change.h"
 #include "transform/ops.h"
+#include "transform/pixels.h"
 #include "transform/segment.h"
 #include "transform/sink.h"
 #include "transform/axis.h"
@@ -10,8 +11,9 @@
 /* Runs a plan, segment after segment. Rows are taken from the source a strip at a time and go on
  * while they are in the cache; a segment but the last leaves an RGBX image for the next. */
 
-#define STRIP 16 /* rows asked for at a time */
-#define LINE 64  /* what kernels round their writes up to */
+#define STRIP 16              /* rows asked for at a time */
+#define LINE 64               /* what kernels round their writes up to */
+#define PLANE_STRIP (1 << 14) /* pixels that are taken apart into planes at a time */
 /* Blocks that an unusual image has made larger than this are given back after it. */
 #define KEEP_BYTES (32u << 20)
 
@@ -23,6 +25,7 @@ struct pst__executor {
     struct pst__scratch index;    /* nearest neighbour */
     struct pst__scratch image[2]; /* between segments and changes, in turn */
     struct pst__scratch work;     /* the changes' */
+    struct pst__scratch rgbx;     /* rows of pixels that were given in another form */
 };
 
 /* One segment at work. */
@@ -32,6 +35,7 @@ struct job {
     const struct pst__segment *segment;
     const struct pst__geometry *geometry;
     const struct pst__row_source *source;
+    const struct pst_pixels *pixels; /* the same, where it lies in memory as it was given */
     const struct pst__sink *sink;
 };
 
@@ -44,12 +48,12 @@ int pst__executor_new(struct pst__executor **out, struct pst_error *err)
     return PST_OK;
 }
 
-#define N_BLOCKS 7
+#define N_BLOCKS 8
 static void blocks_of(struct pst__executor *executor, struct pst__scratch *block[N_BLOCKS])
 {
     struct pst__scratch *all[N_BLOCKS] = {
         &executor->planes,   &executor->line,     &executor->unpacked, &executor->index,
-        &executor->image[0], &executor->image[1], &executor->work};
+        &executor->image[0], &executor->image[1], &executor->work,     &executor->rgbx};
     for (int i = 0; i < N_BLOCKS; i++)
         block[i] = all[i];
 }
@@ -80,7 +84,8 @@ size_t pst__executor_bytes(const struct pst__executor *executor)
 {
     return sizeof *executor + pst__tap_cache_bytes(&executor->taps) + executor->planes.size +
            executor->line.size + executor->unpacked.size + executor->index.size +
-           executor->image[0].size + executor->image[1].size + executor->work.size;
+           executor->image[0].size + executor->image[1].size + executor->work.size +
+           executor->rgbx.size;
 }
 
 static int no_memory(const struct job *job, struct pst_error *err)
@@ -126,8 +131,33 @@ static int run_nothing(const struct job *job, struct pst_error *err)
     return PST_OK;
 }
 
+/* Pixels in memory go to the sample as planes, without becoming RGBX. */
+static int run_planes(const struct job *job, struct pst_error *err)
+{
+    const struct pst_pixels *p = job->pixels;
+    ptrdiff_t channel = p->channels == 1 ? 0 : p->channel;
+    if (p->pixel == 1) {
+        pst__sink_rows(job->sink, 0, p->height, p->data, p->row, channel);
+        return PST_OK;
+    }
+    int32_t strip = PLANE_STRIP / p->width;
+    strip = strip < 1 ? 1 : strip < p->height ? strip : p->height;
+    size_t plane = round_up((size_t)strip * (size_t)p->width, LINE) + LINE;
+    uint8_t *planes = pst__scratch_reserve(&job->executor->planes, 3 * plane);
+    if (!planes)
+        return no_memory(job, err);
+    for (int32_t y = 0; y < p->height; y += strip) {
+        int32_t n = p->height - y < strip ? p->height - y : strip;
+        pst__pixels_planes(p, y, n, planes, (ptrdiff_t)plane, job->kernels);
+        pst__sink_rows(job->sink, y, n, planes, p->width, channel == 0 ? 0 : (ptrdiff_t)plane);
+    }
+    return PST_OK;
+}
+
 static int run_copy(const struct job *job, struct pst_error *err)
 {
+    if (job->pixels && job->sink->transform)
+        return run_planes(job, err);
     const uint8_t *rows;
     ptrdiff_t stride;
     int n;
@@ -389,8 +419,8 @@ static struct pst__memory_rows rows_of(const struct pst__image *image, const str
 }
 
 static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,
-                    const struct pst__plan *plan, const struct pst__row_source *source, void *dst,
-                    struct pst_error *err)
+                    const struct pst__plan *plan, const struct pst__row_source *source,
+                    const struct pst_pixels *pixels, void *dst, struct pst_error *err)
 {
     struct pst__geometry geometry[PST_MAX_SEGMENTS];
     pst__plan_geometry(plan, geometry);
@@ -409,7 +439,8 @@ static int run_plan(struct pst__executor *executor, const struct pst_transform *
         if (!is_ready)
             return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels",
                              geometry[k].want.w, geometry[k].want.h);
-        struct job job = {executor, pst__kernels(), segment, &geometry[k], source, &sink};
+        struct job job = {executor, pst__kernels(),         segment, &geometry[k],
+                          source,   k == 0 ? pixels : NULL, &sink};
         int rc = run(&job, transform->era, err);
         which = !which;
         struct pst__image image = {sink.dst, (ptrdiff_t)sink.row, sink.w, sink.h};
@@ -434,7 +465,23 @@ int pst__transform_execute(struct pst__executor *executor, const struct pst_tran
                            const struct pst__plan *plan, const struct pst__row_source *source,
                            void *dst, struct pst_error *err)
 {
-    int rc = run_plan(executor, transform, plan, source, dst, err);
+    int rc = run_plan(executor, transform, plan, source, NULL, dst, err);
+    give_back(executor, KEEP_BYTES);
+    return rc;
+}
+
+int pst__transform_execute_pixels(struct pst__executor *executor,
+                                  const struct pst_transform *transform,
+                                  const struct pst__plan *plan, const struct pst_pixels *pixels,
+                                  void *dst, struct pst_error *err)
+{
+    struct pst_pixels region = pst__pixels_part(pixels, &plan->region);
+    struct pst__pixel_rows rows;
+    struct pst__row_source source = {pst__pixel_rows, &rows};
+    if (!pst__pixel_rows_init(&rows, &region, &executor->rgbx))
+        return pst__fail(err, PST_ENOMEM, "no memory for %d x %d pixels", region.width,
+                         region.height);
+    int rc = run_plan(executor, transform, plan, &source, &region, dst, err);
     give_back(executor, KEEP_BYTES);
     return rc;
 }

@@ -7,8 +7,6 @@
 #include "transform/segment.h"
 
 #define TRIES 10
-/* exp() of it and of its negative are ordinary float32 numbers. */
-#define MOST_LOG_RATIO 80.0f
 
 static int check(const struct pst_op *op, struct pst_error *err)
 {
@@ -21,17 +19,7 @@ static int check(const struct pst_op *op, struct pst_error *err)
     if (!(op->scale[0] >= 0 && op->scale[0] <= op->scale[1] && op->scale[1] <= 1e6))
         return pst__fail(err, PST_EINVAL, "scale %g to %g, expected 0 <= first <= second <= 1e6",
                          op->scale[0], op->scale[1]);
-    if (!(op->ratio[0] > 0 && op->ratio[0] <= op->ratio[1] && op->ratio[1] <= 1e30))
-        return pst__fail(err, PST_EINVAL, "ratio %g to %g, expected 0 < first <= second <= 1e30",
-                         op->ratio[0], op->ratio[1]);
-    const float *log_ratio = op->log_ratio;
-    if (!(log_ratio[0] >= -MOST_LOG_RATIO && log_ratio[0] <= log_ratio[1] &&
-          log_ratio[1] <= MOST_LOG_RATIO))
-        return pst__fail(err, PST_EINVAL,
-                         "log_ratio %g to %g, expected %g <= first <= second <= %g",
-                         (double)log_ratio[0], (double)log_ratio[1], (double)-MOST_LOG_RATIO,
-                         (double)MOST_LOG_RATIO);
-    return PST_OK;
+    return pst__check_ratio(op, err);
 }
 
 /* One try: 1 and the rectangle when it fits. Python's float arithmetic is double, its round() goes

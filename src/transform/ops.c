@@ -9,8 +9,12 @@
 #include "transform/segment.h"
 
 static const struct pst__op_type *const types[] = {
-    &pst__op_resize_short, &pst__op_resize, &pst__op_center_crop,  &pst__op_random_resized_crop,
-    &pst__op_hflip,        &pst__op_vflip,  &pst__op_random_apply,
+    &pst__op_resize_short,    &pst__op_resize,
+    &pst__op_center_crop,     &pst__op_random_resized_crop,
+    &pst__op_hflip,           &pst__op_vflip,
+    &pst__op_random_apply,    &pst__op_pad,
+    &pst__op_random_crop,     &pst__op_random_erasing,
+    &pst__op_random_rotation, &pst__op_random_affine,
 };
 
 static const struct pst__op_type *type_of(int kind)
@@ -43,6 +47,50 @@ int pst__check_threshold(const struct pst_op *op, struct pst_error *err)
     if (op->threshold > PST_CERTAIN)
         return pst__fail(err, PST_EINVAL, "threshold %u, expected 0 to %u", op->threshold,
                          PST_CERTAIN);
+    return PST_OK;
+}
+
+/* exp() of it and of its negative are ordinary float32 numbers. */
+#define MOST_LOG_RATIO 80.0f
+
+int pst__check_ratio(const struct pst_op *op, struct pst_error *err)
+{
+    /* Written so that a NaN fails. */
+    if (!(op->ratio[0] > 0 && op->ratio[0] <= op->ratio[1] && op->ratio[1] <= 1e30))
+        return pst__fail(err, PST_EINVAL, "ratio %g to %g, expected 0 < first <= second <= 1e30",
+                         op->ratio[0], op->ratio[1]);
+    const float *log_ratio = op->log_ratio;
+    if (!(log_ratio[0] >= -MOST_LOG_RATIO && log_ratio[0] <= log_ratio[1] &&
+          log_ratio[1] <= MOST_LOG_RATIO))
+        return pst__fail(err, PST_EINVAL,
+                         "log_ratio %g to %g, expected %g <= first <= second <= %g",
+                         (double)log_ratio[0], (double)log_ratio[1], (double)-MOST_LOG_RATIO,
+                         (double)MOST_LOG_RATIO);
+    return PST_OK;
+}
+
+int pst__check_fill(const struct pst_op *op, struct pst_error *err)
+{
+    if (op->n_table != 0 && op->n_table != 1 && op->n_table != 3)
+        return pst__fail(err, PST_EINVAL, "a colour of %zu values, expected 0, 1 or 3",
+                         op->n_table);
+    for (size_t i = 0; i < op->n_table; i++) {
+        /* Written so that a NaN fails. */
+        if (!(op->table[i] >= 0 && op->table[i] <= 255 && (uint8_t)op->table[i] == op->table[i]))
+            return pst__fail(err, PST_EINVAL, "a colour of %g, expected an integer from 0 to 255",
+                             op->table[i]);
+    }
+    return PST_OK;
+}
+
+int pst__op_fill(const struct pst_op *op, const struct pst__plan *plan, uint8_t fill[4],
+                 struct pst_error *err)
+{
+    memset(fill, 0, 4);
+    if (op->n_table == 3 && plan->channels == 1)
+        return pst__fail(err, PST_EINVAL, "a colour of three values for a grey image");
+    for (size_t c = 0; c < 3 && op->n_table > 0; c++)
+        fill[c] = (uint8_t)op->table[op->n_table == 3 ? c : 0];
     return PST_OK;
 }
 
@@ -302,6 +350,11 @@ void pst__transform_shape(const struct pst_transform *transform, int32_t h, int3
     shape[is_planar ? 0 : 2] = transform->channels;
     shape[is_planar ? 1 : 0] = h;
     shape[is_planar ? 2 : 1] = w;
+}
+
+int pst__transform_in_channels(const struct pst_transform *transform)
+{
+    return transform->in_channels;
 }
 
 int pst__transform_dtype(const struct pst_transform *transform)

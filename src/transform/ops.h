@@ -38,7 +38,8 @@ struct pst__op_type {
 };
 
 extern const struct pst__op_type pst__op_resize_short, pst__op_resize, pst__op_center_crop,
-    pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip, pst__op_random_apply;
+    pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip, pst__op_random_apply, pst__op_pad,
+    pst__op_random_crop, pst__op_random_erasing, pst__op_random_rotation, pst__op_random_affine;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */
@@ -64,7 +65,14 @@ uint32_t pst__output_bits(int dtype, float value);
 int pst__check_size(const struct pst_op *op, struct pst_error *err); /* h and w */
 int pst__check_filter(const struct pst_op *op, struct pst_error *err);
 int pst__check_threshold(const struct pst_op *op, struct pst_error *err);
+int pst__check_ratio(const struct pst_op *op, struct pst_error *err); /* and its logarithms */
+/* op.table is a colour: no value (black), one for all channels, or three. */
+int pst__check_fill(const struct pst_op *op, struct pst_error *err);
 #define PST_CERTAIN (1u << 24) /* a threshold that every word is below */
+
+/* The colour in op.table. PST_EINVAL: three values for a grey image. */
+int pst__op_fill(const struct pst_op *op, const struct pst__plan *plan, uint8_t fill[4],
+                 struct pst_error *err);
 
 /* op.h x op.w, whatever the image. */
 void pst__op_size_fixed(const struct pst_op *op, int32_t *h, int32_t *w);

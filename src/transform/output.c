@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
 #include "base/half.h"
 #include "transform/ops.h"
 
@@ -6,7 +8,7 @@ uint32_t pst__output_bits(int dtype, float value)
 {
     switch (dtype) {
     case PST_U8:
-        return (uint8_t)value;
+        return (uint8_t)fminf(fmaxf(value, 0), 255);
     case PST_F16:
         return pst__f16_from_f32(value);
     case PST_BF16:

@@ -145,11 +145,10 @@ static void interleave(uint8_t *dst, const uint8_t *planes, ptrdiff_t plane_stri
     }
 }
 
-/* A row of one channel as the sample has it. */
-static void store(const struct pst__sink *sink, void *to, const uint8_t *plane, int c)
+/* n pixels of one channel as the sample has them. */
+static void store(const struct pst__sink *sink, void *to, const uint8_t *plane, int n, int c)
 {
     const struct pst__kernels *kernels = sink->kernels;
-    int n = sink->seen_w;
     if (sink->dtype == PST_U8)
         kernels->store_u8(to, plane, n, sink->hflip);
     else if (sink->dtype == PST_F32)
@@ -158,25 +157,47 @@ static void store(const struct pst__sink *sink, void *to, const uint8_t *plane, 
         kernels->store_u16(to, plane, n, sink->transform->half[c], sink->hflip);
 }
 
+/* n pixels of each channel, from pixel x of the row that starts at `row`. */
+static void store_planes(const struct pst__sink *sink, uint8_t *row, size_t x,
+                         const uint8_t *planes, ptrdiff_t plane_stride, int n)
+{
+    for (int c = 0; c < sink->channels; c++)
+        store(sink, row + (size_t)c * sink->plane + x * sink->size, planes + c * plane_stride, n,
+              c);
+}
+
 void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *planes,
                       ptrdiff_t plane_stride)
 {
     uint8_t *row = sink->dst + (size_t)row_of(sink, i) * sink->row;
     size_t x = (size_t)column_of(sink);
+    int n = sink->seen_w;
     if (!sink->transform) {
-        interleave(row + x * 4, planes, plane_stride, sink->seen_w, sink->hflip);
+        interleave(row + x * 4, planes, plane_stride, n, sink->hflip);
         return;
     }
     if (sink->is_planar) {
-        for (int c = 0; c < sink->channels; c++)
-            store(sink, row + (size_t)c * sink->plane + x * sink->size, planes + c * plane_stride,
-                  c);
+        store_planes(sink, row, x, planes, plane_stride, n);
         return;
     }
     for (int c = 0; c < 3; c++)
-        store(sink, sink->apart + c * sink->apart_plane, planes + c * plane_stride, c);
-    sink->kernels->interleave(row + x * sink->size * 3, sink->apart, sink->apart_plane,
-                              sink->seen_w, (int)sink->size);
+        store(sink, sink->apart + c * sink->apart_plane, planes + c * plane_stride, n, c);
+    sink->kernels->interleave(row + x * sink->size * 3, sink->apart, sink->apart_plane, n,
+                              (int)sink->size);
+}
+
+void pst__sink_rows(const struct pst__sink *sink, int32_t i, int32_t n, const uint8_t *planes,
+                    ptrdiff_t row, ptrdiff_t plane_stride)
+{
+    int is_flat = sink->transform && sink->is_planar && !sink->hflip && !sink->vflip &&
+                  sink->seen_w == sink->w && row == sink->w;
+    if (is_flat) { /* rows that follow one another on both sides are one */
+        store_planes(sink, sink->dst + (size_t)row_of(sink, i) * sink->row, 0, planes, plane_stride,
+                     n * sink->w);
+        return;
+    }
+    for (int32_t k = 0; k < n; k++)
+        pst__sink_planes(sink, i + k, planes + k * row, plane_stride);
 }
 
 void pst__sink_rgbx(const struct pst__sink *sink, int32_t i, const uint8_t *row)

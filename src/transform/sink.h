@@ -42,6 +42,9 @@ void pst__sink_erase(const struct pst__sink *sink, const struct pst__erased *era
  * either. */
 void pst__sink_planes(const struct pst__sink *sink, int32_t i, const uint8_t *planes,
                       ptrdiff_t plane_stride);
+/* n rows of planes from row i on, row bytes apart: for a sample, exactly those bytes are read. */
+void pst__sink_rows(const struct pst__sink *sink, int32_t i, int32_t n, const uint8_t *planes,
+                    ptrdiff_t row, ptrdiff_t plane_stride);
 void pst__sink_rgbx(const struct pst__sink *sink, int32_t i, const uint8_t *row);
 
 #endif

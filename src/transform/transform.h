@@ -88,6 +88,7 @@ void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size);
 /* Output size when it is the same for all images; 0 when it depends on the image. */
 int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h, int32_t *w);
 int pst__transform_dtype(const struct pst_transform *transform); /* enum pst_dtype */
+int pst__transform_in_channels(const struct pst_transform *transform);
 
 /* The shape of a sample of h x w pixels. */
 void pst__transform_shape(const struct pst_transform *transform, int32_t h, int32_t w,
@@ -124,5 +125,11 @@ size_t pst__executor_bytes(const struct pst__executor *executor);
 int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,
                            const struct pst__plan *plan, const struct pst__row_source *source,
                            void *dst, struct pst_error *err);
+/* As above, of an image that lies in memory: all of it is given, the region is read. A grey image
+ * gives three equal channels where the transform is not for grey ones. */
+int pst__transform_execute_pixels(struct pst__executor *executor,
+                                  const struct pst_transform *transform,
+                                  const struct pst__plan *plan, const struct pst_pixels *pixels,
+                                  void *dst, struct pst_error *err);
 
 #endif

@@ -159,6 +159,59 @@ PIPELINES: dict[str, Callable[[], Any]] = {
             v2.ToDtype(torch.float32, scale=True),
         ]
     ),
+    "cifar_v1": lambda: transforms.Compose(
+        [
+            transforms.RandomCrop(32, padding=4, pad_if_needed=True),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    ),
+    "erasing_v1": lambda: transforms.Compose(
+        [
+            transforms.RandomResizedCrop(30),
+            transforms.ToTensor(),
+            transforms.RandomErasing(0.7, value=0.5),
+            transforms.Normalize(MEAN, STD),
+        ]
+    ),
+    "erasing_v2": lambda: v2.Compose(
+        [
+            v2.RandomCrop(28, padding=3, pad_if_needed=True, fill=128),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+            v2.RandomErasing(0.6, value=(0.0, 1.0, 2.0), inplace=True),
+        ]
+    ),
+    "warps_v1": lambda: transforms.Compose(
+        [
+            transforms.Resize((36, 40)),
+            transforms.RandomRotation(30, InterpolationMode.BILINEAR, expand=True, fill=(1, 2, 3)),
+            transforms.RandomAffine(15, (0.1, 0.2), (0.8, 1.2), 10),
+            transforms.CenterCrop(32),
+            transforms.ToTensor(),
+        ]
+    ),
+    "warps_v2": lambda: v2.Compose(
+        [
+            v2.RandomAffine(0, shear=(-5, 5, -20, 20), interpolation="bicubic"),
+            v2.RandomResizedCrop(33),
+            v2.RandomApply([v2.RandomRotation((90, 90)), v2.RandomRotation(9, center=(3, 4))]),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    ),
+    "borders_v2": lambda: v2.Compose(
+        [
+            v2.Pad((1, 2, 3, 4), fill=(7, 8, 9)),
+            v2.RandomCrop((30, 40), padding=5, pad_if_needed=True, padding_mode="edge"),
+            v2.Pad(6, padding_mode="reflect"),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    ),
     "box": lambda: transforms.Compose(
         [
             transforms.RandomResizedCrop(18, scale=(0.5, 0.9), interpolation=InterpolationMode.BOX),

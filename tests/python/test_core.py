@@ -185,13 +185,13 @@ def test_second_instance_shares_nothing_and_dies():
     assert [ref() for ref in died] == [None, None]
 
 
-@pytest.mark.parametrize("name", ["Array", "Dataset"])
+@pytest.mark.parametrize("name", ["Tensor", "Dataset"])
 def test_types_made_by_the_engine_only(name):
     with pytest.raises(TypeError):
         getattr(_core, name)()
 
 
-@pytest.mark.parametrize("name", ["Array", "Dataset", "Transform", "Loader"])
+@pytest.mark.parametrize("name", ["Tensor", "Dataset", "Transform", "Loader"])
 def test_types_are_final(name):
     base = getattr(_core, name)
     with pytest.raises(TypeError):
@@ -1216,7 +1216,7 @@ def expect(exception, function, *args, **kwargs):
 
 def test_nothing_leaks_in_the_loop(loader):
     indices = [0, 1000 - 995]
-    types = [_core.Array, _core.Loader, _core.Error, _core.DecodeError]
+    types = [_core.Tensor, _core.Loader, _core.Error, _core.DecodeError]
 
     def life():
         images, labels = next_batch(loader, indices)

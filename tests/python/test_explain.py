@@ -26,6 +26,7 @@ def test_the_native_lane_is_explained_stage_by_stage(root: Path) -> None:
     names = [stage.name for stage in explanation.stages]
     assert names == [
         "order",
+        "dataset",
         "read",
         "decode",
         "plan",
@@ -81,7 +82,9 @@ def test_explain_reads_the_loader_anew(root: Path) -> None:
     dataset = kit.folder_of(root, kit.eval_v1())
     loader = kit.OURS(dataset)
     assert loader.explain().lane == "native"
-    dataset.transform = transforms.Compose([transforms.ToTensor(), transforms.RandomErasing()])
+    dataset.transform = transforms.Compose(
+        [transforms.ToTensor(), transforms.RandomErasing(value="random")]
+    )
     assert "RandomErasing" in loader.explain().reason
 
 

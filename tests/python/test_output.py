@@ -124,3 +124,27 @@ def test_verify(root: Path) -> None:
     loader.out_dtype = torch.uint8
     with pytest.raises(ValueError, match="without out_dtype"):
         penstock.verify(loader)
+
+
+def test_what_is_erased_is_converted_too(root: Path) -> None:
+    def erasing(*last: Any) -> Any:
+        return transforms.Compose(
+            [transforms.Resize((20, 30)), *last, transforms.RandomErasing(p=1.0, value=(0.1, 7, 3))]
+        )
+
+    last = [transforms.ToTensor(), transforms.Normalize([0.1], [0.3])]
+    stock = batches(kit.STOCK, root, erasing(*last), 2)
+    for dtype in (torch.float16, torch.bfloat16):
+        ours = batches(
+            kit.OURS, root, erasing(*last), 2, out_dtype=dtype, memory_format=torch.channels_last
+        )
+        for (image, _), (expected, _) in zip(ours, stock, strict=True):
+            assert torch.equal(image, expected.to(dtype))
+    loader = kit.OURS(kit.folder_of(root, erasing(*last)), out_dtype=torch.uint8)
+    with pytest.raises(ValueError, match="no value before the conversion"):
+        iter(loader)
+    pixels = erasing(transforms.PILToTensor())
+    stock = batches(kit.STOCK, root, pixels, 2)
+    ours = batches(kit.OURS, root, pixels, 2, out_dtype=torch.float16)
+    for (image, _), (expected, _) in zip(ours, stock, strict=True):
+        assert torch.equal(image, expected.to(torch.float16))

@@ -152,7 +152,7 @@ def noise(w: int, h: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
 
 
-def as_numpy(array: _core.Array) -> np.ndarray:
+def as_numpy(array: _core.Tensor) -> np.ndarray:
     return np.frombuffer(
         array, array.dtype.replace("u8", "uint8").replace("f32", "float32")
     ).reshape(array.shape)

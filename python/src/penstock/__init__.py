@@ -4,11 +4,57 @@
 from penstock import DataLoader
 """
 
-from penstock._core import DecodeError, Error, ForkError, LimitError, __version__
-from penstock.lanes import explain
-from penstock.loader import DataLoader
-from penstock.report import Explanation, Stage, Stats
-from penstock.verification import Difference, Verification, verify
+from typing import TYPE_CHECKING, Any
+
+from penstock._core import (
+    DecodeError,
+    Error,
+    ForkError,
+    Generator,
+    LimitError,
+    Tensor,
+    __version__,
+    from_dlpack,
+    tensor,
+)
+
+if TYPE_CHECKING:
+    from penstock.lanes import explain
+    from penstock.loader import DataLoader
+    from penstock.report import Explanation, Stage, Stats
+    from penstock.verification import Difference, Verification, verify
+else:
+    # torch takes a second to import. What needs it comes when it is asked for, so that the command
+    # line tool starts at once, and that tensors do without torch.
+    _HOMES = {
+        "DataLoader": "loader",
+        "Difference": "verification",
+        "Explanation": "report",
+        "Stage": "report",
+        "Stats": "report",
+        "Verification": "verification",
+        "explain": "lanes",
+        "verify": "verification",
+    }
+
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
+        from importlib.util import find_spec
+
+        if name in _HOMES:
+            if find_spec("torch") is None:
+                raise ImportError(f"penstock.{name} needs PyTorch, which is not installed")
+            value = getattr(import_module(f"penstock.{_HOMES[name]}"), name)
+        elif not name.startswith("__") and find_spec(f"penstock.{name}") is not None:
+            value = import_module(f"penstock.{name}")
+        else:
+            raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOMES})
+
 
 __all__ = [
     "DataLoader",
@@ -17,11 +63,15 @@ __all__ = [
     "Error",
     "Explanation",
     "ForkError",
+    "Generator",
     "LimitError",
     "Stage",
     "Stats",
+    "Tensor",
     "Verification",
     "__version__",
     "explain",
+    "from_dlpack",
+    "tensor",
     "verify",
 ]

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C engine, one to one. Nothing here has features of its own; see include/penstock/."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, final
+from collections.abc import Callable, Iterator, Sequence
+from types import EllipsisType
+from typing import Any, Final, Never, SupportsIndex, TypeAlias, final, overload
 
-from typing_extensions import Buffer
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor as TorchTensor
+from typing_extensions import Buffer, CapsuleType
 
 __version__: Final[str]
 
@@ -19,15 +22,125 @@ class DecodeError(Error, ValueError): ...
 class LimitError(Error, ValueError): ...
 class ForkError(Error, RuntimeError): ...
 
+_Index: TypeAlias = SupportsIndex | slice | EllipsisType | None
+
 @final
-class Array:
-    """A C-contiguous array that shares the engine's memory (buffer protocol, writable)."""
+class Tensor:
+    """An array that shares memory with whoever made it: the engine, or an object given to tensor().
+    Views, copies, casts, and the ways out: the buffer protocol, DLPack, numpy(), torch(). It has no
+    arithmetic, and == compares identity."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
-    def dtype(self) -> str: ...
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one element to the next, by dimension."""
+
+    @property
+    def dtype(self) -> str:
+        """ "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64" or "bool"."""
+
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def itemsize(self) -> int: ...
+    @property
+    def readonly(self) -> bool: ...
+    @property
+    def T(self) -> Tensor:
+        """A view with the dimensions in reverse order."""
+
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    def __iter__(self) -> Iterator[Tensor]: ...
+    def __contains__(self, item: Never, /) -> bool: ...
+    def __getitem__(self, index: _Index | tuple[_Index, ...], /) -> Tensor:
+        """A view; an integer takes its dimension away, even the last."""
+
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[Any]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> CapsuleType: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    @overload
+    def view(self, shape: Sequence[int], /) -> Tensor: ...
+    @overload
+    def view(self, *shape: int) -> Tensor:
+        """The same memory in another shape, one size of which may be -1. ValueError where that
+        needs a copy."""
+
+    @overload
+    def reshape(self, shape: Sequence[int], /) -> Tensor: ...
+    @overload
+    def reshape(self, *shape: int) -> Tensor:
+        """view(), of a contiguous copy where it must be."""
+
+    @overload
+    def permute(self, dims: Sequence[int], /) -> Tensor: ...
+    @overload
+    def permute(self, *dims: int) -> Tensor: ...
+    def transpose(self, dim0: int, dim1: int, /) -> Tensor: ...
+    @overload
+    def expand(self, shape: Sequence[int], /) -> Tensor: ...
+    @overload
+    def expand(self, *shape: int) -> Tensor:
+        """A view that repeats dimensions of size 1; -1 keeps a size."""
+
+    def is_contiguous(self) -> bool: ...
+    def contiguous(self) -> Tensor:
+        """The tensor, or a copy of it that is C-contiguous."""
+
+    def clone(self) -> Tensor:
+        """A C-contiguous copy that may be written."""
+
+    def to(self, dtype: str, /) -> Tensor:
+        """The tensor, or a copy of it in another dtype by torch's rules."""
+
+    def equal(self, other: Tensor, /) -> bool:
+        """Whether dtype, shape and every byte are the same."""
+
+    def data_ptr(self) -> int: ...
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number for a tensor of 0 dimensions."""
+
+    def item(self) -> int | float | bool: ...
+    def numpy(self) -> NDArray[Any]:
+        """A NumPy array on the same memory. TypeError for bf16, which NumPy does not have."""
+
+    def torch(self) -> TorchTensor:
+        """A torch tensor on the same memory. BufferError for what torch does not have: memory that
+        is read-only, strides below zero."""
+
+def tensor(obj: Any, /, *, dtype: str | None = None, copy: bool = False) -> Tensor:
+    """A Tensor on the memory of obj, which has a buffer or DLPack; a copy where dtype or copy asks
+    for it. bytes and what else is read-only gives a read-only Tensor."""
+
+def from_dlpack(obj: Any, /, *, copy: bool = False) -> Tensor:
+    """A Tensor on the memory of obj, through DLPack; obj may also be a capsule."""
+
+@final
+class Generator:
+    """A seeded source of random tensors, with torch's numbers: rand, randint and randperm equal
+    torch's with a torch.Generator of the same seed; randn does not."""
+
+    def __new__(cls, seed: int, /) -> Generator: ...
+    def seed(self, seed: int, /) -> None: ...
+    def rand(self, shape: Sequence[int] | int, /, *, dtype: str = "f32") -> Tensor: ...
+    def randint(
+        self, low: int, high: int, shape: Sequence[int] | int, /, *, dtype: str = "i64"
+    ) -> Tensor: ...
+    def randperm(self, n: int, /) -> Tensor: ...
+    def randn(self, shape: Sequence[int] | int, /, *, dtype: str = "f32") -> Tensor: ...
 
 @final
 class Dataset:
@@ -39,6 +152,9 @@ class Dataset:
 
 def folder(root: bytes, /, *, allow_empty: bool, extensions: bytes | None) -> Dataset: ...
 def paths(names: Sequence[bytes], labels: Sequence[int], /) -> Dataset: ...
+def pixels(array: Buffer, axis: int, labels: Buffer, /) -> Dataset:
+    """uint8 images (n, h, w, channels) with axis 3, (n, channels, h, w) with axis 1, or grey ones
+    (n, h, w) with axis -1; any strides. labels: n int64. The array is kept and not copied."""
 
 @final
 class Transform:
@@ -66,7 +182,7 @@ class Transform:
     def channels(self) -> int: ...
     def apply(
         self, rgb: Buffer, width: int, height: int, words: Buffer, /
-    ) -> tuple[Array, int]: ...
+    ) -> tuple[Tensor, int]: ...
 
 @final
 class Loader:
@@ -103,7 +219,7 @@ class Loader:
     def fail(self, ticket: int, slot: int, /) -> None: ...
     def slot_shape(self, ticket: int, slot: int, /) -> tuple[int, int]: ...
     def describe_slot(self, ticket: int, slot: int, /) -> str: ...
-    def take(self, ticket: int, /) -> tuple[Array, Array] | None: ...
+    def take(self, ticket: int, /) -> tuple[Tensor, Tensor] | None: ...
     def cancel(self) -> None: ...
     def stats(self) -> dict[str, int]: ...
     def close(self) -> None: ...
@@ -111,7 +227,7 @@ class Loader:
 def probe(data: Buffer, /) -> tuple[str, int, int]:
     """(format, width, height); raises DecodeError where the native decoders do not vouch."""
 
-def decode(data: Buffer, region: tuple[int, int, int, int] | None = None, /) -> Array: ...
+def decode(data: Buffer, region: tuple[int, int, int, int] | None = None, /) -> Tensor: ...
 def kernels() -> str: ...
 def build_info() -> str: ...
 def cpu_count() -> int: ...

@@ -9,49 +9,33 @@ A thing is known only if it is exactly the class or function it seems to be; dou
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import attrgetter
-from types import FunctionType, ModuleType
-from typing import Any, NoReturn
+from operator import attrgetter, is_
+from types import FunctionType
+from typing import Any
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import steps
+from penstock import sources, steps
+from penstock.refusal import Refusal as Refusal
+from penstock.refusal import describe as describe
+from penstock.refusal import refuse as refuse
+from penstock.sources import Source
 from torch.utils.data._utils import collate
-
-
-class Refusal(Exception):
-    """The native lane is not for this: `stage` is who stands in the way, `reason` why."""
-
-    def __init__(self, stage: str, reason: str) -> None:
-        super().__init__(reason)
-        self.stage = stage
-        self.reason = reason
-
-
-def refuse(stage: str, reason: str) -> NoReturn:
-    raise Refusal(stage, reason)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """The transforms of a dataset: their values (key), and the objects that map pixels (tail).
+    """The transforms of a dataset's parts, one object after the other: the values that they have in
+    common (key), and the objects that map pixels (tail).
 
     `seen` holds all objects that were read beside a copy of their attributes, to find out at the
     price of some comparisons that nothing has changed."""
 
-    root: Any
+    roots: tuple[Any, ...]
     key: tuple[Any, ...]
     tail: tuple[Any, ...]
     seen: tuple[tuple[Any, dict[str, Any]], ...]
     versions: tuple[tuple[torch.Tensor, int], ...]
-
-
-def describe(value: Any) -> str:
-    """A class or function by its own name, anything else by its class."""
-    thing = value if isinstance(value, type | FunctionType) else type(value)
-    module = getattr(thing, "__module__", None)
-    name = getattr(thing, "__qualname__", None) or repr(thing)
-    return f"{module}.{name}" if module not in (None, "builtins") else str(name)
 
 
 # --- the process
@@ -121,40 +105,6 @@ def _check_pillow() -> None:
     most = image.MAX_IMAGE_PIXELS
     if most is not None and most < 89478485:
         refuse("decode", f"PIL.Image.MAX_IMAGE_PIXELS was lowered to {most}")
-
-
-# --- the dataset
-
-# Functions by which the classes that are known do their work; another one in the place of any of
-# them is not known.
-_FOLDER_FUNCTIONS = ("pil_loader", "default_loader")
-
-
-def _is_from(function: Any, module: ModuleType) -> bool:
-    return isinstance(function, FunctionType) and function.__globals__ is module.__dict__
-
-
-def _folder_module() -> ModuleType | None:
-    return sys.modules.get("torchvision.datasets.folder")
-
-
-def check_dataset(dataset: Any) -> None:
-    folder = _folder_module()
-    if folder is None or type(dataset) is not folder.ImageFolder:
-        refuse("dataset", f"{describe(dataset)} is not torchvision.datasets.ImageFolder itself")
-    for name in _FOLDER_FUNCTIONS:
-        if not _is_from(getattr(folder, name), folder):
-            refuse("dataset", f"torchvision.datasets.folder.{name} was replaced")
-    if not _is_from(folder.ImageFolder.__getitem__, folder):
-        refuse("dataset", "ImageFolder.__getitem__ was replaced")
-    if hasattr(dataset, "__getitems__"):
-        refuse("dataset", "the dataset has __getitems__")
-    if dataset.loader is not folder.default_loader:
-        refuse("decode", f"the loader function is {describe(dataset.loader)}")
-    if dataset.target_transform is not None:
-        refuse("dataset", f"target_transform is {describe(dataset.target_transform)}")
-    if type(dataset.samples) is not list:
-        refuse("dataset", f"samples is a {describe(dataset.samples)}, not a list")
 
 
 # --- the transforms
@@ -268,15 +218,15 @@ class _Walk:
 
     def _step(self, thing: Any, kind: steps.Kind) -> None:
         name = type(thing).__name__
-        if self.is_tensor and kind.group not in ("convert", "pixels", "flip"):
+        if self.is_tensor and kind.group not in ("convert", "pixels", "flip", "erase"):
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and kind.group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")
-        if not self.is_tensor and kind.group == "pixels":
+        if not self.is_tensor and kind.group in ("pixels", "erase"):
             refuse("transform", f"{name} comes before the image is a tensor")
         if kind.group == "convert":
             self.is_tensor = True
-        if kind.group in ("convert", "pixels"):
+        if kind.group in ("convert", "pixels", "erase"):
             self.tail.append(thing)
         try:
             values = kind.read(thing)
@@ -292,13 +242,32 @@ def read_transform(transform: Any) -> Reading:
     walk.visit(transform)
     if not walk.is_tensor:
         refuse("transform", "nothing makes a tensor of the image")
+    if not transform:
+        refuse("transform", f"{describe(transform)} is false, which some datasets take for none")
     return Reading(
-        transform, tuple(walk.key), tuple(walk.tail), tuple(walk.seen), tuple(walk.versions)
+        (transform,), tuple(walk.key), tuple(walk.tail), tuple(walk.seen), tuple(walk.versions)
     )
 
 
-def _is_unchanged(reading: Reading, transform: Any) -> bool:
-    if transform is not reading.root:
+def _read_transforms(transforms: tuple[Any, ...]) -> Reading:
+    """Those of all parts of a dataset, which have to be the same in all values."""
+    first, *others = map(read_transform, transforms)
+    if any(other.key != first.key for other in others):
+        refuse("transform", "the parts of the dataset have different transforms")
+    if not others:
+        return first
+    readings = (first, *others)
+    return Reading(
+        transforms,
+        first.key,
+        first.tail,
+        tuple(entry for reading in readings for entry in reading.seen),
+        tuple(entry for reading in readings for entry in reading.versions),
+    )
+
+
+def _is_unchanged(reading: Reading, transforms: tuple[Any, ...]) -> bool:
+    if len(transforms) != len(reading.roots) or not all(map(is_, transforms, reading.roots)):
         return False
     for thing, copies in reading.seen:
         _check_methods(type(thing))
@@ -307,18 +276,23 @@ def _is_unchanged(reading: Reading, transform: Any) -> bool:
     return all(tensor._version == version for tensor, version in reading.versions)
 
 
-def read_dataset(dataset: Any, last: Reading | None = None) -> Reading:
-    """What a dataset does with a sample, now; `last` itself if that is the same. Raises Refusal."""
+def examine(dataset: Any, last: Reading | None = None) -> tuple[Reading, Source]:
+    """What a dataset does with a sample, and where it has its samples, now. The reading is `last`
+    itself if that is the same. Raises Refusal."""
     try:
         check_process()
-        check_dataset(dataset)
-        if last is not None and _is_unchanged(last, dataset.transform):
-            return last
-        return read_transform(dataset.transform)
+        source = sources.read(dataset)
+        if last is not None and _is_unchanged(last, source.transforms):
+            return last, source
+        return _read_transforms(source.transforms), source
     except Refusal:
         raise
     except Exception as error:  # an attribute that is missing, or whose own code fails
         refuse("dataset", f"it could not be examined ({type(error).__name__}: {error})")
+
+
+def read_dataset(dataset: Any, last: Reading | None = None) -> Reading:
+    return examine(dataset, last)[0]
 
 
 # --- the loader

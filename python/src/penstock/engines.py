@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from penstock import _core, rng
-from penstock.prepare import Prepared, Table
+from penstock.prepare import Prepared
+from penstock.tables import Table
 
 # The engine takes a batch of any size up to this.
 MAX_BATCH = 1 << 20

@@ -4,7 +4,7 @@ __init__ was never ours, and both the drop-in and whoever else hooks `_get_itera
 
 from typing import Any
 
-from penstock import options, prepare, rng
+from penstock import options, prepare, rng, sources, tables
 from penstock.capture import Refusal, read_loader
 from penstock.engines import Spec, record_of
 from penstock.native import SingleIter, WorkersIter
@@ -29,13 +29,19 @@ def _read(loader: Any) -> tuple[prepare.Prepared, options.Options]:
     return prepare.prepare(reading, chosen.profile, chosen.output), chosen
 
 
-def _spec(loader: Any, prepared: prepare.Prepared, chosen: options.Options) -> Spec:
+def _table(source: sources.Source, chosen: options.Options) -> tables.Table:
+    return tables.table_of(source, by_position=chosen.rng == "sample")
+
+
+def _spec(
+    loader: Any, source: sources.Source, prepared: prepare.Prepared, chosen: options.Options
+) -> Spec:
     workers = loader.num_workers
     # As far ahead as stock, but no further than keeps all threads busy past the longest sample:
     # threads work on the samples of one batch together.
     ahead = min(loader.prefetch_factor * workers, 2 * chosen.threads + 2) if workers > 0 else 1
     return Spec(
-        table=prepare.table_of(loader.dataset),
+        table=_table(source, chosen),
         prepared=prepared,
         threads=chosen.threads,
         ahead=ahead,
@@ -49,7 +55,9 @@ def iterator_for(loader: Any) -> _BaseDataLoaderIter | None:
     """A native iterator, or None where stock's own has to do the work."""
     record = record_of(loader)
     try:
-        spec = _spec(loader, *_read(loader))
+        prepared, chosen = _read(loader)
+        source = sources.read(loader.dataset)
+        spec = _spec(loader, source, prepared, chosen)
     except Refusal as refusal:
         if _is_ours(loader) and not options.output_of(loader).is_stocks:
             raise ValueError(
@@ -59,19 +67,20 @@ def iterator_for(loader: Any) -> _BaseDataLoaderIter | None:
         record.stock_epochs += 1
         return None
     make = WorkersIter if loader.num_workers > 0 else SingleIter
-    return make(loader, record, spec)
+    return make(loader, record, spec, source)
 
 
 def explain(loader: Any) -> Explanation:
     """Which lane each stage of a loader takes now, and why."""
     try:
         prepared, chosen = _read(loader)
-        table = prepare.table_of(loader.dataset)
+        source = sources.read(loader.dataset)
+        table = _table(source, chosen)
     except Refusal as refusal:
         return explain_stock(loader, refusal)
     except Exception as error:  # a loader that stock, too, would not iterate
         return explain_stock(loader, Refusal("dataset", f"{type(error).__name__}: {error}"))
-    return explain_native(loader, prepared, chosen, len(table.samples))
+    return explain_native(loader, prepared, chosen, source.describe(), len(table))
 
 
 def stats(loader: Any) -> Stats:

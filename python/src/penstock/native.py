@@ -12,15 +12,15 @@ import sys
 import threading
 import time
 from collections import deque
-from operator import is_
 from typing import Any
 
 import torch
 from penstock import _core, reference, rng
 from penstock._torch import default_collate, make_fetcher, pin_memory, unwrap_error, wrap_error
-from penstock.capture import Reading, Refusal, read_dataset
+from penstock.capture import Reading, Refusal, examine
 from penstock.engines import Engine, Record, Spec, enlist, park_at_exit
 from penstock.prepare import Prepared, prepare
+from penstock.sources import Source
 from torch._utils import ExceptionWrapper
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
@@ -48,25 +48,25 @@ def _ragged(core: _core.Loader, ticket: int, n: int, prepared: Prepared, worker:
     default_collate([(sample, 0) for sample in samples])
 
 
-def _transform_error(dataset: Any, image: Any) -> None:
+def _transform_error(source: Source, image: Any) -> None:
     """Where the engine refuses an image for its size: what the user's transform says of it."""
     state = torch.default_generator.get_state()
     try:
-        dataset.transform(image)
+        source.transforms[0](image)
     finally:
         torch.default_generator.set_state(state)
 
 
-def decide(engine: Engine, dataset: Any, event: Event) -> Exception | None:
+def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
     """Puts a doubt to Pillow: its pixels go to the engine. Returns its exception, if it has one;
     the sample is still in doubt then."""
     _, ticket, slot, index, _, data, _ = event
     try:
-        image = reference.load(engine.spec.table.samples[index][0], data)
+        image = engine.spec.table.load(index, data)
         try:
             engine.core.resolve(ticket, slot, *reference.pixels(image))
         except (_core.Error, ValueError):
-            _transform_error(dataset, image)
+            _transform_error(source, image)
             raise
     except Exception as error:
         return error
@@ -76,13 +76,17 @@ def decide(engine: Engine, dataset: Any, event: Event) -> Exception | None:
 class _NativeIter(_BaseDataLoaderIter):
     """What both have in common: whom the engine belongs to."""
 
-    def __init__(self, loader: Any, record: Record) -> None:
+    def __init__(self, loader: Any, record: Record, spec: Spec, source: Source) -> None:
         self.lock = threading.RLock()
         self._record = record
+        self._spec = spec
+        self._source = source
         self._engine: Engine | None = None
         self._workers: list[Any] = []  # frameworks look for processes here
         self._shutdown = False
-        # For verify: the last batch's samples, and what was drawn for them where it asks.
+        # For verify: the last batch's samples, as asked for and as the engine has them, and what
+        # was drawn for them where it asks.
+        self._asked: Any = ()
         self._indices: list[int] = []
         self._notes: list[str] | None = None
         enlist(self)
@@ -107,7 +111,11 @@ class _NativeIter(_BaseDataLoaderIter):
             raise RuntimeError(f"batch {ticket} of the engine is empty")
         prepared = engine.spec.prepared
         images = wrap(batch[0], prepared.dtype, prepared.output.layout)
-        return [images, wrap(batch[1], torch.int64)]
+        labels = wrap(batch[1], torch.int64)
+        if engine.spec.table.label_dtype != torch.int64:
+            with torch._C.DisableTorchFunction():
+                labels = labels.to(engine.spec.table.label_dtype)
+        return [images, labels]
 
     def _pinned(self, data: Any) -> Any:
         return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
@@ -143,9 +151,8 @@ class SingleIter(_NativeIter):
     """num_workers=0: nothing is read, drawn or started before next(), and everything is read anew
     there; a batch that the native lane no longer covers is fetched by torch's own fetcher."""
 
-    def __init__(self, loader: Any, record: Record, spec: Spec) -> None:
-        super().__init__(loader, record)
-        self._spec = spec
+    def __init__(self, loader: Any, record: Record, spec: Spec, source: Source) -> None:
+        super().__init__(loader, record, spec, source)
         self._reading: Reading | None = None
         self._key = rng.mix(_seed_of(loader), _epoch_of(loader, record))
         self._reader = rng.StateReader()
@@ -175,7 +182,7 @@ class SingleIter(_NativeIter):
             engine = self._engine = self._record.acquire(self._spec)
             if self._spec.rng == "sample":
                 engine.core.seed(0, self._key)
-        self._indices = indices
+        self._asked, self._indices = index, indices
         try:
             return self._native(engine, indices)
         except BaseException:
@@ -186,7 +193,7 @@ class SingleIter(_NativeIter):
     def _is_still_native(self) -> bool:
         folder = self._spec.table.folder
         try:
-            reading = read_dataset(self._dataset, self._reading)
+            reading, self._source = examine(self._dataset, self._reading)
             if reading is not self._reading:
                 prepared = prepare(reading, self._spec.prepared.profile, self._spec.prepared.output)
                 if prepared is not self._spec.prepared:
@@ -197,16 +204,14 @@ class SingleIter(_NativeIter):
         return folder is None or folder == os.getcwd()
 
     def _plain_indices(self, index: Any) -> list[int] | None:
-        """Indices of samples that are still those of the table, or None."""
-        dataset: Any = self._dataset
-        samples, table = dataset.samples, self._spec.table.samples
+        """The engine's indices of samples that are still those of the table, or None."""
         if type(index) not in (list, tuple) or not index or set(map(type, index)) != {int}:
             return None
-        if min(index) < 0 or max(index) >= min(len(samples), len(table)):
+        table, source = self._spec.table, self._source
+        indices, places, error = table.indices(source, list(index))
+        if error is not None or not table.holds(source, indices, places):
             return None
-        if not all(map(is_, map(samples.__getitem__, index), map(table.__getitem__, index))):
-            return None
-        return list(index)
+        return indices
 
     def _respec(self, prepared: Prepared) -> None:
         """The user's transforms changed under way."""
@@ -231,7 +236,7 @@ class SingleIter(_NativeIter):
                 continue
             if event[0] != "doubt":
                 break
-            error = decide(engine, self._dataset, event)
+            error = decide(engine, self._source, event)
             if error is not None:
                 core.fail(ticket, event[2])
         if draws:
@@ -253,9 +258,12 @@ class _Task:
     """One batch that was asked for: `indices` go to the engine; where `error` is set, they are
     those before the index that stock's worker would have failed at."""
 
-    __slots__ = ("error", "failure", "indices", "ticket", "worker")
+    __slots__ = ("asked", "error", "failure", "indices", "ticket", "worker")
 
-    def __init__(self, worker: int, indices: list[int], error: ExceptionWrapper | None) -> None:
+    def __init__(
+        self, worker: int, asked: Any, indices: list[int], error: ExceptionWrapper | None
+    ) -> None:
+        self.asked = asked
         self.worker = worker
         self.indices = indices
         self.error = error
@@ -266,11 +274,11 @@ class _Task:
 class WorkersIter(_NativeIter):
     """num_workers > 0: each worker is a stream of random numbers, no process."""
 
-    def __init__(self, loader: Any, record: Record, spec: Spec) -> None:
-        super().__init__(loader, record)
+    def __init__(self, loader: Any, record: Record, spec: Spec, source: Source) -> None:
+        # Workers have the dataset as it is now.
+        super().__init__(loader, record, spec, source.frozen(spec.table.leaves))
         self._prefetch_factor = loader.prefetch_factor
         self._in_order = loader.in_order
-        self._spec = spec
         self._tasks: deque[_Task] = deque()  # in the order of delivery
         self._unsent: deque[_Task] = deque()  # the end of _tasks that the engine has no room for
         self._by_ticket: dict[int, _Task] = {}
@@ -314,32 +322,15 @@ class WorkersIter(_NativeIter):
             return
         worker = self._send_idx % self._num_workers
         self._send_idx += 1
-        task = _Task(worker, *self._plain_indices(index, worker))
+        task = _Task(worker, index, *self._plain_indices(index, worker))
         self._tasks.append(task)
         self._unsent.append(task)
         self._submit()
 
     def _plain_indices(self, index: Any, worker: int) -> tuple[list[int], ExceptionWrapper | None]:
-        """Plain indices, as far as a list of samples takes what the sampler gave."""
-        samples = self._spec.table.samples
-        if type(index) is list and index and set(map(type, index)) == {int}:
-            if min(index) >= 0 and max(index) < len(samples):
-                return list(index), None
-        indices: list[int] = []
-        places = range(len(samples))
-        try:
-            for which in index:
-                path, _ = samples[which]
-                if not isinstance(path, str):  # a slice of two samples
-                    raise TypeError(
-                        f"expected str, bytes or os.PathLike object, not {type(path).__name__}"
-                    )
-                indices.append(places[which])
-            if not indices:
-                default_collate(indices)
-        except Exception as error:
-            return indices, wrap_error(error, self._where(worker))
-        return indices, None
+        """The engine's indices, as far as the dataset takes what the sampler gave."""
+        indices, _, error = self._spec.table.indices(self._source, index)
+        return indices, None if error is None else wrap_error(error, self._where(worker))
 
     @staticmethod
     def _where(worker: int) -> str:
@@ -411,7 +402,7 @@ class WorkersIter(_NativeIter):
                 return self._deliver(engine, task, event)
 
     def _decide(self, engine: Engine, event: Event) -> None:
-        error = decide(engine, self._dataset, event)
+        error = decide(engine, self._source, event)
         if error is None:
             return
         task = self._by_ticket[event[1]]
@@ -426,7 +417,7 @@ class WorkersIter(_NativeIter):
 
     def _deliver(self, engine: Engine, task: _Task, event: Event) -> Any:
         kind, ticket = event[0], event[1]
-        self._indices = task.indices
+        self._asked, self._indices = task.asked, task.indices
         result: Any
         if kind == "batch" and task.error is None:
             result = self._take(engine, ticket, len(task.indices))

@@ -90,6 +90,9 @@ class Output:
         return self.dtype is None and self.layout == 0
 
 
+AS_STOCK = Output()
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     threads: int

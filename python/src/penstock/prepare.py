@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine is given: the transform as ops and a table of values, the dataset as paths."""
+"""What the engine is given for a transform: ops and a table of values."""
 
 import os
 import sys
 import threading
-import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from penstock import _core, steps
 from penstock.capture import Reading, refuse
-from penstock.options import ERAS, Output
+from penstock.options import AS_STOCK, ERAS, Output
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,19 +27,9 @@ class Prepared:
     output: Output
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """A dataset's paths and labels as they were read: `samples` is a copy of the list."""
-
-    samples: list[tuple[str, int]]
-    folder: str | None  # the working directory, where a path is relative to it
-    dataset: _core.Dataset
-
-
 _lock = threading.Lock()
 _prepared: OrderedDict[tuple[Any, ...], Prepared] = OrderedDict()
 _MOST_PREPARED = 64
-_tables: dict[int, tuple[weakref.ref[Any], Table]] = {}
 
 
 def _all_values(channels: int) -> Any:
@@ -50,12 +39,32 @@ def _all_values(channels: int) -> Any:
     return image.frombytes("RGB" if channels == 3 else "L", (256, 1), values)
 
 
-def _run_tail(tail: tuple[Any, ...], channels: int) -> torch.Tensor:
-    """The user's own objects on all values: what they give is the specification."""
+def _is_erasing(step: Any) -> bool:
+    kind = steps.kinds().get(type(step))
+    return kind is not None and kind.group == "erase"
+
+
+def _erase(image: torch.Tensor, value: tuple[float, ...]) -> torch.Tensor:
+    """All of an image, as torchvision does it."""
+    if len(value) not in (1, image.shape[0]):
+        refuse("transform", f"RandomErasing has {len(value)} values for {image.shape[0]} channels")
+    if not image.is_floating_point() and not all(0 <= one <= 255 for one in value):
+        refuse("transform", f"RandomErasing puts {value} into {image.dtype}")
+    image = image.clone()
+    image[...] = torch.tensor(value)[:, None, None]
+    return image
+
+
+def _run_tail(tail: tuple[Any, ...], channels: int, erasing: int | None = None) -> torch.Tensor:
+    """The user's own objects on all values: what they give is the specification. What erases is
+    left out, but one of the objects, by its place, which erases all."""
     image = _all_values(channels)
     with torch.no_grad():
-        for step in tail:
-            image = step(image)
+        for place, step in enumerate(tail):
+            if place == erasing:
+                image = _erase(image, steps.erased_value(step))
+            elif not _is_erasing(step):
+                image = step(image)
     if not isinstance(image, torch.Tensor):
         refuse("transform", f"the transforms give a {type(image).__name__}")
     return image.as_subclass(torch.Tensor)
@@ -108,6 +117,13 @@ def _converted(dtype: str, lut: bytes | None, wanted: torch.dtype) -> tuple[str,
     return _NAMES[wanted], lut
 
 
+def _erased(tail: tuple[Any, ...], channels: int) -> list[tuple[float, ...]]:
+    """What is written where an object of the tail has erased something, for each that does."""
+    places = [place for place, step in enumerate(tail) if _is_erasing(step)]
+    pixels = [_run_tail(tail, channels, place).reshape(channels, -1)[:, 0] for place in places]
+    return [tuple(map(float, values.tolist())) for values in pixels]
+
+
 def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for group, cls, *values in key:
         if group == "pixels" and cls.__name__ == "Normalize":
@@ -127,12 +143,23 @@ def _channels(ops: list[steps.Op], profile: str) -> int:
 
 def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     mean, std = _hints(reading.key)
-    ops = [entry[2] for entry in reading.key if entry[0] in steps.OPS]
+    entries = [entry for entry in reading.key if entry[0] in steps.OPS]
+    ops = [entry[2] for entry in entries]
     try:
         # What the steps make of an RGB image says which values there are.
         channels = _channels(ops, profile)
         dtype, lut = _table_of_values(reading.tail, channels)
+        erased = iter(_erased(reading.tail, channels))
+        for place, entry in enumerate(entries):
+            if entry[0] == "erase":
+                ops[place] = steps.with_number(entry[2], next(erased))
         if output.dtype is not None:
+            if (
+                output.dtype is torch.uint8
+                and dtype != "u8"
+                and any(entry[0] == "erase" for entry in entries)
+            ):
+                refuse("transform", "what is erased has no value before the conversion to numbers")
             dtype, lut = _converted(dtype, lut, output.dtype)
         transform = _core.Transform(
             ops,
@@ -165,7 +192,7 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def prepare(reading: Reading, profile: str, output: Output) -> Prepared:
+def prepare(reading: Reading, profile: str, output: Output = AS_STOCK) -> Prepared:
     """The transform of a reading, from a small cache. Raises Refusal."""
     key = (reading.key, profile, output)
     with _lock:
@@ -179,66 +206,3 @@ def prepare(reading: Reading, profile: str, output: Output) -> Prepared:
         while len(_prepared) > _MOST_PREPARED:
             _prepared.popitem(last=False)
     return made
-
-
-# --- the dataset
-
-
-def _encode(samples: list[tuple[str, int]], folder: str | None) -> tuple[list[bytes], list[int]]:
-    if not samples:
-        refuse("dataset", "it is empty")
-    if set(map(type, samples)) != {tuple} or set(map(len, samples)) != {2}:
-        refuse("dataset", "its samples are not all pairs")
-    names, labels = zip(*samples, strict=True)
-    if set(map(type, names)) != {str}:
-        refuse("dataset", "its paths are not all str")
-    if set(map(type, labels)) != {int} or min(labels) < -(2**63) or max(labels) >= 2**63:
-        refuse("dataset", "its labels are not all int64")
-    try:
-        encoded = [os.fsencode(name) for name in names]
-    except UnicodeEncodeError:
-        refuse("dataset", "a path cannot be encoded for the file system")
-    if any(b"\0" in name for name in encoded):
-        refuse("dataset", "a path holds a NUL")
-    if folder is not None:
-        base = os.fsencode(folder)
-        encoded = [os.path.join(base, name) for name in encoded]
-    return encoded, list(labels)
-
-
-def _make_table(dataset: Any) -> Table:
-    samples = list(dataset.samples)
-    names = (sample[0] for sample in samples if type(sample) is tuple and sample)
-    is_absolute = all(type(name) is str and os.path.isabs(name) for name in names)
-    folder = None if is_absolute else os.getcwd()
-    names_encoded, labels = _encode(samples, folder)
-    try:
-        return Table(samples, folder, _core.paths(names_encoded, labels))
-    except (ValueError, _core.Error) as error:
-        refuse("dataset", f"the engine does not do it: {error}")
-
-
-def is_current(table: Table, dataset: Any) -> bool:
-    # Comparing lists asks for identity first, so a list that did not change costs 5 ns an item.
-    return (
-        table.folder is None or table.folder == os.getcwd()
-    ) and table.samples == dataset.samples
-
-
-def table_of(dataset: Any) -> Table:
-    """The dataset's paths for the engine, kept as long as the dataset. Raises Refusal."""
-    which = id(dataset)
-    with _lock:
-        found = _tables.get(which)
-    if found is not None and found[0]() is dataset and is_current(found[1], dataset):
-        return found[1]
-    table = _make_table(dataset)
-
-    def forget(reference: weakref.ref[Any]) -> None:
-        entry = _tables.get(which)
-        if entry is not None and entry[0] is reference:
-            del _tables[which]
-
-    with _lock:
-        _tables[which] = (weakref.ref(dataset, forget), table)
-    return table

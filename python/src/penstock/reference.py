@@ -2,6 +2,7 @@
 """The installed Pillow decides what the engine does not vouch for, on the same bytes."""
 
 import io
+import os
 import sys
 from typing import Any
 
@@ -17,14 +18,17 @@ class _File(io.BytesIO):
         return f"<_io.BufferedReader name={self._path!r}>"
 
 
-def load(path: str, data: bytes | None) -> Any:
+def load(path: Any, data: bytes | None, *, by_path: bool = False) -> Any:
     """What torchvision's loader does with the file: an RGB image of PIL, or the exception.
 
     Where the engine could not read the file (no data), the file is opened as torchvision would,
-    for the exception or for the better luck that it has.
+    for the exception or for the better luck that it has. by_path: Pillow opens the file itself,
+    which shows in its messages, and in what becomes of files that it would map.
     """
     image = sys.modules["PIL.Image"]
-    with open(path, "rb") if data is None else _File(data, path) as file:
+    if by_path:
+        return image.open(path).convert("RGB")
+    with open(path, "rb") if data is None else _File(data, os.fspath(path)) as file:
         return image.open(file).convert("RGB")
 
 

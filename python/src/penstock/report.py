@@ -70,6 +70,7 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
         "geometry": "on the pixels, in the engine",
         "flip": "while the last pass writes",
         "colour": "on the pixels, in the engine",
+        "erase": "in the sample, after its last pass",
         "random": "drawn in the engine; what it holds follows",
         "convert": "while the last pass writes",
         "pixels": "one table of 256 values a channel, made by this very object",
@@ -77,7 +78,9 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
     return Stage(f"{cls.__name__} ({family})", "native", why)
 
 
-def explain_native(loader: Any, prepared: Prepared, chosen: Options, n: int) -> Explanation:
+def explain_native(
+    loader: Any, prepared: Prepared, chosen: Options, dataset: str, n: int
+) -> Explanation:
     workers = loader.num_workers
     if chosen.rng == "sample":
         plan = "draws depend on seed, epoch and index alone"
@@ -89,6 +92,7 @@ def explain_native(loader: Any, prepared: Prepared, chosen: Options, n: int) -> 
         plan = "torch's global generator, advanced as the transforms would"
     stages = [
         _order(loader),
+        Stage("dataset", "native", dataset),
         Stage("read", "native", f"{n} files by path"),
         Stage("decode", "native", "JPEG and PNG; what is unclean or another format: Pillow"),
         Stage("plan", "native", plan),

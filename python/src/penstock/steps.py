@@ -13,14 +13,15 @@ from penstock import rng
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
 RANDOM_APPLY = 7
+PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 MAX_SIDE = 65500
 
 # Fields of struct pst_op in the order of _op().
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (the steps in it may
-# be left out). Objects that make numbers of the image: convert, pixels.
-Group = Literal["container", "random", "geometry", "flip", "colour", "convert", "pixels"]
-OPS = ("random", "geometry", "flip", "colour")
+# be left out), erase (of the sample). Objects that make numbers of the image: convert, pixels.
+Group = Literal["container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels"]
+OPS = ("random", "geometry", "flip", "colour", "erase")
 
 
 class Unknown(Exception):
@@ -56,6 +57,11 @@ def _op(
 def with_count(op: Op, count: int) -> Op:
     """The op of a container that holds so many steps."""
     return (*op[:-2], count, op[-1])
+
+
+def with_number(op: Op, number: tuple[float, ...]) -> Op:
+    """The op with other numbers."""
+    return (*op[:-3], number, *op[-2:])
 
 
 def _side(value: Any, what: str) -> int:
@@ -124,15 +130,6 @@ def _read_random_resized_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
         # Outside of these bounds torchvision's own arithmetic can fail.
         if not 1e-6 <= low <= high <= 1e6:
             raise Unknown(f"{what} is {low}, {high}")
-    if v2:  # made when the transform was
-        logs = thing._log_ratio
-        if type(logs) is not torch.Tensor or logs.shape != (2,) or logs.dtype != torch.float32:
-            raise Unknown("_log_ratio was replaced")
-        low_log, high_log = logs.tolist()
-    else:
-        low_log, high_log = rng.log_ratio(ratio)
-    if not low_log <= high_log:
-        raise Unknown(f"the logarithms of ratio are {low_log}, {high_log}")
     filter = _filter(thing.interpolation, v2)
     return (
         _op(
@@ -142,7 +139,7 @@ def _read_random_resized_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
             w=w,
             scale=scale,
             ratio=ratio,
-            log_ratio=(low_log, high_log),
+            log_ratio=_ratio_logs(thing, ratio, v2),
         ),
     )
 
@@ -170,6 +167,177 @@ def _read_normalize(thing: Any) -> tuple[Any, ...]:
     return (*values, bool(thing.inplace))
 
 
+_PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
+
+
+def _fill(thing: Any, v2: bool) -> tuple[float, ...]:
+    """A colour: one value for all channels, or three."""
+    fill = thing.fill
+    if v2:  # what it made of it; a dict has a value for each type of input
+        if type(thing._fill) is not dict or list(thing._fill) != ["others"]:
+            raise Unknown(f"fill is {fill!r}")
+        fill = thing._fill["others"]
+    values = (0,) if fill is None else fill if type(fill) in (list, tuple) else (fill,)
+    if len(values) not in (1, 3):
+        raise Unknown(f"fill is {fill!r}, not one value or three")
+    whole = tuple(int(_number(value, "fill")) for value in values)  # as torchvision does
+    if min(whole) < 0 or max(whole) > 255:
+        raise Unknown(f"fill is {fill!r}, not from 0 to 255")
+    return tuple(map(float, whole))
+
+
+def _padding(padding: Any) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom."""
+    sides = padding if type(padding) in (list, tuple) else (padding,)
+    if len(sides) not in (1, 2, 4):
+        raise Unknown(f"padding is {padding!r}")
+    for side in sides:
+        if type(side) is not int or not 0 <= side <= MAX_SIDE:
+            raise Unknown(f"padding is {padding!r}, not of 0 to {MAX_SIDE} pixels")
+    left, top, right, bottom = (sides * (4 // len(sides)))[:4]
+    return left, top, right, bottom
+
+
+def _padded_op(thing: Any, kind: int, padding: Any, v2: bool, **more: Any) -> tuple[Any, ...]:
+    mode = thing.padding_mode
+    if mode not in _PADDING_MODES:
+        raise Unknown(f"padding_mode is {mode!r}")
+    number = (*padding, float(_PADDING_MODES.index(mode)), *more.pop("flags", ()))
+    fill = _fill(thing, v2) if mode == "constant" else ()
+    return (_op(kind, number=number, table=fill, **more),)
+
+
+def _read_pad(thing: Any, v2: bool) -> tuple[Any, ...]:
+    return _padded_op(thing, PAD, _padding(thing.padding), v2)
+
+
+def _read_random_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
+    h, w = _crop_size(thing)
+    padding = thing.padding
+    if v2 and padding is not None:  # in an order of its own
+        left, right, top, bottom = padding
+        padding = (left, top, right, bottom)
+    sides = (0, 0, 0, 0) if padding is None else _padding(padding)
+    flags = (bool(thing.pad_if_needed), v2)
+    return _padded_op(thing, RANDOM_CROP, sides, v2, h=h, w=w, flags=flags)
+
+
+def _ratio_logs(thing: Any, ratio: tuple[float, float], v2: bool) -> tuple[float, float]:
+    """The logarithms as torch has them."""
+    if v2:  # made when the transform was
+        logs = thing._log_ratio
+        if type(logs) is not torch.Tensor or logs.shape != (2,) or logs.dtype != torch.float32:
+            raise Unknown("_log_ratio was replaced")
+        low, high = logs.tolist()
+    else:
+        low, high = rng.log_ratio(ratio)
+    if not low <= high:
+        raise Unknown(f"the logarithms of ratio are {low}, {high}")
+    return low, high
+
+
+def erased_value(thing: Any) -> tuple[float, ...]:
+    """What RandomErasing puts in the place of pixels: one value, or three."""
+    value = thing.value
+    if type(value) is str or value is None:
+        raise Unknown("value is 'random'")
+    values = value if type(value) in (list, tuple) else (value,)
+    if len(values) not in (1, 3):
+        raise Unknown(f"value is {value!r}, not one number or three")
+    return tuple(_number(one, "value") for one in values)
+
+
+def _read_random_erasing(thing: Any, v2: bool) -> tuple[Any, ...]:
+    """The op's numbers are put in when it is known what becomes of the value after it."""
+    scale, ratio = _pair(thing.scale, "scale"), _pair(thing.ratio, "ratio")
+    if not 0 <= scale[0] <= scale[1] <= 1:
+        raise Unknown(f"scale is {scale[0]}, {scale[1]}")
+    if not 1e-6 <= ratio[0] <= ratio[1] <= 1e6:
+        raise Unknown(f"ratio is {ratio[0]}, {ratio[1]}")
+    op = _op(
+        RANDOM_ERASING,
+        threshold=rng.flip_threshold(_number(thing.p, "p"), v2),
+        scale=scale,
+        ratio=ratio,
+        log_ratio=_ratio_logs(thing, ratio, v2),
+    )
+    return (op, erased_value(thing))
+
+
+_MOST = 1e6  # degrees, pixels
+
+
+def _bounded(value: Any, what: str) -> float:
+    number = _number(value, what)
+    if abs(number) > _MOST:
+        raise Unknown(f"{what} is {value!r}")
+    return number
+
+
+def _range(value: Any, what: str) -> tuple[float, float]:
+    low, high = _pair(value, what)
+    if not -_MOST <= low <= high <= _MOST:
+        raise Unknown(f"{what} is {value!r}")
+    return low, high
+
+
+def _warp_filter(thing: Any, v2: bool) -> int:
+    filter = _filter(thing.interpolation, v2)
+    if filter not in (0, 2, 3):
+        raise Unknown(f"interpolation is {thing.interpolation!r}")
+    return filter
+
+
+def _center(thing: Any) -> tuple[float, float] | None:
+    if thing.center is None:
+        return None
+    x, y = _pair(thing.center, "center")
+    return _bounded(x, "center"), _bounded(y, "center")
+
+
+def _read_random_rotation(thing: Any, v2: bool) -> tuple[Any, ...]:
+    center = _center(thing)
+    place = (0.0, 0.0, 0.0) if center is None else (1.0, *center)
+    number = (*_range(thing.degrees, "degrees"), float(bool(thing.expand)), *place)
+    filter, fill = _warp_filter(thing, v2), _fill(thing, v2)
+    return (_op(RANDOM_ROTATION, filter=filter, number=number, table=fill),)
+
+
+def _read_random_affine(thing: Any, v2: bool) -> tuple[Any, ...]:
+    none = (0.0, 0.0)
+    translate, scale, shear_x, shear_y, center = none, none, none, none, _center(thing)
+    given = 16 if v2 else 0
+    if thing.translate is not None:
+        translate = _pair(thing.translate, "translate")
+        given += 1
+        if not 0 <= min(translate) <= max(translate) <= 1:
+            raise Unknown(f"translate is {thing.translate!r}")
+    if thing.scale is not None:
+        scale = _pair(thing.scale, "scale")
+        if not 1e-6 <= scale[0] <= scale[1] <= 1e6:
+            raise Unknown(f"scale is {thing.scale!r}")
+    if thing.shear is not None:
+        if type(thing.shear) not in (list, tuple) or len(thing.shear) not in (2, 4):
+            raise Unknown(f"shear is {thing.shear!r}")
+        shear_x = _range(thing.shear[:2], "shear")
+        given += 2
+        if len(thing.shear) == 4:
+            shear_y = _range(thing.shear[2:], "shear")
+            given += 4
+    if center is not None:
+        given += 8
+    op = _op(
+        RANDOM_AFFINE,
+        filter=_warp_filter(thing, v2),
+        scale=scale,
+        ratio=center or none,
+        number=(*_range(thing.degrees, "degrees"), *translate, *shear_x, *shear_y),
+        count=given,
+        table=_fill(thing, v2),
+    )
+    return (op,)
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -180,9 +348,14 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomApply", "random", lambda thing: _read_random_apply(thing, v2)),
         Kind("Resize", "geometry", lambda thing: _read_resize(thing, v2)),
         Kind("CenterCrop", "geometry", _read_center_crop),
+        Kind("Pad", "geometry", lambda thing: _read_pad(thing, v2)),
+        Kind("RandomCrop", "geometry", lambda thing: _read_random_crop(thing, v2)),
+        Kind("RandomRotation", "geometry", lambda thing: _read_random_rotation(thing, v2)),
+        Kind("RandomAffine", "geometry", lambda thing: _read_random_affine(thing, v2)),
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
         Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
         Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
+        Kind("RandomErasing", "erase", lambda thing: _read_random_erasing(thing, v2)),
         Kind("ToTensor", "convert", _nothing),
         Kind("PILToTensor", "convert", _nothing),
         Kind("ConvertImageDtype", "pixels", _read_dtype),

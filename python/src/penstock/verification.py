@@ -96,7 +96,8 @@ class _States:
 @dataclass(slots=True)
 class _Seen:
     value: Any  # a batch or an exception
-    indices: list[int]
+    indices: list[int]  # in the dataset
+    paths: list[str]
     notes: list[str]
 
 
@@ -109,7 +110,14 @@ def _ended(iterator: Any) -> Iterator[Any]:
             iterator._shutdown_workers()
 
 
-def _collect(iterator: Any, most: int | None) -> Iterator[_Seen]:
+def _samples_of(iterator: Any, dataset: Any) -> tuple[list[int], list[str]]:
+    """Indices in the dataset, and paths, of the samples that a native iterator gave last."""
+    places = range(len(dataset))
+    asked = [places[which] for which in iterator._asked]
+    return asked, [iterator._spec.table.path(index) for index in iterator._indices]
+
+
+def _collect(iterator: Any, most: int | None, dataset: Any = None) -> Iterator[_Seen]:
     """The results of next(), exceptions too, as far as stock goes on after them."""
     notes: list[str] = []
     if hasattr(iterator, "_notes"):
@@ -123,7 +131,12 @@ def _collect(iterator: Any, most: int | None) -> Iterator[_Seen]:
             return
         except Exception as error:
             value = error
-        yield _Seen(value, list(getattr(iterator, "_indices", [])), list(notes))
+        indices: list[int] = []
+        paths: list[str] = []
+        if dataset is not None:
+            with contextlib.suppress(IndexError, TypeError):  # of a batch that has none
+                indices, paths = _samples_of(iterator, dataset)
+        yield _Seen(value, indices, paths, list(notes))
         n += 1
 
 
@@ -162,13 +175,9 @@ def _decode_is_equal(path: str) -> bool:
         return True  # such a file goes to Pillow
 
 
-def _of_sample(
-    batch: int, slot: int, stage: str, ours: _Seen, dataset: Any, said: tuple[str, str]
-) -> Difference:
+def _of_sample(batch: int, slot: int, stage: str, ours: _Seen, said: tuple[str, str]) -> Difference:
     index = ours.indices[slot] if slot < len(ours.indices) else None
-    path = None
-    with contextlib.suppress(Exception):
-        path = dataset.samples[index][0]
+    path = ours.paths[slot] if slot < len(ours.paths) else None
     if stage == "transform" and path is not None and not _decode_is_equal(path):
         stage = "decode"
     parameters = ours.notes[slot] if slot < len(ours.notes) else ""
@@ -185,7 +194,7 @@ def _values(expected: torch.Tensor, found: torch.Tensor) -> tuple[str, str]:
 
 
 def _compare_tensors(
-    batch: int, part: int, expected: torch.Tensor, ours: _Seen, dataset: Any
+    batch: int, part: int, expected: torch.Tensor, ours: _Seen
 ) -> Difference | None:
     found = ours.value[part]
     slot = _first_slot(expected, found)
@@ -193,10 +202,10 @@ def _compare_tensors(
         return None
     said = _values(expected[slot], found[slot])
     stage = "transform" if part == 0 else "label"
-    return _of_sample(batch, slot, stage, ours, dataset, said)
+    return _of_sample(batch, slot, stage, ours, said)
 
 
-def _compare(batch: int, stock: _Seen, ours: _Seen, dataset: Any) -> Difference | None:
+def _compare(batch: int, stock: _Seen, ours: _Seen) -> Difference | None:
     said = _summary(stock.value), _summary(ours.value)
     if said[0] != said[1]:
         is_error = isinstance(stock.value, Exception) or isinstance(ours.value, Exception)
@@ -205,7 +214,7 @@ def _compare(batch: int, stock: _Seen, ours: _Seen, dataset: Any) -> Difference 
         return None
     for part, expected in enumerate(stock.value):
         if isinstance(expected, torch.Tensor) and expected.dim() > 0:
-            difference = _compare_tensors(batch, part, expected, ours, dataset)
+            difference = _compare_tensors(batch, part, expected, ours)
             if difference is not None:
                 return difference
         elif repr(expected) != repr(ours.value[part]):
@@ -267,7 +276,7 @@ def _verify(
     expected: list[_Seen], native: Any, batches: int | None, loader: Any, after: _States
 ) -> Verification:
     n_samples = n_batches = 0
-    ours = _collect(native, batches)
+    ours = _collect(native, batches, loader.dataset)
     for number, stock in enumerate(expected):
         seen = next(ours, None)
         if seen is None:
@@ -275,7 +284,7 @@ def _verify(
                 number, None, None, None, "order", "", _summary(stock.value), "the end"
             )
             return Verification("native", n_batches, n_samples, difference)
-        found = _compare(number, stock, seen, loader.dataset)
+        found = _compare(number, stock, seen)
         if found is not None:
             return Verification("native", n_batches, n_samples, found)
         n_batches += 1

@@ -21,6 +21,37 @@ AVX2 static void unpack_avx2(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t
     }
 }
 
+/* 16 packed pixels. The last four are taken from 4 bytes further down, so that nothing behind them
+ * is read. */
+AVX2_INLINE void unpack_rgb16(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src)
+{
+    const __m128i low = _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1);
+    const __m128i high = _mm_setr_epi8(4, 7, 10, 13, 5, 8, 11, 14, 6, 9, 12, 15, -1, -1, -1, -1);
+    const __m256i planes = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i a = _mm256_loadu2_m128i((const __m128i *)(src + 12), (const __m128i *)src);
+    __m256i b = _mm256_loadu2_m128i((const __m128i *)(src + 32), (const __m128i *)(src + 24));
+    a = _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(low));
+    b = _mm256_shuffle_epi8(b, _mm256_set_m128i(high, low));
+    a = _mm256_permutevar8x32_epi32(a, planes);
+    b = _mm256_permutevar8x32_epi32(b, planes);
+    __m256i rb = _mm256_unpacklo_epi64(a, b), g = _mm256_unpackhi_epi64(a, b);
+    _mm_storeu_si128((__m128i *)dst, _mm256_castsi256_si128(rb));
+    _mm_storeu_si128((__m128i *)(dst + plane_stride), _mm256_castsi256_si128(g));
+    _mm_storeu_si128((__m128i *)(dst + 2 * plane_stride), _mm256_extracti128_si256(rb, 1));
+}
+
+AVX2 static void unpack_rgb_avx2(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src, int n)
+{
+    int i = 0;
+    for (; i <= n - 16; i += 16)
+        unpack_rgb16(dst + i, plane_stride, src + (ptrdiff_t)i * 3);
+    if (i == n)
+        return;
+    uint8_t rest[48] = {0};
+    __builtin_memcpy(rest, src + (ptrdiff_t)i * 3, (size_t)(n - i) * 3);
+    unpack_rgb16(dst + i, plane_stride, rest);
+}
+
 AVX2_INLINE __m128i reversed2(__m128i v)
 {
     return _mm_shuffle_epi8(v, _mm_setr_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));

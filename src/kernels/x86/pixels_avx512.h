@@ -16,6 +16,21 @@ AVX512 static void unpack_avx512(uint8_t *dst, ptrdiff_t plane_stride, const uin
     }
 }
 
+AVX512 static void unpack_rgb_avx512(uint8_t *dst, ptrdiff_t plane_stride, const uint8_t *src,
+                                     int n)
+{
+    const __m512i planes = _mm512_set_epi8(
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 47, 44, 41, 38, 35, 32, 29, 26, 23, 20, 17,
+        14, 11, 8, 5, 2, 46, 43, 40, 37, 34, 31, 28, 25, 22, 19, 16, 13, 10, 7, 4, 1, 45, 42, 39,
+        36, 33, 30, 27, 24, 21, 18, 15, 12, 9, 6, 3, 0);
+    for (int i = 0; i < n; i += 16) {
+        int left = n - i < 16 ? n - i : 16;
+        __mmask64 mask = (1ull << (3 * left)) - 1;
+        __m512i px = _mm512_maskz_loadu_epi8(mask, src + (ptrdiff_t)i * 3);
+        store_planes512(dst + i, plane_stride, _mm512_permutexvar_epi8(planes, px));
+    }
+}
+
 /* pst__norm_fast() of 16 bytes. */
 AVX512_INLINE __m512 norm512(__m128i bytes, const struct pst__norm *norm, int kind, int divide)
 {

@@ -29,8 +29,10 @@ static void make_tree(void)
 static int check_content(struct pst_dataset *dataset, int64_t i, const struct pst_record *record)
 {
     /* A file holds its own name, so no stale or cut record passes. */
-    const char *name = pst_dataset_name(dataset, i);
-    size_t n = strlen(name);
+    char name[TREE_PATH];
+    int64_t length = pst_dataset_copy_name(dataset, i, name, sizeof name);
+    CHECK(length > 5 && length < TREE_PATH);
+    size_t n = (size_t)length;
     CHECK(record->size > 6 && record->size < n);
     CHECK(memcmp(record->data + record->size - 5, name + n - 5, 5) == 0);
     return PST_OK;

@@ -88,6 +88,17 @@ static int run_batches(struct pst_loader *loader)
     }
 }
 
+static int is_array; /* the next runs are of pixels in memory, not of files */
+
+static int open_dataset(struct pst_dataset **dataset, struct pst_error *err)
+{
+    static const uint8_t bytes[N][30][40][3];
+    const struct pst_pixels first = {&bytes[0][0][0][0], 40, 30, 3, 3 * 40, 3, 1};
+    if (is_array)
+        return pst_pixels_open(dataset, &first, N, sizeof bytes[0], labels, NULL, NULL, err);
+    return pst_paths_open(dataset, paths, paths_size, labels, N, err);
+}
+
 static int run(int is_train)
 {
     struct pst_dataset *dataset = NULL;
@@ -97,8 +108,7 @@ static int run(int is_train)
     struct pst_error err;
     int n_batches = 0;
     pst_error_init(&err);
-    int rc = pst_paths_open(&dataset, paths, paths_size, labels, N, &err);
-    if (!is_error(rc, &err)) {
+    if (!is_error(open_dataset(&dataset, &err), &err)) {
         transform = images_transform(SIZE, is_train, &err);
         is_error(err.status, &err);
     }
@@ -153,6 +163,16 @@ static void test_memory(void)
     CHECK(sweep(1u << PST_SYS_MAP, ENOMEM, 1) >= 1);
 }
 
+static void test_memory_of_arrays(void)
+{
+    is_array = 1;
+    CHECK_INT(run(1), N / BATCH);
+    CHECK(sweep(1u << PST_SYS_ALLOC, ENOMEM, 0) > 20);
+    CHECK(sweep(1u << PST_SYS_ALLOC, ENOMEM, 1) > 20);
+    CHECK(sweep(1u << PST_SYS_MAP, ENOMEM, 0) >= 1);
+    is_array = 0;
+}
+
 static void test_files(void)
 {
     static const int errnos[] = {EIO, EACCES, EMFILE, ENFILE, ESTALE, EINTR};
@@ -180,8 +200,8 @@ static void test_threads(void)
     remove_files();
 }
 
-CHECK_MAIN(CASE(test_clean_run), CASE(test_memory), CASE(test_files), CASE(test_short_reads),
-           CASE(test_threads))
+CHECK_MAIN(CASE(test_clean_run), CASE(test_memory), CASE(test_memory_of_arrays), CASE(test_files),
+           CASE(test_short_reads), CASE(test_threads))
 
 #else
 int main(void)

@@ -4,105 +4,16 @@
  * after one), destinations lie in a field of random bytes of which only the allowed ones may
  * change. With --bench: nanoseconds per call. */
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "check.h"
 #include "kernels/bench_kernels.h"
+#include "kernels/check_memory.h"
+#include "kernels/check_warp.h"
 #include "kernels/kernels.h"
 #include "kernels/taps.h"
-
-static uint64_t state = 0x9e3779b97f4a7c15u;
-
-static uint32_t draw(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 32);
-}
-static int between(int low, int high) /* both included */
-{
-    return low + (int)(draw() % (uint32_t)(high - low + 1));
-}
-static void scramble(uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(draw() >> 11);
-    /* Extremes are where clipping and digits break. */
-    for (size_t i = 0; i < n && draw() % 4 == 0; i++)
-        p[i] = draw() & 1 ? 255 : 0;
-}
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-/* A source: n bytes with a page behind or before them that traps. */
-struct fenced {
-    uint8_t *map, *data;
-    size_t map_size;
-};
-
-static void fenced_new(struct fenced *f, size_t n, int fence_behind)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t inner = (n + page - 1) / page * page;
-    f->map_size = inner + 2 * page;
-    f->map = mmap(NULL, f->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(f->map != MAP_FAILED);
-    scramble(f->map + page, inner);
-    CHECK(mprotect(f->map, page, PROT_NONE) == 0);
-    CHECK(mprotect(f->map + page + inner, page, PROT_NONE) == 0);
-    f->data = f->map + page + (fence_behind ? inner - n : 0);
-}
-static void fenced_free(struct fenced *f)
-{
-    munmap(f->map, f->map_size);
-}
-
-/* A destination: a field of random bytes; what is not allowed to change is compared. */
-struct field {
-    uint8_t *data, *before, *allowed;
-    size_t size;
-};
-
-static void field_new(struct field *f, size_t size)
-{
-    f->size = size;
-    f->data = malloc(size);
-    f->before = malloc(size);
-    f->allowed = calloc(size, 1);
-    CHECK(f->data && f->before && f->allowed);
-    scramble(f->data, size);
-    memcpy(f->before, f->data, size);
-}
-static void field_allow(struct field *f, size_t from, size_t n)
-{
-    CHECK(from + n <= f->size);
-    memset(f->allowed + from, 1, n);
-}
-static void field_check(const struct field *f, const char *who)
-{
-    for (size_t i = 0; i < f->size; i++)
-        if (!f->allowed[i] && f->data[i] != f->before[i])
-            check_fail(__FILE__, __LINE__, "%s wrote byte %zu of %zu, outside its destination", who,
-                       i, f->size);
-}
-static void field_free(struct field *f)
-{
-    free(f->data);
-    free(f->before);
-    free(f->allowed);
-}
-
-static void differ(const char *kernel, const char *name, int n, int at, int got, int expected)
-{
-    check_fail(__FILE__, __LINE__, "%s (%s), n = %d: byte %d is %d, expected %d", kernel, name, n,
-               at, got, expected);
-}
 
 static int clip(int64_t sum)
 {
@@ -268,13 +179,34 @@ static void check_unpack(const struct pst__kernels *kernels, int n)
     fenced_free(&src);
 }
 
+static void check_unpack_rgb(const struct pst__kernels *kernels, int n)
+{
+    size_t room = (size_t)(n + 63) / 64 * 64, plane = room + (size_t)between(0, 70);
+    size_t at = (size_t)between(0, 130);
+    struct fenced src;
+    struct field dst;
+    fenced_new(&src, (size_t)n * 3, draw() % 4 != 0);
+    field_new(&dst, at + 3 * plane + 200);
+    for (size_t c = 0; c < 3; c++)
+        field_allow(&dst, at + c * plane, room);
+    kernels->unpack_rgb(dst.data + at, (ptrdiff_t)plane, src.data, n);
+    for (size_t c = 0; c < 3; c++)
+        for (size_t i = 0; i < (size_t)n; i++)
+            if (dst.data[at + c * plane + i] != src.data[3 * i + c])
+                differ("unpack_rgb", kernels->name, n, (int)i, dst.data[at + c * plane + i],
+                       src.data[3 * i + c]);
+    field_check(&dst, "unpack_rgb");
+    field_free(&dst);
+    fenced_free(&src);
+}
+
 static void check_store_u8(const struct pst__kernels *kernels, int n)
 {
     int reverse = draw() & 1;
     size_t at = (size_t)between(0, 130);
     struct fenced src;
     struct field dst;
-    fenced_new(&src, (size_t)n + PST_PAD, draw() % 4 != 0);
+    fenced_new(&src, (size_t)n, draw() % 4 != 0);
     field_new(&dst, at + (size_t)n + 200);
     field_allow(&dst, at, (size_t)n);
     kernels->store_u8(dst.data + at, src.data, n, reverse);
@@ -296,7 +228,7 @@ static void check_store_u16(const struct pst__kernels *kernels, int n)
     struct fenced src;
     struct field dst;
     scramble((uint8_t *)lut, sizeof lut);
-    fenced_new(&src, (size_t)n + PST_PAD, draw() % 4 != 0);
+    fenced_new(&src, (size_t)n, draw() % 4 != 0);
     field_new(&dst, at + size + 200);
     field_allow(&dst, at, size);
     kernels->store_u16((uint16_t *)(void *)(dst.data + at), src.data, n, lut, reverse);
@@ -401,7 +333,7 @@ static void check_store_f32(const struct pst__kernels *kernels, int n)
     size_t at = (size_t)between(0, 30) * 4, size = (size_t)n * 4;
     struct fenced src;
     struct field dst;
-    fenced_new(&src, (size_t)n + PST_PAD, draw() % 4 != 0);
+    fenced_new(&src, (size_t)n, draw() % 4 != 0);
     field_new(&dst, at + size + 200);
     field_allow(&dst, at, size);
     kernels->store_f32((float *)(void *)(dst.data + at), src.data, n, &t->norm, reverse);
@@ -469,10 +401,17 @@ static int check_version(const struct pst__kernels *kernels)
     static const struct {
         const char *name;
         check_family *check;
-    } families[] = {{"resample_h", check_resample_h}, {"resample_v", check_resample_v},
-                    {"unpack", check_unpack},         {"store_f32", check_store_f32},
-                    {"store_u8", check_store_u8},     {"store_u16", check_store_u16},
-                    {"interleave", check_interleave}};
+    } families[] = {{"resample_h", check_resample_h},
+                    {"resample_v", check_resample_v},
+                    {"unpack", check_unpack},
+                    {"unpack_rgb", check_unpack_rgb},
+                    {"store_f32", check_store_f32},
+                    {"store_u8", check_store_u8},
+                    {"store_u16", check_store_u16},
+                    {"interleave", check_interleave},
+                    {"warp_fixed", check_warp_fixed},
+                    {"warp_bilinear", check_warp_bilinear},
+                    {"warp_bicubic", check_warp_bicubic}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -520,6 +459,9 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     int is_avx2 = strcmp(k->name, "avx2") == 0;
     CHECK((k->store_u16 == below->store_u16) == is_avx2);
     CHECK((k->interleave == below->interleave) == is_avx2);
+    CHECK(k->warp_fixed != below->warp_fixed);
+    CHECK(k->warp_bilinear != below->warp_bilinear);
+    CHECK(k->warp_bicubic != below->warp_bicubic);
 }
 
 int main(int argc, char **argv)

@@ -64,8 +64,9 @@ static struct rgb image_of(const struct pst_tensor *tensor)
 
 static struct pst_op random_op(void)
 {
+    static const double greys[] = {0, 255, 77};
     int w = 1 + below(40), h = 1 + below(40);
-    switch (below(7)) {
+    switch (below(9)) {
     case 0:
         return resize(w, h, below(6));
     case 1:
@@ -77,6 +78,10 @@ static struct pst_op random_op(void)
         return random_crop(w, h, 0.1, 1.0, 0.5, 2.0, -0.6931472f, 0.6931472f);
     case 5:
         return hflip(CERTAIN / 2);
+    case 6:
+        return pad(below(9), below(2), &greys[below(3)]);
+    case 7:
+        return crop_anywhere(w, h, below(9), below(2), &greys[below(3)]);
     default:
         return vflip(CERTAIN / 2);
     }

@@ -43,6 +43,25 @@ static inline struct pst_op vflip(uint32_t threshold)
 }
 #define CERTAIN (1u << 24)
 
+/* By so many pixels on each side, with a grey of that value; mode: 0 a colour, 1 the edge, 2 and 3
+ * mirrors. */
+static inline struct pst_op pad(int pixels, int mode, const double *grey)
+{
+    return (struct pst_op){.kind = PST_OP_PAD,
+                           .number = {pixels, pixels, pixels, pixels, mode},
+                           .table = grey,
+                           .n_table = 1};
+}
+static inline struct pst_op crop_anywhere(int w, int h, int pixels, int mode, const double *grey)
+{
+    return (struct pst_op){.kind = PST_OP_RANDOM_CROP,
+                           .w = w,
+                           .h = h,
+                           .number = {pixels, pixels, pixels, pixels, mode, 1, 1},
+                           .table = grey,
+                           .n_table = 1};
+}
+
 static inline struct pst_transform *transform_of(const struct pst_op *ops, size_t n, int dtype,
                                                  int era)
 {

@@ -28,15 +28,18 @@
     X(decode_error)                                                                                \
     X(limit_error)                                                                                 \
     X(fork_error)                                                                                  \
-    X(array_type)                                                                                  \
+    X(tensor_type)                                                                                 \
     X(dataset_type)                                                                                \
     X(transform_type)                                                                              \
     X(loader_type)                                                                                 \
+    X(generator_type)                                                                              \
     X(kind_batch)                                                                                  \
     X(kind_doubt)                                                                                  \
     X(kind_failed)                                                                                 \
     X(kind_ragged)                                                                                 \
     X(name_cast)                                                                                   \
+    X(name_dlpack)                                                                                 \
+    X(name_dlpack_device)                                                                          \
     X(format_f)
 
 /* A function in a slot, which is a void *. ISO C has no such conversion, POSIX and Python do. */
@@ -75,13 +78,14 @@ int core_image_size(int32_t width, int32_t height, int channels, size_t *size);
 PyObject *core_text(const char *text); /* new */
 
 /* Types. Each *_type_new makes the type object. */
-PyObject *core_array_type_new(PyObject *module);     /* new */
+PyObject *core_tensor_type_new(PyObject *module);    /* new */
 PyObject *core_dataset_type_new(PyObject *module);   /* new */
 PyObject *core_transform_type_new(PyObject *module); /* new */
 PyObject *core_loader_type_new(PyObject *module);    /* new */
+PyObject *core_generator_type_new(PyObject *module); /* new */
 
-/* Moves tensor (zeroed on success and on failure) into a new Array. */
-PyObject *core_array_wrap(struct core_state *state, struct pst_tensor *tensor); /* new */
+/* Moves tensor (zeroed on success and on failure) into a new Tensor. */
+PyObject *core_tensor_wrap(struct core_state *state, struct pst_tensor *tensor); /* new */
 
 /* Every field of stats but its size, by name. */
 PyObject *core_stats_dict(const struct pst_stats *stats); /* new */
@@ -93,5 +97,6 @@ struct pst_transform *core_transform_handle(PyObject *transform);
 /* Method tables of module functions, ended by a row of NULL. */
 extern PyMethodDef core_dataset_functions[];
 extern PyMethodDef core_image_functions[];
+extern PyMethodDef core_tensor_functions[];
 
 #endif

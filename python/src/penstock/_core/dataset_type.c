@@ -6,6 +6,7 @@
 struct core_dataset {
     PyObject ob_base;
     struct pst_dataset *handle; /* one reference; never NULL in an object that Python sees */
+    Py_buffer pixels;           /* obj is NULL where the dataset is not over an object's memory */
 };
 
 struct pst_dataset *core_dataset_handle(PyObject *dataset)
@@ -58,8 +59,18 @@ static PyObject *dataset_name(PyObject *object, PyObject *arg) /* new */
     int64_t index;
     if (dataset_index(object, arg, &index) < 0)
         return NULL;
-    const char *name = pst_dataset_name(core_dataset_handle(object), index);
-    return PyBytes_FromString(name ? name : ""); /* new */
+    char path[8192];
+    struct pst_dataset *handle = core_dataset_handle(object);
+    int64_t length = pst_dataset_copy_name(handle, index, path, sizeof path);
+    if (length < (int64_t)sizeof path)
+        return PyBytes_FromString(length < 0 ? "" : path); /* new */
+    char *longer = PyMem_Malloc((size_t)length + 1);
+    if (!longer)
+        return PyErr_NoMemory();
+    pst_dataset_copy_name(handle, index, longer, (size_t)length + 1);
+    PyObject *name = PyBytes_FromString(longer); /* new */
+    PyMem_Free(longer);
+    return name;
 }
 
 static PyObject *dataset_get_classes(PyObject *object, void *Py_UNUSED(closure)) /* new */
@@ -78,14 +89,18 @@ static PyObject *dataset_get_classes(PyObject *object, void *Py_UNUSED(closure))
 static int dataset_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((struct core_dataset *)object)->pixels.obj);
     return 0;
 }
 
+/* A Loader holds the Dataset until its threads have ended, so that the pixels are not in use here.
+ */
 static void dataset_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     pst_dataset_unref(core_dataset_handle(object));
+    PyBuffer_Release(&((struct core_dataset *)object)->pixels);
     PyObject_GC_Del(object);
     Py_DECREF(type);
 }
@@ -219,10 +234,92 @@ done:
     return result;
 }
 
+/* The images of an array of bytes: axis 0 counts them, `axis` is that of the channels (1 or 3), or
+ * -1 for grey images without one. */
+static int describe_pixels(const Py_buffer *view, int axis, struct pst_pixels *first)
+{
+    int ndim = axis < 0 ? 3 : 4;
+    if (view->ndim != ndim || (axis != -1 && axis != 1 && axis != 3) || view->itemsize != 1 ||
+        (view->format && strcmp(view->format, "B") != 0)) {
+        PyErr_Format(PyExc_ValueError, "pixels must be uint8 with %d axes", ndim);
+        return -1;
+    }
+    int y = axis == 1 ? 2 : 1, x = y + 1;
+    Py_ssize_t channels = axis < 0 ? 1 : view->shape[axis];
+    if (view->shape[y] > INT32_MAX || view->shape[x] > INT32_MAX || channels > INT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "an image is too large");
+        return -1;
+    }
+    *first = (struct pst_pixels){.data = view->buf,
+                                 .width = (int32_t)view->shape[x],
+                                 .height = (int32_t)view->shape[y],
+                                 .channels = (int32_t)channels,
+                                 .row = view->strides[y],
+                                 .pixel = view->strides[x],
+                                 .channel = axis < 0 ? 0 : view->strides[axis]};
+    return 0;
+}
+
+/* n int64, copied: a buffer need not be aligned. *out is freed with PyMem_Free(). */
+static int parse_labels(PyObject *object, Py_ssize_t n, int64_t **out)
+{
+    Py_buffer view;
+    if (n > PY_SSIZE_T_MAX / (Py_ssize_t)sizeof(int64_t)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    size_t size = (size_t)n * sizeof(int64_t);
+    if (core_to_buffer(object, "labels", size, &view) < 0)
+        return -1;
+    int64_t *labels = PyMem_Malloc(size);
+    if (labels && size > 0)
+        memcpy(labels, view.buf, size);
+    PyBuffer_Release(&view);
+    if (!labels) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *out = labels;
+    return 0;
+}
+
+static PyObject *core_pixels(PyObject *module, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    Py_buffer view;
+    int32_t axis;
+    int64_t *labels = NULL;
+    struct pst_pixels first;
+    if (core_check_args("pixels", n_args, 3) < 0 || core_to_int32(args[1], "axis", &axis) < 0 ||
+        PyObject_GetBuffer(args[0], &view, PyBUF_STRIDES | PyBUF_FORMAT) < 0)
+        return NULL;
+    PyObject *result = NULL;
+    if (describe_pixels(&view, axis, &first) < 0 ||
+        parse_labels(args[2], view.shape[0], &labels) < 0)
+        goto done;
+    struct pst_dataset *handle = NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc =
+        pst_pixels_open(&handle, &first, view.shape[0], view.strides[0], labels, NULL, NULL, &err);
+    result = rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle); /* new */
+    if (result) {
+        ((struct core_dataset *)result)->pixels = view;
+        view.obj = NULL; /* moved */
+    }
+
+done:
+    PyMem_Free(labels);
+    PyBuffer_Release(&view);
+    return result;
+}
+
 PyMethodDef core_dataset_functions[] = {
     {"folder", (PyCFunction)(void (*)(void))core_folder, METH_VARARGS | METH_KEYWORDS,
      "folder(root, /, *, allow_empty, extensions)\n--\n\nScans an image folder."},
     {"paths", (PyCFunction)(void (*)(void))core_paths, METH_FASTCALL,
      "paths(names, labels, /)\n--\n\nA list of files with labels."},
+    {"pixels", (PyCFunction)(void (*)(void))core_pixels, METH_FASTCALL,
+     "pixels(array, axis, labels, /)\n--\n\nImages in an array, which is kept and not copied."},
     {NULL, NULL, 0, NULL},
 };

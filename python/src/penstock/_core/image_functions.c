@@ -8,6 +8,8 @@ static const char *format_name(int format)
         return "jpeg";
     case PST_IMAGE_PNG:
         return "png";
+    case PST_IMAGE_WEBP:
+        return "webp";
     default:
         return "unknown";
     }
@@ -21,8 +23,10 @@ static PyObject *core_probe(PyObject *module, PyObject *data) /* new */
     struct pst_image_info info = {0};
     struct pst_error err;
     pst_error_init(&err);
-    int rc = pst_image_probe(&info, view.buf, (size_t)view.len, &err);
-    PyBuffer_Release(&view);
+    int rc;
+    /* Of a JPEG with several scans the whole file is walked over. */
+    Py_BEGIN_ALLOW_THREADS rc = pst_image_probe(&info, view.buf, (size_t)view.len, &err);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&view);
     if (rc != PST_OK)
         return core_fail(core_state_of_module(module), rc, &err);
     return Py_BuildValue("(sii)", format_name(info.format), (int)info.width,
@@ -63,7 +67,7 @@ static PyObject *core_decode(PyObject *module, PyObject *const *args, Py_ssize_t
     int rc;
     Py_BEGIN_ALLOW_THREADS rc = pst_image_decode(&tensor, view.buf, (size_t)view.len, region, &err);
     Py_END_ALLOW_THREADS PyBuffer_Release(&view);
-    return rc == PST_OK ? core_array_wrap(state, &tensor) : core_fail(state, rc, &err);
+    return rc == PST_OK ? core_tensor_wrap(state, &tensor) : core_fail(state, rc, &err);
 }
 
 PyMethodDef core_image_functions[] = {

@@ -15,6 +15,7 @@ struct core_loader {
     PyObject ob_base;
     struct pst_loader *handle; /* NULL when closed */
     PyObject *exp;             /* strong; NULL: C's exp */
+    PyObject *dataset;         /* strong: the handle's dataset may lie in its memory */
     PyThreadState *released;   /* of the caller, while a call runs without the GIL; else NULL */
     pid_t pid;                 /* of the process that made it */
     int busy;                  /* atomic, acquire and release */
@@ -115,18 +116,18 @@ static int loader_exp(float *values, size_t n, void *opaque)
 }
 
 static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
-                        struct pst_loader_config *config, PyObject **exp)
+                        struct pst_loader_config *config, PyObject **dataset, PyObject **exp)
 {
     static const char *const names[] = {
         "",    "",     "threads", "batch_size", "ahead", "n_streams", "memory_budget",
         "rng", "nice", "exp",     NULL};
     struct core_state *state = core_state_of(self);
-    PyObject *dataset, *transform;
+    PyObject *transform;
     int threads, batch_size, ahead, n_streams, nice;
     Py_ssize_t memory_budget;
     const char *rng;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiiinsiO:Loader", (char **)names,
-                                     state->dataset_type, &dataset, state->transform_type,
+                                     state->dataset_type, dataset, state->transform_type,
                                      &transform, &threads, &batch_size, &ahead, &n_streams,
                                      &memory_budget, &rng, &nice, exp))
         return -1;
@@ -143,7 +144,7 @@ static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
         return -1;
     }
     pst_loader_config_init(config);
-    config->dataset = core_dataset_handle(dataset);
+    config->dataset = core_dataset_handle(*dataset);
     config->transform = core_transform_handle(transform);
     config->threads = threads;
     config->batch_size = batch_size;
@@ -162,9 +163,10 @@ static PyObject *loader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     struct core_loader *self = (struct core_loader *)object;
     struct pst_loader_config config;
-    PyObject *exp; /* borrowed from the arguments */
-    if (parse_config(object, args, kwargs, &config, &exp) < 0)
+    PyObject *dataset, *exp; /* borrowed from the arguments */
+    if (parse_config(object, args, kwargs, &config, &dataset, &exp) < 0)
         goto fail;
+    self->dataset = Py_NewRef(dataset); /* new */
     self->pid = getpid();
     if (exp != Py_None) {
         self->exp = Py_NewRef(exp); /* new */
@@ -454,9 +456,9 @@ static PyObject *loader_describe_slot(PyObject *object, PyObject *const *args,
 
 static PyObject *batch_tuple(struct core_state *state, struct pst_batch *batch) /* new */
 {
-    PyObject *images = core_array_wrap(state, &batch->images);                 /* new */
-    PyObject *labels = images ? core_array_wrap(state, &batch->labels) : NULL; /* new */
-    PyObject *result = labels ? PyTuple_Pack(2, images, labels) : NULL;        /* new */
+    PyObject *images = core_tensor_wrap(state, &batch->images);                 /* new */
+    PyObject *labels = images ? core_tensor_wrap(state, &batch->labels) : NULL; /* new */
+    PyObject *result = labels ? PyTuple_Pack(2, images, labels) : NULL;         /* new */
     Py_XDECREF(images);
     Py_XDECREF(labels);
     pst_batch_reset(batch);
@@ -518,6 +520,7 @@ static int loader_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((struct core_loader *)object)->exp);
+    Py_VISIT(((struct core_loader *)object)->dataset);
     return 0;
 }
 
@@ -528,6 +531,7 @@ static int loader_clear(PyObject *object)
     if (self->handle)
         loader_shut(self);
     Py_CLEAR(self->exp);
+    Py_CLEAR(self->dataset);
     return 0;
 }
 

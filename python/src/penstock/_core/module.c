@@ -84,7 +84,8 @@ static int add_functions(PyObject *module)
 {
     if (PyModule_AddFunctions(module, module_functions) < 0 ||
         PyModule_AddFunctions(module, core_dataset_functions) < 0 ||
-        PyModule_AddFunctions(module, core_image_functions) < 0)
+        PyModule_AddFunctions(module, core_image_functions) < 0 ||
+        PyModule_AddFunctions(module, core_tensor_functions) < 0)
         return -1;
 #ifdef PST_CHECKS
     if (PyModule_AddFunctions(module, check_functions) < 0)
@@ -109,13 +110,16 @@ static int module_exec(PyObject *module)
 {
     struct core_state *state = core_state_of_module(module);
     if (core_errors_init(module, state) < 0 ||
-        add_type(module, &state->array_type, core_array_type_new(module)) < 0 ||
+        add_type(module, &state->tensor_type, core_tensor_type_new(module)) < 0 ||
         add_type(module, &state->dataset_type, core_dataset_type_new(module)) < 0 ||
         add_type(module, &state->transform_type, core_transform_type_new(module)) < 0 ||
         add_type(module, &state->loader_type, core_loader_type_new(module)) < 0 ||
+        add_type(module, &state->generator_type, core_generator_type_new(module)) < 0 ||
         intern(&state->kind_batch, "batch") < 0 || intern(&state->kind_doubt, "doubt") < 0 ||
         intern(&state->kind_failed, "failed") < 0 || intern(&state->kind_ragged, "ragged") < 0 ||
-        intern(&state->name_cast, "cast") < 0 || intern(&state->format_f, "f") < 0)
+        intern(&state->name_cast, "cast") < 0 || intern(&state->name_dlpack, "__dlpack__") < 0 ||
+        intern(&state->name_dlpack_device, "__dlpack_device__") < 0 ||
+        intern(&state->format_f, "f") < 0)
         return -1;
     if (add_functions(module) < 0)
         return -1;

@@ -234,7 +234,7 @@ static PyObject *transform_apply(PyObject *object, PyObject *const *args,
     PyBuffer_Release(&rgb);
     if (rc < 0)
         return core_fail(state, rc, &err);
-    PyObject *array = core_array_wrap(state, &tensor);            /* new */
+    PyObject *array = core_tensor_wrap(state, &tensor);           /* new */
     return array ? Py_BuildValue("(Nn)", array, (Py_ssize_t)used) /* new, takes array over */
                  : NULL;
 }
