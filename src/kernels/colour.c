@@ -21,12 +21,21 @@ static uint8_t luma(const uint8_t *px)
                      16);
 }
 
-void pst__map_scalar(uint8_t *px, int n, const uint8_t lut[3][256])
+void pst__histogram(uint32_t count[3][256], const uint8_t *px, int n)
 {
     for (int i = 0; i < n; i++, px += 4) {
-        px[0] = lut[0][px[0]];
-        px[1] = lut[1][px[1]];
-        px[2] = lut[2][px[2]];
+        count[0][px[0]]++;
+        count[1][px[1]]++;
+        count[2][px[2]]++;
+    }
+}
+
+void pst__map_scalar(uint8_t *px, int n, const struct pst__map *map)
+{
+    for (int i = 0; i < n; i++, px += 4) {
+        px[0] = map->channel[0][px[0]];
+        px[1] = map->channel[1][px[1]];
+        px[2] = map->channel[2][px[2]];
     }
 }
 

@@ -69,11 +69,11 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unpack_rgb = pst__unpack_rgb_scalar;
     kernels->store_f32 = pst__store_f32_scalar;
     kernels->store_u8 = pst__store_u8_scalar;
-    /* Of these two there is no AVX2 version: a table of 256 words is read faster one by one than by
+    /* Of these three there is no AVX2 version: a table of 256 is read faster one by one than by
      * gathers, and stores of triples are bound by their number. */
     kernels->store_u16 = pst__store_u16_scalar;
     kernels->interleave = pst__interleave_scalar;
-    kernels->map = pst__map_scalar; /* AVX2 has no faster one, for the same reason */
+    kernels->map = pst__map_scalar;
     kernels->grey = pst__grey_scalar;
     kernels->grey_sum = pst__grey_sum_scalar;
     kernels->saturate = pst__saturate_scalar;

@@ -54,6 +54,11 @@ struct pst__raster {
     uint8_t fill[4]; /* what lies outside */
 };
 
+/* What becomes of a value of each channel. */
+struct pst__map {
+    uint8_t channel[3][256];
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -96,9 +101,9 @@ struct pst__kernels {
 
     /* Colours: n RGBX pixels in place, and nothing behind them is read or written. The last byte of
      * a pixel may become anything. */
-    void (*map)(uint8_t *px, int n, const uint8_t lut[3][256]); /* a table for each channel */
-    void (*grey)(uint8_t *px, int n);                           /* all channels: Pillow's luma */
-    uint64_t (*grey_sum)(const uint8_t *px, int n);             /* of the lumas */
+    void (*map)(uint8_t *px, int n, const struct pst__map *map);
+    void (*grey)(uint8_t *px, int n);               /* all channels: Pillow's luma */
+    uint64_t (*grey_sum)(const uint8_t *px, int n); /* of the lumas */
     /* Each channel between the luma and itself, as pst__blend(). */
     void (*saturate)(uint8_t *px, int n, float factor);
     /* To Pillow's HSV, H + shift modulo 256, and back. */
@@ -123,6 +128,9 @@ struct pst__kernels {
     void (*warp_bicubic)(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
                          const double *y);
 };
+
+/* Adds to count[c][v] the pixels of n whose channel c has the value v. */
+void pst__histogram(uint32_t count[3][256], const uint8_t *px, int n);
 
 /* back + factor * (front - back) in float32, cut to 0..255: Pillow's Image.blend(). factor is
  * finite. */

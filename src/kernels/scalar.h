@@ -29,7 +29,7 @@ void pst__warp_bilinear_scalar(uint8_t *dst, const struct pst__raster *src, int 
 void pst__warp_bicubic_scalar(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
                               const double *y);
 
-void pst__map_scalar(uint8_t *px, int n, const uint8_t lut[3][256]);
+void pst__map_scalar(uint8_t *px, int n, const struct pst__map *map);
 void pst__grey_scalar(uint8_t *px, int n);
 uint64_t pst__grey_sum_scalar(const uint8_t *px, int n);
 void pst__saturate_scalar(uint8_t *px, int n, float factor);

@@ -71,7 +71,7 @@ AVX2_INLINE __m256i blend2(__m256i back, __m256i front, __m256 factor)
     return _mm256_cvttps_epi32(value);
 }
 
-AVX2_INLINE __m256i channel2(__m256i px, int c)
+AVX2_INLINE __m256i byte2(__m256i px, int c)
 {
     return _mm256_and_si256(_mm256_srli_epi32(px, 8 * c), _mm256_set1_epi32(255));
 }
@@ -83,8 +83,8 @@ AVX2_INLINE __m256i join3_2(__m256i r, __m256i g, __m256i b)
 AVX2_INLINE __m256i saturate2(__m256i px, __m256 factor)
 {
     __m256i grey = luma2(px);
-    return join3_2(blend2(grey, channel2(px, 0), factor), blend2(grey, channel2(px, 1), factor),
-                   blend2(grey, channel2(px, 2), factor));
+    return join3_2(blend2(grey, byte2(px, 0), factor), blend2(grey, byte2(px, 1), factor),
+                   blend2(grey, byte2(px, 2), factor));
 }
 
 AVX2 static void saturate_avx2(uint8_t *px, int n, float factor)
@@ -107,7 +107,7 @@ AVX2_INLINE __m256i floor255_2(__m256 x)
 AVX2_INLINE __m256i hue2(__m256i px, __m256i shift)
 {
     const __m256i one = _mm256_set1_epi32(1);
-    __m256i r = channel2(px, 0), g = channel2(px, 1), b = channel2(px, 2);
+    __m256i r = byte2(px, 0), g = byte2(px, 1), b = byte2(px, 2);
     __m256i most = _mm256_max_epi32(r, _mm256_max_epi32(g, b));
     __m256i least = _mm256_min_epi32(r, _mm256_min_epi32(g, b));
     __m256i is_r = _mm256_cmpeq_epi32(r, most), is_g = _mm256_cmpeq_epi32(g, most);

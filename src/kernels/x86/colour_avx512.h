@@ -17,7 +17,7 @@
     }
 
 /* Tables of 256 bytes, and the bytes of a pixel that they are for. */
-struct map512 {
+struct quarters512 {
     __m512i quarter[3][4];
 };
 
@@ -27,7 +27,7 @@ AVX512_INLINE __m512i mapped512(const __m512i quarter[4], __m512i px, __mmask64 
                                   _mm512_permutex2var_epi8(quarter[2], px, quarter[3]));
 }
 
-AVX512_INLINE __m512i map512(const struct map512 *map, __m512i px)
+AVX512_INLINE __m512i map512(const struct quarters512 *map, __m512i px)
 {
     __mmask64 high = _mm512_movepi8_mask(px);
     __m512i r = mapped512(map->quarter[0], px, high), g = mapped512(map->quarter[1], px, high);
@@ -36,13 +36,13 @@ AVX512_INLINE __m512i map512(const struct map512 *map, __m512i px)
                                   _mm512_mask_blend_epi8(0x2222222222222222ull, r, g), b);
 }
 
-AVX512 static void map_avx512(uint8_t *px, int n, const uint8_t lut[3][256])
+AVX512 static void map_avx512(uint8_t *px, int n, const struct pst__map *map)
 {
-    struct map512 map;
+    struct quarters512 tables;
     for (int c = 0; c < 3; c++)
         for (int q = 0; q < 4; q++)
-            map.quarter[c][q] = _mm512_loadu_si512(lut[c] + 64 * q);
-    COLOUR_IN_PLACE_512(px, n, map512(&map, v));
+            tables.quarter[c][q] = _mm512_loadu_si512(map->channel[c] + 64 * q);
+    COLOUR_IN_PLACE_512(px, n, map512(&tables, v));
 }
 
 /* The luma in each dword. The products take signed words, so green's weight comes in halves. */
@@ -90,7 +90,7 @@ AVX512_INLINE __m512i blend512(__m512i back, __m512i front, __m512 factor)
     return _mm512_cvttps_epi32(value);
 }
 
-AVX512_INLINE __m512i channel512(__m512i px, int c)
+AVX512_INLINE __m512i byte512(__m512i px, int c)
 {
     return _mm512_and_si512(_mm512_srli_epi32(px, (unsigned)(8 * c)), _mm512_set1_epi32(255));
 }
@@ -102,9 +102,8 @@ AVX512_INLINE __m512i join3_512(__m512i r, __m512i g, __m512i b)
 AVX512_INLINE __m512i saturate512(__m512i px, __m512 factor)
 {
     __m512i grey = luma512(px);
-    return join3_512(blend512(grey, channel512(px, 0), factor),
-                     blend512(grey, channel512(px, 1), factor),
-                     blend512(grey, channel512(px, 2), factor));
+    return join3_512(blend512(grey, byte512(px, 0), factor), blend512(grey, byte512(px, 1), factor),
+                     blend512(grey, byte512(px, 2), factor));
 }
 
 AVX512 static void saturate_avx512(uint8_t *px, int n, float factor)
@@ -131,7 +130,7 @@ struct hsv512 {
 /* docs/internals/kernels.md says why this equals the scalar arithmetic. */
 AVX512_INLINE struct hsv512 to_hsv512(__m512i px)
 {
-    __m512i r = channel512(px, 0), g = channel512(px, 1), b = channel512(px, 2);
+    __m512i r = byte512(px, 0), g = byte512(px, 1), b = byte512(px, 2);
     __m512i most = _mm512_max_epi32(r, _mm512_max_epi32(g, b));
     __m512i least = _mm512_min_epi32(r, _mm512_min_epi32(g, b));
     __mmask16 is_r = _mm512_cmpeq_epi32_mask(r, most), is_g = _mm512_cmpeq_epi32_mask(g, most);

@@ -90,7 +90,7 @@ enum family { MAP, GREY, SATURATE, HUE, N_IN_PLACE };
 static const char *const names[] = {"map", "grey", "saturate", "hue"};
 
 struct drawn {
-    uint8_t lut[3][256];
+    struct pst__map map;
     float factor;
     uint8_t shift;
 };
@@ -98,7 +98,7 @@ struct drawn {
 static void draw_all(struct drawn *d)
 {
     for (int i = 0; i < 3 * 256; i++)
-        d->lut[i / 256][i % 256] = (uint8_t)(draw() >> 9);
+        d->map.channel[i / 256][i % 256] = (uint8_t)(draw() >> 9);
     d->factor = draw_factor();
     d->shift = (uint8_t)(draw() >> 5);
 }
@@ -109,7 +109,7 @@ static void run(const struct pst__kernels *k, enum family f, uint8_t *px, int n,
     snprintf(running, sizeof running, "%s (%s), %d pixels", names[f], k->name, n);
     switch (f) {
     case MAP:
-        k->map(px, n, d->lut);
+        k->map(px, n, &d->map);
         return;
     case GREY:
         k->grey(px, n);
