@@ -75,6 +75,28 @@ enum pst_op_kind {
     /* torchvision RandomPerspective: 1 word against threshold, then 8; number: the distortion's
      * scale; filter and table as of PST_OP_RANDOM_ROTATION */
     PST_OP_RANDOM_PERSPECTIVE = 35,
+    /* torchvision ColorJitter: 3 words for the order, 1 for each part. count: 1 for brightness, 2
+     * for contrast, 4 for saturation, 8 for hue, added up; number: the range of each of the four */
+    PST_OP_COLOR_JITTER = 50,
+    /* an image of count channels, 1 or 3, that are all the luma */
+    PST_OP_GRAYSCALE = 51,
+    /* 1 word against threshold; count: enum pst_colour, by number[0] */
+    PST_OP_RANDOM_COLOUR = 52,
+};
+
+/* Changes of colours, as torchvision makes them of PIL images, and what their amount is. */
+enum pst_colour {
+    PST_COLOUR_BRIGHTNESS = 1, /* factors, from 0 on */
+    PST_COLOUR_CONTRAST = 2,
+    PST_COLOUR_SATURATION = 3,
+    PST_COLOUR_HUE = 4,       /* part of the circle, -0.5 to 0.5 */
+    PST_COLOUR_SHARPNESS = 5, /* factor */
+    PST_COLOUR_POSTERIZE = 6, /* bits, 1 to 8 */
+    PST_COLOUR_SOLARIZE = 7,  /* the first value that is inverted */
+    PST_COLOUR_INVERT = 8,    /* the rest have none: 0 */
+    PST_COLOUR_AUTOCONTRAST = 9,
+    PST_COLOUR_EQUALIZE = 10,
+    PST_COLOUR_GREY = 11,
 };
 
 /* One geometric step. Zero what the kind does not use. */

@@ -9,6 +9,8 @@
 #include "kernels/x86/pixels_avx2.h"
 #include "kernels/x86/resample_avx512.h"
 #include "kernels/x86/pixels_avx512.h"
+#include "kernels/x86/colour_avx2.h"
+#include "kernels/x86/colour_avx512.h"
 #include "kernels/x86/layout_avx512.h"
 #include "kernels/x86/warp_avx2.h"
 #include "kernels/x86/warp_avx512.h"
@@ -26,6 +28,11 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unpack_rgb = unpack_rgb_avx2;
     kernels->store_f32 = store_f32_avx2;
     kernels->store_u8 = store_u8_avx2;
+    kernels->grey = grey_avx2;
+    kernels->grey_sum = grey_sum_avx2;
+    kernels->saturate = saturate_avx2;
+    kernels->hue = hue_avx2;
+    kernels->sharpen = sharpen_avx2;
     kernels->warp_fixed = warp_fixed_avx2;
     kernels->warp_bilinear = warp_bilinear_avx2;
     kernels->warp_bicubic = warp_bicubic_avx2;
@@ -41,6 +48,12 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->store_u8 = store_u8_avx512;
     kernels->store_u16 = store_u16_avx512;
     kernels->interleave = interleave_avx512;
+    kernels->map = map_avx512;
+    kernels->grey = grey_avx512;
+    kernels->grey_sum = grey_sum_avx512;
+    kernels->saturate = saturate_avx512;
+    kernels->hue = hue_avx512;
+    kernels->sharpen = sharpen_avx512;
     kernels->warp_fixed = warp_fixed_avx512;
     kernels->warp_bilinear = warp_bilinear_avx512;
     kernels->warp_bicubic = warp_bicubic_avx512;
@@ -56,10 +69,16 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unpack_rgb = pst__unpack_rgb_scalar;
     kernels->store_f32 = pst__store_f32_scalar;
     kernels->store_u8 = pst__store_u8_scalar;
-    /* Of these two there is no AVX2 version: a table of 256 words is read faster one by one than by
+    /* Of these three there is no AVX2 version: a table of 256 is read faster one by one than by
      * gathers, and stores of triples are bound by their number. */
     kernels->store_u16 = pst__store_u16_scalar;
     kernels->interleave = pst__interleave_scalar;
+    kernels->map = pst__map_scalar;
+    kernels->grey = pst__grey_scalar;
+    kernels->grey_sum = pst__grey_sum_scalar;
+    kernels->saturate = pst__saturate_scalar;
+    kernels->hue = pst__hue_scalar;
+    kernels->sharpen = pst__sharpen_scalar;
     kernels->warp_fixed = pst__warp_fixed_scalar;
     kernels->warp_bilinear = pst__warp_bilinear_scalar;
     kernels->warp_bicubic = pst__warp_bicubic_scalar;

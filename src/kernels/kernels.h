@@ -54,6 +54,11 @@ struct pst__raster {
     uint8_t fill[4]; /* what lies outside */
 };
 
+/* What becomes of a value of each channel. */
+struct pst__map {
+    uint8_t channel[3][256];
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -94,6 +99,22 @@ struct pst__kernels {
      * bytes. */
     void (*store_u8)(uint8_t *dst, const uint8_t *src, int n, int reverse);
 
+    /* Colours: n RGBX pixels in place, and nothing behind them is read or written. The last byte of
+     * a pixel may become anything. */
+    void (*map)(uint8_t *px, int n, const struct pst__map *map);
+    void (*grey)(uint8_t *px, int n);               /* all channels: Pillow's luma */
+    uint64_t (*grey_sum)(const uint8_t *px, int n); /* of the lumas */
+    /* Each channel between the luma and itself, as pst__blend(). */
+    void (*saturate)(uint8_t *px, int n, float factor);
+    /* To Pillow's HSV, H + shift modulo 256, and back. */
+    void (*hue)(uint8_t *px, int n, uint8_t shift);
+
+    /* pst__blend() of a pixel's smoothed value and itself: smooth is (the sum of the 3 x 3 pixels
+     * around it, itself five times) / 13, rounded. The first and the last pixel stay. dst overlaps
+     * none of the others; exactly n pixels are read of each and written. */
+    void (*sharpen)(uint8_t *dst, const uint8_t *above, const uint8_t *row, const uint8_t *below,
+                    int n, float factor);
+
     /* One row of n pixels out of any places of an image: fill where that is outside of it. Place i
      * is x + i * dx, y + i * dy in 16.16 fixed point, modulo 2^32. Writes exactly n pixels. */
     void (*warp_fixed)(uint8_t *dst, const struct pst__raster *src, int n, int32_t x, int32_t y,
@@ -107,6 +128,13 @@ struct pst__kernels {
     void (*warp_bicubic)(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
                          const double *y);
 };
+
+/* Adds to count[c][v] the pixels of n whose channel c has the value v. */
+void pst__histogram(uint32_t count[3][256], const uint8_t *px, int n);
+
+/* back + factor * (front - back) in float32, cut to 0..255: Pillow's Image.blend(). factor is
+ * finite. */
+uint8_t pst__blend(uint8_t back, uint8_t front, float factor);
 
 /* The versions for a set of CPU flags (enum pst__cpu_flag); 0 gives the scalar ones. */
 void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags);

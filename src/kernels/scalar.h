@@ -29,6 +29,27 @@ void pst__warp_bilinear_scalar(uint8_t *dst, const struct pst__raster *src, int 
 void pst__warp_bicubic_scalar(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
                               const double *y);
 
+void pst__map_scalar(uint8_t *px, int n, const struct pst__map *map);
+void pst__grey_scalar(uint8_t *px, int n);
+uint64_t pst__grey_sum_scalar(const uint8_t *px, int n);
+void pst__saturate_scalar(uint8_t *px, int n, float factor);
+void pst__hue_scalar(uint8_t *px, int n, uint8_t shift);
+void pst__sharpen_scalar(uint8_t *dst, const uint8_t *above, const uint8_t *row,
+                         const uint8_t *below, int n, float factor);
+
+/* Pillow's luma of RGB, in 65536ths. */
+#define PST__LUMA_R 19595
+#define PST__LUMA_G 38470
+#define PST__LUMA_B 7471
+
+/* n / 13 is (n * this) >> 16 for n below 6553. */
+#define PST__RCP_13 5042
+
+/* Where R, G and B are in a dword (value, between, low, 0), for each sixth of the circle of hues,
+ * and for its end. */
+#define PST__HUE_ORDER                                                                             \
+    0x03020100, 0x03020001, 0x03010002, 0x03000102, 0x03000201, 0x03010200, 0x03020100, 0
+
 /* 1/255 as the sum of two floats. */
 #define PST__RCP_255 0x1.010102p-8f
 #define PST__RCP_255_LOW (-0x1.fdfdfep-33f)

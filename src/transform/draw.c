@@ -35,6 +35,17 @@ int32_t pst__draw_below(struct pst__draws *draws, int32_t n)
     return (int32_t)(next(draws) % (uint32_t)n);
 }
 
+void pst__draw_order(struct pst__draws *draws, int32_t *order, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        order[i] = i;
+    for (int32_t i = 0; i < n - 1; i++) {
+        int32_t k = i + pst__draw_below(draws, n - i), swapped = order[k];
+        order[k] = order[i];
+        order[i] = swapped;
+    }
+}
+
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)
 {
     return (next(draws) & UNIFORM_MASK) < threshold;

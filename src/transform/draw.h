@@ -10,8 +10,10 @@
 float pst__uniform(uint32_t word, float a, float b);
 
 float pst__draw_uniform(struct pst__draws *draws, float a, float b);
-float pst__draw_exp(struct pst__draws *draws, int range);           /* exp(uniform) */
-int32_t pst__draw_below(struct pst__draws *draws, int32_t n);       /* randint(0, n), n >= 1 */
+float pst__draw_exp(struct pst__draws *draws, int range);     /* exp(uniform) */
+int32_t pst__draw_below(struct pst__draws *draws, int32_t n); /* randint(0, n), n >= 1 */
+void pst__draw_order(struct pst__draws *draws, int32_t *order,
+                     int32_t n);                                    /* randperm(n), n - 1 words */
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) < p */
 
 #endif

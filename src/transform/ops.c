@@ -22,6 +22,9 @@ static const struct pst__op_type *const types[] = {
     &pst__op_random_rotation,
     &pst__op_random_affine,
     &pst__op_random_perspective,
+    &pst__op_color_jitter,
+    &pst__op_grayscale,
+    &pst__op_random_colour,
 };
 
 static const struct pst__op_type *type_of(int kind)

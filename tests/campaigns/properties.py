@@ -303,6 +303,23 @@ def _nested(rng: random.Random, steps: list[Any], family: Any) -> Any:
     return family.Compose(steps)
 
 
+def _colour(rng: random.Random, family: Any) -> Any:
+    p = rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()])
+    kind = rng.randrange(10)
+    if kind < 3:
+        parts = [rng.choice([0.0, 0.4, _range(rng, 0.0, 1.0, 2.5)]) for _ in range(3)]
+        return family.ColorJitter(*parts, hue=rng.choice([0.0, 0.1, _range(rng, -0.5, 0.0, 0.5)]))
+    return [
+        lambda: family.RandomGrayscale(p),
+        lambda: family.RandomInvert(p),
+        lambda: family.RandomPosterize(rng.randint(1, 8), p),
+        lambda: family.RandomSolarize(rng.uniform(0, 260), p),
+        lambda: family.RandomAdjustSharpness(rng.uniform(0, 3), p),
+        lambda: family.RandomAutocontrast(p),
+        lambda: family.RandomEqualize(p),
+    ][kind - 3]()
+
+
 def make_pipeline(rng: random.Random) -> Any:
     family = rng.choice([transforms, v2])
     other = rng.choice([transforms, v2]) if rng.random() < 0.1 else family
@@ -311,6 +328,11 @@ def make_pipeline(rng: random.Random) -> Any:
     steps = [rng.choice(draws)(rng, family) for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3]))]
     for _ in range(rng.choice([0, 1, 1, 2])):
         steps.insert(rng.randint(0, len(steps)), _flip(rng, family))
+    for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
+        step = _colour(rng, family)
+        if rng.random() < 0.15:
+            step = family.RandomApply([step, _colour(rng, family)], p=rng.random())
+        steps.insert(rng.randint(0, len(steps)), step)
     steps += _numbers(rng, other)
     if rng.random() < 0.2:
         steps.append(_erasing(rng, other))

@@ -159,6 +159,38 @@ PIPELINES: dict[str, Callable[[], Any]] = {
             v2.ToDtype(torch.float32, scale=True),
         ]
     ),
+    "timm_v1": lambda: transforms.Compose(
+        [
+            transforms.RandomResizedCrop(24, interpolation=InterpolationMode.BICUBIC),
+            transforms.RandomHorizontalFlip(),
+            transforms.ColorJitter(0.4, 0.4, 0.4),
+            transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    ),
+    "simclr_v2": lambda: v2.Compose(
+        [
+            v2.RandomResizedCrop(24),
+            v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
+            v2.RandomGrayscale(0.2),
+            v2.RandomSolarize(128, p=0.2),
+            v2.RandomAutocontrast(),
+            v2.RandomEqualize(0.3),
+            v2.RandomAdjustSharpness(2, p=0.3),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    ),
+    "grey_v1": lambda: transforms.Compose(
+        [
+            transforms.RandomPosterize(3),
+            transforms.Grayscale(),
+            transforms.RandomInvert(),
+            transforms.Resize((20, 20)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5], [0.25]),
+        ]
+    ),
     "cifar_v1": lambda: transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4, pad_if_needed=True),

@@ -87,6 +87,12 @@ def apply_threshold(p: float, v2: bool) -> int:
 
 
 @lru_cache(maxsize=256)
+def item_threshold(p: float) -> int:
+    """Steps of v1 that compare rand(1).item() < p, in double."""
+    return _threshold(p, lambda rand: rand.item() < p)
+
+
+@lru_cache(maxsize=256)
 def log_ratio(ratio: tuple[float, float]) -> tuple[float, float]:
     """As RandomResizedCrop computes it."""
     low, high = torch.log(torch.tensor(ratio, device="cpu")).tolist()

@@ -15,7 +15,12 @@ RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 
 RANDOM_APPLY = 7
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 RANDOM_PERSPECTIVE = 35
+COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR = 50, 51, 52
 MAX_SIDE = 65500
+
+# enum pst_colour
+BRIGHTNESS, CONTRAST, SATURATION, HUE, SHARPNESS, POSTERIZE, SOLARIZE = range(1, 8)
+INVERT, AUTOCONTRAST, EQUALIZE, GREY = range(8, 12)
 
 # Fields of struct pst_op in the order of _op().
 Op = tuple[Any, ...]
@@ -357,6 +362,67 @@ def _read_random_perspective(thing: Any, v2: bool) -> tuple[Any, ...]:
     return (op,)
 
 
+def _read_color_jitter(thing: Any) -> tuple[Any, ...]:
+    number: list[float] = []
+    parts = 0
+    for i, what in enumerate(("brightness", "contrast", "saturation", "hue")):
+        value = getattr(thing, what)
+        low, high = (0.0, 0.0) if value is None else _pair(value, what)
+        if not (-0.5 <= low <= high <= 0.5 if what == "hue" else 0 <= low <= high <= 1e6):
+            raise Unknown(f"{what} is {value!r}")
+        number += (low, high)
+        parts |= 0 if value is None else 1 << i
+    return (_op(COLOR_JITTER, number=tuple(number), count=parts),)
+
+
+def _read_grayscale(thing: Any) -> tuple[Any, ...]:
+    channels = thing.num_output_channels
+    if type(channels) is not int or channels not in (1, 3):
+        raise Unknown(f"num_output_channels is {channels!r}")
+    return (_op(GRAYSCALE, count=channels),)
+
+
+def _amount(thing: Any, what: str, low: float, high: float) -> float:
+    amount = _number(getattr(thing, what), what)
+    if not low <= amount <= high:
+        raise Unknown(f"{what} is {amount:g}, not {low:g} to {high:g}")
+    return amount
+
+
+def _read_bits(thing: Any) -> float:
+    if type(thing.bits) is not int:
+        raise Unknown(f"bits is {thing.bits!r}")
+    return _amount(thing, "bits", 1, 8)
+
+
+def _random_colours(v2: bool) -> Sequence[Kind]:
+    """Steps that take a change of colours or leave it."""
+
+    def kind(name: str, colour: int, amount: Callable[[Any], float] = lambda _: 0.0) -> Kind:
+        def read(thing: Any) -> tuple[Any, ...]:
+            p = _number(thing.p, "p")
+            by_tensor = v2 or colour == GREY
+            threshold = rng.flip_threshold(p, v2) if by_tensor else rng.item_threshold(p)
+            number = (amount(thing),)
+            return (_op(RANDOM_COLOUR, threshold=threshold, number=number, count=colour),)
+
+        return Kind(name, "colour", read)
+
+    return (
+        kind("RandomGrayscale", GREY),
+        kind("RandomInvert", INVERT),
+        kind("RandomPosterize", POSTERIZE, _read_bits),
+        kind("RandomSolarize", SOLARIZE, lambda thing: _amount(thing, "threshold", -1e6, 1e6)),
+        kind(
+            "RandomAdjustSharpness",
+            SHARPNESS,
+            lambda thing: _amount(thing, "sharpness_factor", 0, 1e6),
+        ),
+        kind("RandomAutocontrast", AUTOCONTRAST),
+        kind("RandomEqualize", EQUALIZE),
+    )
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -375,6 +441,9 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
         Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
         Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
+        Kind("ColorJitter", "colour", _read_color_jitter),
+        Kind("Grayscale", "colour", _read_grayscale),
+        *_random_colours(v2),
         Kind("RandomErasing", "erase", lambda thing: _read_random_erasing(thing, v2)),
         Kind("ToTensor", "convert", _nothing),
         Kind("PILToTensor", "convert", _nothing),

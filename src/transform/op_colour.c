@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/status.h"
+#include "transform/recolour.h"
+#include "transform/draw.h"
+#include "transform/ops.h"
+
+/* torchvision ColorJitter, Grayscale and the steps that change colours or not. */
+
+#define N_PARTS 4 /* brightness, contrast, saturation, hue: PST_COLOUR_ of index + 1 */
+
+static int check_jitter(const struct pst_op *op, struct pst_error *err)
+{
+    for (int i = 0; i < N_PARTS; i++) {
+        const double *range = op->number + (ptrdiff_t)2 * i;
+        if (!(op->count & 1 << i))
+            continue;
+        if (range[0] > range[1])
+            return pst__fail(err, PST_EINVAL, "a range from %g to %g", range[0], range[1]);
+        int rc = pst__check_colour(i + 1, range[0], err);
+        if (rc == PST_OK)
+            rc = pst__check_colour(i + 1, range[1], err);
+        if (rc < 0)
+            return rc;
+    }
+    return PST_OK;
+}
+
+/* The order is drawn of all four, whether there are as many or not, and before the amounts. */
+static int plan_jitter(const struct pst__step *step, struct pst__draws *draws,
+                       struct pst__plan *plan, struct pst_error *err)
+{
+    int32_t order[N_PARTS];
+    double amount[N_PARTS];
+    pst__draw_order(draws, order, N_PARTS);
+    for (int i = 0; i < N_PARTS; i++) {
+        const double *range = step->op.number + (ptrdiff_t)2 * i;
+        if (step->op.count & 1 << i)
+            amount[i] = (double)pst__draw_uniform(draws, (float)range[0], (float)range[1]);
+    }
+    int rc = PST_OK;
+    for (int k = 0; k < N_PARTS && rc == PST_OK; k++) {
+        int32_t i = order[k];
+        if (step->op.count & 1 << i)
+            rc = pst__fold_colour(plan, i + 1, amount[i], err);
+    }
+    return rc;
+}
+
+static int check_grayscale(const struct pst_op *op, struct pst_error *err)
+{
+    if (op->count != 1 && op->count != 3)
+        return pst__fail(err, PST_EINVAL, "%d channels, expected 1 or 3", op->count);
+    return PST_OK;
+}
+
+static int plan_grayscale(const struct pst__step *step, struct pst__draws *draws,
+                          struct pst__plan *plan, struct pst_error *err)
+{
+    (void)draws;
+    int rc = plan->channels == 1 ? PST_OK : pst__fold_colour(plan, PST_COLOUR_GREY, 0, err);
+    plan->channels = step->op.count;
+    return rc;
+}
+
+static int grayscale_channels(const struct pst_op *op, int channels)
+{
+    (void)channels;
+    return op->count;
+}
+
+static int check_random(const struct pst_op *op, struct pst_error *err)
+{
+    int rc = pst__check_threshold(op, err);
+    return rc < 0 ? rc : pst__check_colour(op->count, op->number[0], err);
+}
+
+static int plan_random(const struct pst__step *step, struct pst__draws *draws,
+                       struct pst__plan *plan, struct pst_error *err)
+{
+    if (!pst__draw_chance(draws, step->op.threshold))
+        return PST_OK;
+    return pst__fold_colour(plan, step->op.count, step->op.number[0], err);
+}
+
+const struct pst__op_type pst__op_color_jitter = {
+    .kind = PST_OP_COLOR_JITTER,
+    .name = "color jitter",
+    .max_words = N_PARTS - 1 + N_PARTS,
+    .check = check_jitter,
+    .plan = plan_jitter,
+};
+
+const struct pst__op_type pst__op_grayscale = {
+    .kind = PST_OP_GRAYSCALE,
+    .name = "grayscale",
+    .check = check_grayscale,
+    .plan = plan_grayscale,
+    .channels = grayscale_channels,
+};
+
+const struct pst__op_type pst__op_random_colour = {
+    .kind = PST_OP_RANDOM_COLOUR,
+    .name = "random change of colours",
+    .max_words = 1,
+    .check = check_random,
+    .plan = plan_random,
+};

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's changes of colours against torchvision on PIL images: every bit of every pixel, and
+how far the random stream has moved; all colours there are; each era's Pillow."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import parity_kit
+import pytest
+import torch
+import torchvision.transforms as v1
+import torchvision.transforms.v2 as v2
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from penstock import _core, capture
+from PIL import Image
+
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+families = st.sampled_from([v1, v2])
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.tuples(st.integers(1, 40), st.integers(1, 40)) | st.sampled_from(
+    [(1, 1), (2, 9), (9, 2), (3, 3), (300, 2), (2, 300), (64, 64)]
+)
+chances = st.sampled_from([0.0, 1.0, 0.5, 0.3, 1 / 3, 0.1 + 2**-30]) | st.floats(0, 1)
+
+
+def picture(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Noise, or what has few values, or few that differ from each other."""
+    pixels = parity_kit.noise(*size, seed)
+    which = seed % 5
+    if which == 1:
+        pixels = pixels // 64 * 64
+    elif which == 2:
+        pixels = (pixels % 3 + seed % 250).astype(np.uint8)
+    elif which == 3:
+        pixels = np.repeat(pixels[:, :, :1], 3, axis=2)
+    elif which == 4:
+        pixels = np.full_like(pixels, seed % 256)
+    return np.ascontiguousarray(pixels)
+
+
+def check(family: ModuleType, steps: list[Any], size: tuple[int, int], seed: int) -> None:
+    pipeline = family.Compose([*steps, family.PILToTensor()])
+    assert parity_kit.check(pipeline, picture(size, seed), seed)
+
+
+def jitters(low: float, high: float) -> st.SearchStrategy[Any]:
+    ends = st.floats(low, high) | st.sampled_from([low, high])
+    return st.builds(lambda a, b: (min(a, b), max(a, b)), ends, ends)
+
+
+factors = st.just(0.0) | st.sampled_from([0.4, 1, 2.5]) | jitters(0, 3) | st.just((1.2, 1.2))
+hues = st.just(0.0) | st.sampled_from([0.1, 0.5]) | jitters(-0.5, 0.5)
+
+
+@MANY
+@given(families, factors, factors, factors, hues, sizes, seeds)
+@example(v1, 0.4, 0.4, 0.4, 0.1, (64, 48), 1)
+@example(v2, 0.4, 0.4, 0.4, 0.1, (64, 48), 1)
+@example(v1, 0.0, 0.0, 0.0, 0.0, (5, 4), 1)
+@example(v2, (3000.0, 4000.0), (0.0, 1e5), (0.0, 1e5), (0.5, 0.5), (20, 20), 1)
+def test_color_jitter(
+    family: ModuleType, b: Any, c: Any, s: Any, h: Any, size: tuple[int, int], seed: int
+) -> None:
+    check(family, [family.ColorJitter(b, c, s, h)], size, seed)
+
+
+def randoms(family: ModuleType) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.builds(family.RandomGrayscale, chances),
+        st.builds(family.RandomInvert, chances),
+        st.builds(family.RandomPosterize, st.integers(1, 8), chances),
+        st.builds(family.RandomSolarize, st.floats(-5, 300) | st.integers(0, 256), chances),
+        st.builds(family.RandomAdjustSharpness, st.floats(0, 4) | st.integers(0, 2), chances),
+        st.builds(family.RandomAutocontrast, chances),
+        st.builds(family.RandomEqualize, chances),
+        st.builds(family.Grayscale, st.just(3)),
+    )
+
+
+@MANY
+@given(families.flatmap(lambda f: st.tuples(st.just(f), st.lists(randoms(f)))), sizes, seeds)
+def test_steps_that_change_colours_or_not(
+    steps: tuple[ModuleType, list[Any]], size: tuple[int, int], seed: int
+) -> None:
+    check(steps[0], steps[1], size, seed)
+
+
+@MANY
+@given(families, sizes, seeds, st.data())
+def test_among_geometry_and_containers(
+    family: ModuleType, size: tuple[int, int], seed: int, data: st.DataObject
+) -> None:
+    jitter = st.builds(family.ColorJitter, factors, factors, factors, hues)
+    geometry = st.one_of(
+        st.builds(family.Resize, st.tuples(st.integers(1, 30), st.integers(1, 30))),
+        st.builds(family.CenterCrop, st.integers(1, 50)),
+        st.builds(family.RandomHorizontalFlip, chances),
+        st.builds(family.RandomVerticalFlip, chances),
+    )
+    step = jitter | randoms(family) | geometry
+    sometimes = st.builds(
+        lambda inside, p: family.RandomApply(inside, p),
+        st.lists(step, min_size=1, max_size=3),
+        chances,
+    )
+    check(family, data.draw(st.lists(step | sometimes, max_size=6)), size, seed)
+
+
+@MANY
+@given(families, sizes, seeds, st.data())
+def test_on_grey_images(
+    family: ModuleType, size: tuple[int, int], seed: int, data: st.DataObject
+) -> None:
+    jitter = st.just(family.ColorJitter(0.5, 0.5, 0.5, 0.2))
+    steps = data.draw(st.lists(randoms(family) | jitter, max_size=6))
+    last = data.draw(st.sampled_from([[], [family.Grayscale(3)], [family.Grayscale(1)]]))
+    check(family, [family.Grayscale(1), *steps, *last], size, seed)
+
+
+def all_colours() -> np.ndarray:
+    colour = np.arange(2**24, dtype=np.uint32)
+    planes = [colour >> 16, colour >> 8 & 255, colour & 255]
+    return np.stack(planes, axis=-1).astype(np.uint8).reshape(4096, 4096, 3)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        v1.ColorJitter(hue=0.5),
+        v1.ColorJitter(saturation=(0.3, 0.7)),
+        v1.ColorJitter(saturation=(1.5, 3.0)),
+        v1.Grayscale(1),
+    ],
+    ids=["hue", "less saturation", "more saturation", "grey"],
+)
+def test_all_colours(step: Any) -> None:
+    pipeline = v1.Compose([step, v1.PILToTensor()])
+    transform = parity_kit.native(pipeline)
+    pixels = all_colours()
+    for part in range(0, 4096, 1024):  # a shift and a factor of its own for each quarter
+        torch.manual_seed(part)
+        words = parity_kit.words_ahead(transform.max_words)
+        quarter = np.ascontiguousarray(pixels[part : part + 1024])
+        expected = pipeline(Image.fromarray(quarter))
+        array, _ = transform.apply(quarter, 4096, 1024, words)
+        assert parity_kit.as_numpy(array).tobytes() == expected.numpy().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (v1.RandomPosterize(0), "bits is 0"),
+        (v1.RandomAdjustSharpness(-1.0), "sharpness_factor is -1"),
+        (v1.RandomSolarize(float("nan")), "threshold is nan"),
+        (v1.RandomInvert(p="a"), "p is .a."),
+        (v1.RandomApply([v1.Grayscale(1)]), "only sometimes"),
+    ],
+)
+def test_what_is_not_followed(step: Any, why: str) -> None:
+    with pytest.raises(capture.Refusal, match=why):
+        parity_kit.native(v1.Compose([step, v1.PILToTensor()]))
+
+
+def test_refused_by_the_engine() -> None:
+    def op(kind: int, number: tuple[float, ...], count: int, threshold: int = 0) -> Any:
+        return (kind, 0, 0, 0, 0, threshold, *(0.0,) * 6, number, count, ())
+
+    plain = (0.0, 0.0, 0.0)
+    for bad in (
+        op(50, (2.0, 1.0), 1),
+        op(50, (0.0, float("nan")), 1),
+        op(50, (0.0,) * 6 + (-0.6, 0.1), 8),
+        op(51, (), 2),
+        op(52, (0.0,), 0),
+        op(52, (0.0,), 12),
+        op(52, (0.0,), -1),
+        op(52, (2.5,), 6),
+        op(52, (9.0,), 6),
+        op(52, (0.0,), 8, 2**24 + 1),
+    ):
+        with pytest.raises((ValueError, _core.Error)):
+            _core.Transform(
+                [bad], dtype="u8", lut=None, mean=plain, std=plain, era=3, channels=3, layout=0
+            )
