@@ -27,7 +27,8 @@ static int check(const struct pst_op *op, struct pst_error *err)
 /* Each corner moves inwards, x before y. */
 static struct pst__quad draw_quad(struct pst__draws *draws, double scale, int32_t w, int32_t h)
 {
-    int32_t span_x = (int32_t)(scale * (w / 2)) + 1, span_y = (int32_t)(scale * (h / 2)) + 1;
+    int32_t half_w = w / 2, half_h = h / 2;
+    int32_t span_x = (int32_t)(scale * half_w) + 1, span_y = (int32_t)(scale * half_h) + 1;
     struct pst__quad quad = {.w = w, .h = h};
     for (int k = 0; k < 4; k++) {
         int is_right = k == 1 || k == 2, is_bottom = k >= 2;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Penstock and PyTorch's own loader in turn on tiny images in memory, as CIFAR10 and MNIST have.
 
-python bench/arrays.py [--images N] [--rounds N] [--threads 2] [--workers 2]
+python bench/array_datasets.py [--images N] [--rounds N] [--threads 2] [--workers 2]
 
 Wall and CPU time per image (all processes, workers included) with the ratio round by round, and the
 consumer thread's CPU time per batch. Where RandomCrop has no native counterpart the pipeline that
