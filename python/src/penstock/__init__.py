@@ -4,6 +4,7 @@
 from penstock import DataLoader
 """
 
+from penstock import datasets
 from penstock._core import DecodeError, Error, ForkError, LimitError, __version__
 from penstock.lanes import explain
 from penstock.loader import DataLoader
@@ -22,6 +23,7 @@ __all__ = [
     "Stats",
     "Verification",
     "__version__",
+    "datasets",
     "explain",
     "verify",
 ]

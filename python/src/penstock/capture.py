@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import steps
+from penstock import own, steps
 from torch.utils.data._utils import collate
 
 
@@ -139,6 +139,11 @@ def _folder_module() -> ModuleType | None:
 
 
 def check_dataset(dataset: Any) -> None:
+    if own.is_own(dataset):
+        reason = own.refusal(dataset)
+        if reason is not None:
+            refuse("dataset", reason)
+        return
     folder = _folder_module()
     if folder is None or type(dataset) is not folder.ImageFolder:
         refuse("dataset", f"{describe(dataset)} is not torchvision.datasets.ImageFolder itself")

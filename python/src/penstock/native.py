@@ -194,6 +194,8 @@ class SingleIter(_NativeIter):
             return None
         if min(index) < 0 or max(index) >= min(len(samples), len(table)):
             return None
+        if samples is table:  # one that never changes
+            return list(index)
         if not all(map(is_, map(samples.__getitem__, index), map(table.__getitem__, index))):
             return None
         return list(index)

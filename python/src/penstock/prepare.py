@@ -6,11 +6,12 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from penstock import _core
+from penstock import _core, own
 from penstock.capture import Reading, refuse
 from penstock.options import ERAS
 
@@ -28,9 +29,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A dataset's paths and labels as they were read: `samples` is a copy of the list."""
+    """A dataset's paths and labels as they were read: `samples` is a copy of the list, or where it
+    never changes the sequence itself."""
 
-    samples: list[tuple[str, int]]
+    samples: Sequence[tuple[str, int]]
     folder: str | None  # the working directory, where a path is relative to it
     dataset: _core.Dataset
 
@@ -165,6 +167,9 @@ def _encode(samples: list[tuple[str, int]], folder: str | None) -> tuple[list[by
 
 
 def _make_table(dataset: Any) -> Table:
+    if own.is_own(dataset):
+        files = own.files_of(dataset)
+        return Table(dataset.samples, files.folder, files.core)
     samples = list(dataset.samples)
     names = (sample[0] for sample in samples if type(sample) is tuple and sample)
     is_absolute = all(type(name) is str and os.path.isabs(name) for name in names)
