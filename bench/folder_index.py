@@ -42,7 +42,7 @@ first = time.perf_counter()
 index = getattr(dataset, "index", None)
 print(f"{what:12} {(opened - start) * 1e3:9.1f} ms open  {(first - start) * 1e3:9.1f} ms to the "
       f"first batch  {held / len(dataset):7.1f} bytes a sample  {len(dataset)} samples"
-      + (f"  index {index.state}, {index.listed} of {index.folders} folders listed" if index else ""))
+      + (f"  index {index.state}, {index.listed} of {index.folders} listed" if index else ""))
 os._exit(0)
 """
 

@@ -145,17 +145,24 @@ int pst__suffixes_parse(struct pst__suffixes *suffixes, const char *text)
     }
 }
 
+/* Does the name end in the suffix once it is in lower case? Of the letters that are not ASCII only
+ * the Kelvin sign, U+212A, becomes one that is. */
 static int ends_with(const char *name, size_t n, const char *suffix)
 {
-    size_t k = strlen(suffix);
-    if (k > n)
-        return 0;
-    for (size_t i = 0; i < k; i++) {
-        char c = name[n - k + i];
+    static const char kelvin[] = "\xe2\x84\xaa";
+    for (size_t k = strlen(suffix); k > 0; k--) {
+        if (n == 0)
+            return 0;
+        char c = name[n - 1];
+        if (suffix[k - 1] == 'k' && n >= 3 && memcmp(name + n - 3, kelvin, 3) == 0) {
+            n -= 3;
+            continue;
+        }
         if (c >= 'A' && c <= 'Z')
             c = (char)(c - 'A' + 'a');
-        if (c != suffix[i])
+        if (c != suffix[k - 1])
             return 0;
+        n--;
     }
     return 1;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C engine, one to one. Nothing here has features of its own; see include/penstock/."""
 
+import builtins
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
@@ -33,7 +34,7 @@ class Array:
 class Dataset:
     def __len__(self) -> int: ...
     @property
-    def classes(self) -> list[bytes]: ...
+    def classes(self) -> builtins.list[bytes]: ...
     def label(self, index: int, /) -> int: ...
     def name(self, index: int, /) -> bytes: ...
     def labels(self) -> bytes:
@@ -52,6 +53,16 @@ def folder(
     extensions: bytes | None,
     index: bytes | None = None,
 ) -> Dataset: ...
+def list(
+    path: bytes,
+    root: bytes,
+    columns: tuple[bytes, bytes] | tuple[int, int],
+    kind: int,
+    delimiter: int,
+    /,
+) -> Dataset:
+    """kind: 0 by the name, 1 CSV, 2 JSONL. delimiter: of CSV, a byte; 0: the kind's own."""
+
 def restore(saved: bytes, /) -> Dataset: ...
 def paths(names: Sequence[bytes], labels: Sequence[int], /) -> Dataset: ...
 

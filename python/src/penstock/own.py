@@ -4,12 +4,19 @@
 import os
 from typing import Any
 
-from penstock.datasets import files, image_folder
+from penstock.datasets import files, image_folder, image_list
 
-_CLASSES: dict[type, Any] = {
-    cls: (cls.__getitem__, cls.samples, cls.__len__) for cls in (image_folder.ImageFolder,)
+_Methods = tuple[Any, ...]
+
+
+def _methods(cls: Any) -> _Methods:
+    return (cls.__getitem__, cls.samples, cls.__len__)
+
+
+_CLASSES: dict[type, _Methods] = {
+    cls: _methods(cls) for cls in (image_folder.ImageFolder, image_list.ImageList)
 }
-_FUNCTIONS = {(image_folder, "load_rgb"): files.load_rgb}
+_LOAD = files.load_rgb
 
 
 def is_own(dataset: Any) -> bool:
@@ -19,11 +26,10 @@ def is_own(dataset: Any) -> bool:
 def refusal(dataset: Any) -> str | None:
     """Why one of our datasets is not for the native lane now."""
     cls = type(dataset)
-    if (cls.__getitem__, cls.samples, cls.__len__) != _CLASSES[cls]:
+    if _methods(cls) != _CLASSES[cls]:
         return f"a method of {cls.__name__} was replaced"
-    for (module, name), function in _FUNCTIONS.items():
-        if getattr(module, name) is not function:
-            return f"{module.__name__}.{name} was replaced"
+    if files.load_rgb is not _LOAD:
+        return f"{files.__name__}.load_rgb was replaced"
     if hasattr(dataset, "__getitems__"):
         return "the dataset has __getitems__"
     if dataset.target_transform is not None:

@@ -75,10 +75,13 @@ static PyObject *dataset_name(PyObject *object, PyObject *arg) /* new */
 static PyObject *dataset_get_classes(PyObject *object, void *Py_UNUSED(closure)) /* new */
 {
     struct pst_dataset *handle = core_dataset_handle(object);
-    int64_t n = pst_folder_n_classes(handle);
+    int64_t n_folder = pst_folder_n_classes(handle);
+    int64_t n = n_folder > 0 ? n_folder : pst_list_n_classes(handle);
     PyObject *classes = PyList_New((Py_ssize_t)n); /* new */
     for (int64_t i = 0; classes && i < n; i++) {
-        PyObject *name = PyBytes_FromString(pst_folder_class(handle, i)); /* new, stolen by list */
+        PyObject *name =
+            PyBytes_FromString(n_folder > 0 ? pst_folder_class(handle, i)
+                                            : pst_list_class(handle, i)); /* new, stolen by list */
         if (!name || PyList_SetItem(classes, (Py_ssize_t)i, name) < 0)
             Py_CLEAR(classes);
     }
@@ -160,7 +163,7 @@ static PyMethodDef dataset_methods[] = {
 
 static PyGetSetDef dataset_getset[] = {
     {"report", dataset_get_report, NULL, "How a folder was opened; else None.", NULL},
-    {"classes", dataset_get_classes, NULL, "Class names of a folder; else empty.", NULL},
+    {"classes", dataset_get_classes, NULL, "Class names of a folder or a list; else empty.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -238,6 +241,52 @@ static PyObject *core_restore(PyObject *module, PyObject *bytes) /* new */
     Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
 }
 
+/* columns: two bytes objects, or two integers for a list without a header. */
+static int list_columns(PyObject *columns, struct pst_list_config *config)
+{
+    PyObject *path, *label;
+    if (!PyArg_ParseTuple(columns, "OO:columns", &path, &label))
+        return -1;
+    config->by_column = !PyBytes_Check(path);
+    if (config->by_column)
+        return core_to_int32(path, "path", &config->path_column) < 0 ||
+                       core_to_int32(label, "label", &config->label_column) < 0
+                   ? -1
+                   : 0;
+    char *path_text, *label_text;
+    if (PyBytes_AsStringAndSize(path, &path_text, NULL) < 0 ||
+        PyBytes_AsStringAndSize(label, &label_text, NULL) < 0)
+        return -1;
+    config->path = path_text;
+    config->label = label_text;
+    return 0;
+}
+
+static PyObject *core_list(PyObject *module, PyObject *args) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    struct pst_list_config config;
+    PyObject *path, *root, *columns;
+    char *path_text, *root_text;
+    int kind, delimiter;
+    pst_list_config_init(&config);
+    if (!PyArg_ParseTuple(args, "SSO!ii:list", &path, &root, &PyTuple_Type, &columns, &kind,
+                          &delimiter) ||
+        PyBytes_AsStringAndSize(path, &path_text, NULL) < 0 ||
+        PyBytes_AsStringAndSize(root, &root_text, NULL) < 0 || list_columns(columns, &config) < 0)
+        return NULL;
+    config.root = root_text;
+    config.kind = (enum pst_list_kind)kind;
+    config.delimiter = (char)delimiter;
+    struct pst_dataset *handle = NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc;
+    Py_BEGIN_ALLOW_THREADS /* args keep the texts */
+        rc = pst_list_open(&handle, path_text, &config, &err);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
+}
+
 /* The paths one after another, each with its NUL. *out is freed with PyMem_Free(). */
 static int join_paths(PyObject *tuple, char **out, size_t *size)
 {
@@ -308,6 +357,8 @@ done:
 PyMethodDef core_dataset_functions[] = {
     {"folder", (PyCFunction)(void (*)(void))core_folder, METH_VARARGS | METH_KEYWORDS,
      "folder(root, /, *, allow_empty, extensions, index=None)\n--\n\nScans an image folder."},
+    {"list", core_list, METH_VARARGS,
+     "list(path, root, columns, kind, delimiter, /)\n--\n\nFiles that a CSV or JSONL file lists."},
     {"restore", core_restore, METH_O, "restore(saved, /)\n--\n\nA folder that was saved."},
     {"paths", (PyCFunction)(void (*)(void))core_paths, METH_FASTCALL,
      "paths(names, labels, /)\n--\n\nA list of files with labels."},

@@ -3,5 +3,6 @@
 
 from penstock.datasets.files import IndexReport
 from penstock.datasets.image_folder import ImageFolder
+from penstock.datasets.image_list import ImageList
 
-__all__ = ["ImageFolder", "IndexReport"]
+__all__ = ["ImageFolder", "ImageList", "IndexReport"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, SupportsIndex, TypeVar, overload
 
 from penstock import _core
+from torch.utils.data import Dataset
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -46,11 +47,13 @@ class Names(Protocol):
 class BelowRoot:
     """Files below a root that the engine knows by an absolute path, the user perhaps not."""
 
-    skip: int  # bytes of the absolute root, with its slash
+    absolute: bytes  # the root, with its slash
     prefix: str  # the user's root, with its slash
 
     def __call__(self, name: bytes, /) -> str:
-        return self.prefix + os.fsdecode(name[self.skip :])
+        if not name.startswith(self.absolute):  # a list may name files elsewhere
+            return os.fsdecode(name)
+        return self.prefix + os.fsdecode(name[len(self.absolute) :])
 
 
 class Files:
@@ -72,7 +75,10 @@ class Files:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., "Files"], tuple[Any, ...]]:
-        return _restored, (self.core.save(), self.names, self.folder)
+        if self.core.report is not None:
+            return _restored, (self.core.save(), self.names, self.folder)
+        names = b"\0".join(map(self.core.name, range(len(self.core))))
+        return _relisted, (names, self.core.labels(), self.names, self.folder)
 
     def path(self, index: int) -> str:
         return self.names(self.core.name(index))
@@ -89,6 +95,74 @@ class Files:
 
 def _restored(saved: bytes, names: Names, folder: str | None) -> Files:
     return Files(_core.restore(saved), names, folder)
+
+
+def _relisted(joined: bytes, labels: bytes, names: Names, folder: str | None) -> Files:
+    core = _core.paths(joined.split(b"\0") if labels else [], memoryview(labels).cast("q").tolist())
+    return Files(core, names, folder)
+
+
+def below(root: str) -> tuple[str, BelowRoot, str | None]:
+    """The absolute root for the engine, the user's names, and the working directory where the
+    user's root is relative to it."""
+    folder = None if os.path.isabs(root) else os.getcwd()
+    absolute = root if folder is None else os.path.join(folder, root)
+    names = BelowRoot(os.fsencode(os.path.join(absolute, "")), os.path.join(root, ""))
+    return absolute, names, folder
+
+
+class FileDataset(Dataset[tuple[Any, Any]]):
+    """What the datasets of files have in common: an image of PIL and a label, transformed."""
+
+    root: str | os.PathLike[str]
+    transform: Callable[[Any], Any] | None
+    target_transform: Callable[[int], Any] | None
+    classes: list[str]
+    class_to_idx: dict[str, int]
+
+    def _set_files(self, files: Files) -> None:
+        self._files = files
+        self._samples = Samples(files)
+        self.classes = [os.fsdecode(name) for name in files.core.classes]
+        self.class_to_idx = {name: number for number, name in enumerate(self.classes)}
+
+    @property
+    def samples(self) -> "Samples":
+        """Pairs of path and label."""
+        return self._samples
+
+    @property
+    def imgs(self) -> "Samples":
+        return self._samples
+
+    @property
+    def targets(self) -> "Targets":
+        """Labels."""
+        return Targets(self._files)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        path, target = self._samples[index]
+        sample = load_rgb(path)
+        if self.transform is not None:
+            sample = self.transform(sample)
+        if self.target_transform is not None:
+            return sample, self.target_transform(target)
+        return sample, target
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __repr__(self) -> str:
+        lines = [f"Number of datapoints: {len(self)}", f"Root location: {self.root}"]
+        lines += [
+            f"{name}: {value!r}"
+            for name, value in (
+                ("Transform", self.transform),
+                ("Target transform", self.target_transform),
+            )
+            if value is not None
+        ]
+        return f"Dataset {type(self).__name__}\n" + "\n".join("    " + line for line in lines)
 
 
 class _Lazy(Sequence[T_co]):

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock import _core
-from penstock.datasets.files import BelowRoot, Files, IndexReport, Samples, Targets, load_rgb
-from torch.utils.data import Dataset
+from penstock.datasets.files import FileDataset, Files, IndexReport, below
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -44,7 +43,7 @@ def _check_cache(cache: bool | str | os.PathLike[str]) -> bytes | None:
     return os.path.abspath(path)
 
 
-class ImageFolder(Dataset[tuple[Any, Any]]):
+class ImageFolder(FileDataset):
     """A folder of images in one folder a class; the samples are those of torchvision's class.
 
     The list of files is kept in an index, and a folder that did not change is not listed again.
@@ -73,10 +72,7 @@ class ImageFolder(Dataset[tuple[Any, Any]]):
         self.transform = transform
         self.target_transform = target_transform
         self.extensions = _check_extensions(extensions)
-        self._files = self._open(allow_empty, _check_cache(cache))
-        self._samples = Samples(self._files)
-        self.classes = [os.fsdecode(name) for name in self._files.core.classes]
-        self.class_to_idx = {name: number for number, name in enumerate(self.classes)}
+        self._set_files(self._open(allow_empty, _check_cache(cache)))
 
     def _open(self, allow_empty: bool, index: bytes | None) -> Files:
         root = os.path.expanduser(os.fspath(self.root))
@@ -84,54 +80,16 @@ class ImageFolder(Dataset[tuple[Any, Any]]):
             raise TypeError(f"root should be a str or a Path, got {type(root).__name__}")
         if not root:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
-        folder = None if os.path.isabs(root) else os.getcwd()
-        absolute = root if folder is None else os.path.join(folder, root)
+        absolute, names, folder = below(root)
         core = _core.folder(
             os.fsencode(absolute),
             allow_empty=bool(allow_empty),
             extensions=" ".join(self.extensions).encode(),
             index=index,
         )
-        names = BelowRoot(len(os.fsencode(os.path.join(absolute, ""))), os.path.join(root, ""))
         return Files(core, names, folder)
-
-    @property
-    def samples(self) -> Samples:
-        return self._samples
-
-    @property
-    def imgs(self) -> Samples:
-        return self._samples
-
-    @property
-    def targets(self) -> Targets:
-        return Targets(self._files)
 
     @property
     def index(self) -> IndexReport | None:
         """How the list of files was found."""
         return self._files.report()
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        path, target = self._samples[index]
-        sample = load_rgb(path)
-        if self.transform is not None:
-            sample = self.transform(sample)
-        if self.target_transform is not None:
-            return sample, self.target_transform(target)
-        return sample, target
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __repr__(self) -> str:
-        lines = [f"Number of datapoints: {len(self)}", f"Root location: {self.root}"]
-        lines += [
-            f"{name}: {value!r}"
-            for name, value in (
-                ("Transform", self.transform),
-                ("Target transform", self.target_transform),
-            )
-            if value is not None
-        ]
-        return f"Dataset {type(self).__name__}\n" + "\n".join("    " + line for line in lines)
