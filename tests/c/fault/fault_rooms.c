@@ -119,7 +119,7 @@ static int open_with_index(void *opaque)
     int rc = pst_folder_open(&dataset, tree_path(&tree, root, "class0"), &config, NULL);
     CHECK((rc == PST_OK) == !!dataset);
     if (rc == PST_OK)
-        CHECK_INT(pst_dataset_length(dataset), 8);
+        CHECK_INT(pst_dataset_length(dataset), 4);
     pst_dataset_unref(dataset);
     return rc;
 }
@@ -177,11 +177,11 @@ static void indices_fail(void)
         for (size_t k = 0; k < 6; k++) {
             struct fault_spec spec = {1u << kinds[k], errnos[e],
                                       kinds[k] == PST_SYS_ALLOC ? may_be_memory : may_be_io, 2500};
-            int64_t n_failed;
-            CHECK(fault_loop(&spec, open_with_index, &tree, &n_failed) >= 4);
+            int64_t n_failed, struck = fault_loop(&spec, open_with_index, &tree, &n_failed);
             /* Nothing in writing an index fails the open. */
             CHECK(kinds[k] != PST_SYS_WRITE || n_failed == 0);
-            fault_loop(&spec, open_with_index, NULL, &n_failed);
+            struck += fault_loop(&spec, open_with_index, NULL, &n_failed);
+            CHECK(struck >= 4);
         }
     tree_close(&tree);
 }
@@ -193,7 +193,7 @@ static void lists_fail(void)
     tree_file(&tree, "lists/b.jsonl",
               "{\"path\":\"a.jpg\",\"label\":\"x\"}\n{\"path\":\"b\",\"label\":\"w\"}\n"
               "{\"path\":\"c.jpg\",\"label\":\"x\",\"o\":[{\"p\":1}]}\n");
-    static char *const lists[] = {"lists/a.csv", "lists/b.jsonl"};
+    static char lists[][16] = {"lists/a.csv", "lists/b.jsonl"};
     for (size_t i = 0; i < 2; i++) {
         int64_t n_failed, struck;
         struct fault_spec memory = {1u << PST_SYS_ALLOC, ENOMEM, may_be_memory, 500};
