@@ -345,7 +345,7 @@ static int look(struct walk *walk, size_t at, struct pst_error *err)
     return list(walk, at, path, err);
 }
 
-static int look_at_all(struct walk *walk, const char *top, struct pst_error *err)
+static int look_at_all(struct walk *walk, struct pst_error *err)
 {
     int rc = PST_OK;
     while (rc == PST_OK && walk->pending > 0) {
@@ -353,9 +353,11 @@ static int look_at_all(struct walk *walk, const char *top, struct pst_error *err
         walk->pending = walk->found[at].next_pending;
         if (walk->found[at].links >= LINKS_DEEP && ++walk->n_deep > MAX_DEEP) {
             char shown[SHOWN];
-            return pst__fail(err, PST_ELIMIT,
-                             "over %d folders behind %d links each in '%s': the links form loops",
-                             MAX_DEEP, LINKS_DEEP, pst__printable(shown, sizeof shown, top));
+            return pst__fail(
+                err, PST_ELIMIT,
+                "over %d folders behind %d links each in '%s': the links form loops", MAX_DEEP,
+                LINKS_DEEP,
+                pst__printable(shown, sizeof shown, pst__strings_at(&walk->folders, 0)));
         }
         rc = look(walk, at, err);
     }
@@ -415,7 +417,7 @@ static int walk_class(struct walk *walk, const char *root, const char *name, siz
     walk->n_deep = 0;
     int rc = push(walk, root, name, &(struct found){.known = known});
     if (rc == PST_OK)
-        rc = look_at_all(walk, pst__strings_at(&walk->folders, 0), err);
+        rc = look_at_all(walk, err);
     return rc == PST_OK ? emit(walk, tree) : rc;
 }
 

@@ -79,9 +79,8 @@ static PyObject *dataset_get_classes(PyObject *object, void *Py_UNUSED(closure))
     int64_t n = n_folder > 0 ? n_folder : pst_list_n_classes(handle);
     PyObject *classes = PyList_New((Py_ssize_t)n); /* new */
     for (int64_t i = 0; classes && i < n; i++) {
-        PyObject *name =
-            PyBytes_FromString(n_folder > 0 ? pst_folder_class(handle, i)
-                                            : pst_list_class(handle, i)); /* new, stolen by list */
+        const char *text = n_folder > 0 ? pst_folder_class(handle, i) : pst_list_class(handle, i);
+        PyObject *name = PyBytes_FromString(text); /* new, stolen by list */
         if (!name || PyList_SetItem(classes, (Py_ssize_t)i, name) < 0)
             Py_CLEAR(classes);
     }
@@ -96,10 +95,10 @@ static PyObject *dataset_labels(PyObject *object, PyObject *Py_UNUSED(arg)) /* n
         return PyErr_NoMemory();
     for (int64_t i = 0; i < n; i++)
         labels[i] = pst_dataset_label(handle, i);
-    PyObject *bytes =
-        PyBytes_FromStringAndSize((char *)labels, (Py_ssize_t)n * (Py_ssize_t)sizeof *labels);
+    Py_ssize_t size = (Py_ssize_t)n * (Py_ssize_t)sizeof *labels;
+    PyObject *bytes = PyBytes_FromStringAndSize((char *)labels, size); /* new */
     PyMem_Free(labels);
-    return bytes; /* new */
+    return bytes;
 }
 
 static PyObject *dataset_save(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
@@ -129,7 +128,7 @@ static PyObject *dataset_get_report(PyObject *object, void *Py_UNUSED(closure)) 
     PyObject *not_written = core_text(report.not_written); /* new */
     PyObject *tuple = NULL;
     if (damage && not_written)
-        tuple = Py_BuildValue("iNLLyOO", (int)report.index, PyBool_FromLong(report.written),
+        tuple = Py_BuildValue("iOLLyOO", (int)report.index, report.written ? Py_True : Py_False,
                               (long long)report.folders, (long long)report.listed, report.path,
                               damage, not_written); /* new */
     Py_XDECREF(damage);
