@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes where fuzzing starts: small images of every kind that a decoder knows.
+"""Writes where fuzzing starts: small files of every kind that a parser knows.
 
-A target's input opens with bytes that place the region and choose how the file is read; see the
-tops of tests/fuzz/fuzz_*.c. The file itself follows.
+A target's input opens with bytes that say how the file is read; see the tops of the targets in
+tests/fuzz. The file itself follows.
 """
 
 import io
+import struct
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ PREFIXES = {
     "jpeg": (b"\x00\x00\xff\xff\x07", b"\x40\x60\x80\x30\x00"),
     "png": (b"\x00\x20\x30\x80", b"\x01\x10\x10\x40"),
     "webp": (b"\x20\x30\x80\x00", b"\x10\x10\x40\x01"),
+    "index": (b"\x01",),
+    "list": (b"\x00", b"\x01", b"\x02", b"\x03"),
 }
 
 
@@ -91,12 +94,50 @@ def gif_files() -> list[bytes]:
     return files
 
 
+def index_file(classes: list[tuple[int, bytes, list[bytes]]]) -> bytes:
+    """docs/format-index.md, without the hashes, which the target makes right."""
+    folders = [(0, b"", []), *classes]
+    sections = [
+        b"/root\0.jpg .png\0",
+        b"".join(
+            struct.pack("<6Q2I2Q", 1, 2, 3, 4, 5, 6, parent, 0, len(names), sum(map(len, names)))
+            for parent, _, names in folders
+        ),
+        b"".join(name + b"\0" for _, name, _ in folders),
+        b"".join(b"".join(names) for _, _, names in folders),
+    ]
+    n_samples = sum(len(names) for _, _, names in folders)
+    header = b"PSTIDX\r\n" + struct.pack("<2I3Q", 1, 128, len(folders), n_samples, 0)
+    header += b"".join(struct.pack("<2Q", len(section), 0) for section in sections)
+    return header.ljust(128, b"\0") + b"".join(sections)
+
+
+def index_files() -> list[bytes]:
+    return [
+        index_file([(0, b"a", [b"1.jpg\0"])]),
+        index_file([(0, b"a", []), (1, b"deep", [b"1.jpg\0", b"2.png\0"]), (0, b"b", [])]),
+        index_file([(0, b"\xff", [b"\n.jpg\0"] * 40), (1, b"x", []), (2, b"y", [b"z.jpg\0"])]),
+    ]
+
+
+def list_files() -> list[bytes]:
+    return [
+        b"path,label\na.jpg,0\nb.jpg,1\n",
+        b'label;path\r\n"one ""two""";"a\nb.jpg"\r\n',
+        b"\xef\xbb\xbfpath\tlabel\n\xc3\xa9.jpg\tcat\n",
+        b'{"path": "a.jpg", "label": 3}\n{"label": -1, "path": "b\\u00e9\\ud83d\\ude00.jpg"}\n',
+        b'{"path":"x","label":"cat","other":[1,2.5e3,{"a":null}],"more":true}\n\n',
+    ]
+
+
 SEEDS = {
     "bmp": bmp_files,
     "gif": gif_files,
     "jpeg": jpeg_files,
     "png": png_files,
     "webp": webp_files,
+    "index": index_files,
+    "list": list_files,
 }
 
 

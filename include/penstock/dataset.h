@@ -127,6 +127,43 @@ PST_API int64_t pst_folder_save(const struct pst_dataset *dataset, void *out, si
 PST_API int pst_folder_restore(struct pst_dataset **out, const void *bytes, size_t size,
                                struct pst_error *err);
 
+/* A file that lists images: CSV (RFC 4180) with a header or with columns by number, or a JSON
+ * object a line. Labels are integers of 64 bits, or texts: then the texts are the classes, sorted,
+ * and a label is its class's number. In CSV they are integers if all of them are; in JSON they are
+ * what they are written as. */
+enum pst_list_kind {
+    PST_LIST_AUTO, /* by the name: .csv, .tsv, .jsonl, .ndjson */
+    PST_LIST_CSV,
+    PST_LIST_JSONL,
+};
+struct pst_list_config {
+    size_t struct_size;
+    const char *root;         /* of relative paths; NULL: the list's own folder */
+    const char *path, *label; /* names of columns; NULL: "path" and "label" */
+    int by_column;            /* 1: there is no header, and columns go by number, from 0 */
+    int path_column, label_column;
+    enum pst_list_kind kind;
+    char delimiter; /* of CSV; 0: a comma, in a .tsv a tab */
+};
+static inline void pst_list_config_init(struct pst_list_config *config)
+{
+    config->struct_size = sizeof *config;
+    config->root = config->path = config->label = NULL;
+    config->by_column = 0;
+    config->path_column = 0;
+    config->label_column = 1;
+    config->kind = PST_LIST_AUTO;
+    config->delimiter = 0;
+}
+
+/* Reads a list; its files are not looked at. config may be NULL. Errors: PST_EFORMAT names line and
+ * byte, expected and found; PST_EINVAL, PST_EIO, PST_ELIMIT, PST_ENOMEM. */
+PST_API int pst_list_open(struct pst_dataset **out, const char *path,
+                          const struct pst_list_config *config, struct pst_error *err);
+/* Classes of a list whose labels are texts; 0 and NULL otherwise. Valid while the dataset is. */
+PST_API int64_t pst_list_n_classes(const struct pst_dataset *dataset);
+PST_API const char *pst_list_class(const struct pst_dataset *dataset, int64_t class_index);
+
 /* A list of files with labels, both copied. paths: n NUL-terminated byte strings one after another,
  * paths_size bytes in all. labels: n values. Errors: PST_EINVAL, PST_ENOMEM. */
 PST_API int pst_paths_open(struct pst_dataset **out, const char *paths, size_t paths_size,

@@ -265,7 +265,13 @@ int64_t pst__sys_file_clock_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+#ifdef PST_CHECKS
+    if (fault(PST_SYS_CLOCK) >= 0)
+        atomic_fetch_add_explicit(&faults.clock_skew, HOUR_NS, memory_order_relaxed);
+    ns += atomic_load_explicit(&faults.clock_skew, memory_order_relaxed);
+#endif
+    return ns;
 }
 
 int pst__sys_random(void *buf, size_t n)

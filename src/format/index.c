@@ -219,7 +219,7 @@ static int check_key(const struct layout *layout, const char *bytes,
                      const struct pst__index_key *key, struct pst_error *err)
 {
     size_t size = (size_t)layout->size[KEY], n_root = strlen(bytes) + 1;
-    if (n_root >= size || n_root > PST_MAX_PATH || n_root < 2 ||
+    if (n_root >= size || n_root > PST_MAX_PATH || bytes[0] != '/' ||
         n_root + strlen(bytes + n_root) + 1 != size)
         return bad(err, layout->at[KEY], "its key");
     if (key && (strcmp(key->root, bytes) != 0 || strcmp(key->suffixes, bytes + n_root) != 0 ||

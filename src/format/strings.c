@@ -63,6 +63,19 @@ void pst__strings_sort(struct pst__strings *strings, size_t first, size_t n)
         qsort_r(strings->starts + first, n, sizeof *strings->starts, compare, strings->bytes);
 }
 
+size_t pst__strings_find(const struct pst__strings *strings, const char *name)
+{
+    size_t low = 0, high = strings->n;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (pst__utf8_compare(pst__strings_at(strings, middle), name) <= 0)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 void pst__strings_clear(struct pst__strings *strings)
 {
     strings->used = strings->n = 0;

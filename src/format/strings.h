@@ -26,6 +26,8 @@ static inline const char *pst__strings_at(const struct pst__strings *strings, si
 }
 /* Puts n of them from first on into Python's order of their os.fsdecode(). */
 void pst__strings_sort(struct pst__strings *strings, size_t first, size_t n);
+/* The place of a string in a sorted list that holds it. */
+size_t pst__strings_find(const struct pst__strings *strings, const char *name);
 void pst__strings_clear(struct pst__strings *strings); /* keeps the memory */
 void pst__strings_trim(struct pst__strings *strings);  /* gives back what growing left over */
 void pst__strings_reset(struct pst__strings *strings);

@@ -145,17 +145,24 @@ int pst__suffixes_parse(struct pst__suffixes *suffixes, const char *text)
     }
 }
 
+/* Does the name end in the suffix once it is in lower case? Of the letters that are not ASCII only
+ * the Kelvin sign, U+212A, becomes one that is. */
 static int ends_with(const char *name, size_t n, const char *suffix)
 {
-    size_t k = strlen(suffix);
-    if (k > n)
-        return 0;
-    for (size_t i = 0; i < k; i++) {
-        char c = name[n - k + i];
+    static const char kelvin[] = "\xe2\x84\xaa";
+    for (size_t k = strlen(suffix); k > 0; k--) {
+        if (n == 0)
+            return 0;
+        char c = name[n - 1];
+        if (suffix[k - 1] == 'k' && n >= 3 && memcmp(name + n - 3, kelvin, 3) == 0) {
+            n -= 3;
+            continue;
+        }
         if (c >= 'A' && c <= 'Z')
             c = (char)(c - 'A' + 'a');
-        if (c != suffix[i])
+        if (c != suffix[k - 1])
             return 0;
+        n--;
     }
     return 1;
 }
@@ -338,7 +345,7 @@ static int look(struct walk *walk, size_t at, struct pst_error *err)
     return list(walk, at, path, err);
 }
 
-static int look_at_all(struct walk *walk, const char *top, struct pst_error *err)
+static int look_at_all(struct walk *walk, struct pst_error *err)
 {
     int rc = PST_OK;
     while (rc == PST_OK && walk->pending > 0) {
@@ -346,9 +353,11 @@ static int look_at_all(struct walk *walk, const char *top, struct pst_error *err
         walk->pending = walk->found[at].next_pending;
         if (walk->found[at].links >= LINKS_DEEP && ++walk->n_deep > MAX_DEEP) {
             char shown[SHOWN];
-            return pst__fail(err, PST_ELIMIT,
-                             "over %d folders behind %d links each in '%s': the links form loops",
-                             MAX_DEEP, LINKS_DEEP, pst__printable(shown, sizeof shown, top));
+            return pst__fail(
+                err, PST_ELIMIT,
+                "over %d folders behind %d links each in '%s': the links form loops", MAX_DEEP,
+                LINKS_DEEP,
+                pst__printable(shown, sizeof shown, pst__strings_at(&walk->folders, 0)));
         }
         rc = look(walk, at, err);
     }
@@ -408,7 +417,7 @@ static int walk_class(struct walk *walk, const char *root, const char *name, siz
     walk->n_deep = 0;
     int rc = push(walk, root, name, &(struct found){.known = known});
     if (rc == PST_OK)
-        rc = look_at_all(walk, pst__strings_at(&walk->folders, 0), err);
+        rc = look_at_all(walk, err);
     return rc == PST_OK ? emit(walk, tree) : rc;
 }
 

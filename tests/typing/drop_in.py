@@ -7,6 +7,7 @@ import penstock
 import torch
 import torch.utils.data
 from penstock import DataLoader, Explanation, Stats, Verification
+from penstock.datasets import ImageFolder, ImageList, IndexReport
 from torch.utils.data import Dataset, TensorDataset
 
 
@@ -37,6 +38,15 @@ tensors = DataLoader(
     generator=torch.Generator(),
 )
 assert_type(tensors, DataLoader[tuple[torch.Tensor, ...]])
+
+folder = ImageFolder("images", extensions=[".jpg"], cache=False)
+assert_type(folder.index, IndexReport | None)
+assert_type(folder.samples[0], tuple[str, int])
+assert_type(folder.targets[1:], list[int])
+assert_type(folder.classes, list[str])
+assert_type(ImageList([("a.jpg", "cat")], "images").samples[0], tuple[str, int])
+assert_type(DataLoader(folder), DataLoader[tuple[Any, Any]])
+ImageList("list.csv", format="xml")  # type: ignore[arg-type]
 
 DataLoader(Numbers(), rng="numpy")  # type: ignore[arg-type]
 DataLoader(Numbers(), profile="pillow")  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from penstock._core import (
 )
 
 if TYPE_CHECKING:
+    from penstock import datasets
     from penstock.lanes import explain
     from penstock.loader import DataLoader
     from penstock.report import Explanation, Stage, Stats
@@ -70,6 +71,7 @@ __all__ = [
     "Tensor",
     "Verification",
     "__version__",
+    "datasets",
     "explain",
     "from_dlpack",
     "tensor",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C engine, one to one. Nothing here has features of its own; see include/penstock/."""
 
+import builtins
 from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any, Final, Never, SupportsIndex, TypeAlias, final, overload
@@ -146,11 +147,36 @@ class Generator:
 class Dataset:
     def __len__(self) -> int: ...
     @property
-    def classes(self) -> list[bytes]: ...
+    def classes(self) -> builtins.list[bytes]: ...
     def label(self, index: int, /) -> int: ...
     def name(self, index: int, /) -> bytes: ...
+    def labels(self) -> bytes:
+        """All labels, as int64 of this machine."""
 
-def folder(root: bytes, /, *, allow_empty: bool, extensions: bytes | None) -> Dataset: ...
+    def save(self) -> bytes: ...
+    @property
+    def report(self) -> tuple[int, bool, int, int, bytes, str, str] | None:
+        """(index, written, folders, listed, path, damage, not_written) of a folder."""
+
+def folder(
+    root: bytes,
+    /,
+    *,
+    allow_empty: bool,
+    extensions: bytes | None,
+    index: bytes | None = None,
+) -> Dataset: ...
+def list(
+    path: bytes,
+    root: bytes,
+    columns: tuple[bytes, bytes] | tuple[int, int],
+    kind: int,
+    delimiter: int,
+    /,
+) -> Dataset:
+    """kind: 0 by the name, 1 CSV, 2 JSONL. delimiter: of CSV, a byte; 0: the kind's own."""
+
+def restore(saved: bytes, /) -> Dataset: ...
 def paths(names: Sequence[bytes], labels: Sequence[int], /) -> Dataset: ...
 def pixels(array: Buffer, axis: int, labels: Buffer, /) -> Dataset:
     """uint8 images (n, h, w, channels) with axis 3, (n, channels, h, w) with axis 1, or grey ones

@@ -169,11 +169,22 @@ def _make(leaves: tuple[Leaf, ...], starts: tuple[int, ...], origin: list[int] |
     return Table(leaves, starts, folder, made, dtype, origin)
 
 
+def _as_it_is(leaves: tuple[Leaf, ...], starts: tuple[int, ...]) -> Table | None:
+    """A dataset of our own by itself: the engine's list is its own, however long."""
+    if len(leaves) != 1 or not type(leaves[0]).__module__.endswith(".own"):
+        return None
+    leaf: Any = leaves[0]
+    if leaf.target is not None or len(leaf) == 0:
+        return None
+    return Table(leaves, starts, leaf.listed.folder, leaf.listed.core, torch.int64, None)
+
+
 def _of_leaves(source: Source) -> Table:
     found = _tables.get(*source.owners)
     if found is not None and found.is_current(source):
         return found
-    table = _make(tuple(leaf.frozen() for leaf in source.leaves), source.starts, None)
+    leaves = tuple(leaf.frozen() for leaf in source.leaves)
+    table = _as_it_is(leaves, source.starts) or _make(leaves, source.starts, None)
     _tables.put(table, *source.owners)
     return table
 

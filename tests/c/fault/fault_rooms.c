@@ -87,6 +87,43 @@ static int paths_and_read(void *opaque)
     return rc;
 }
 
+static int list_of(void *opaque)
+{
+    char path[TREE_PATH];
+    struct pst_dataset *dataset;
+    struct pst_error err = {0};
+    int rc = pst_list_open(&dataset, tree_path(&tree, path, opaque), NULL, &err);
+    CHECK_INT(err.status, rc);
+    CHECK((rc == PST_OK) == !!dataset);
+    if (rc == PST_OK) {
+        CHECK_INT(pst_dataset_length(dataset), 3);
+        CHECK_INT(pst_list_n_classes(dataset), 2);
+        CHECK_INT(pst_dataset_label(dataset, 1), 0);
+        CHECK_HAS(pst_dataset_name(dataset, 2), "/lists/c.jpg");
+    }
+    pst_dataset_unref(dataset);
+    return rc;
+}
+
+/* With an index that is new, that is kept, and whose folder changed. */
+static int open_with_index(void *opaque)
+{
+    char path[TREE_PATH];
+    struct pst_folder_config config;
+    struct pst_dataset *dataset;
+    pst_folder_config_init(&config);
+    config.index = tree_path(&tree, path, "index");
+    if (opaque)
+        (void)remove(path);
+    char root[TREE_PATH];
+    int rc = pst_folder_open(&dataset, tree_path(&tree, root, "class0"), &config, NULL);
+    CHECK((rc == PST_OK) == !!dataset);
+    if (rc == PST_OK)
+        CHECK_INT(pst_dataset_length(dataset), 4);
+    pst_dataset_unref(dataset);
+    return rc;
+}
+
 static int cycle_slabs(void *opaque)
 {
     struct pst__slab_pool *pool;
@@ -127,6 +164,47 @@ static void files_and_folders_fail(void)
             CHECK_INT(n_failed, struck); /* none of these may be passed over */
             fault_loop(&spec, paths_and_read, NULL, &n_failed);
         }
+    tree_close(&tree);
+}
+
+static void indices_fail(void)
+{
+    static const int errnos[] = {EIO, EINTR, ENOMEM};
+    static const enum pst__sys_call kinds[] = {PST_SYS_OPEN, PST_SYS_STAT,  PST_SYS_READ,
+                                               PST_SYS_DIR,  PST_SYS_ALLOC, PST_SYS_WRITE};
+    make_tree();
+    for (size_t e = 0; e < 3; e++)
+        for (size_t k = 0; k < 6; k++) {
+            struct fault_spec spec = {1u << kinds[k], errnos[e],
+                                      kinds[k] == PST_SYS_ALLOC ? may_be_memory : may_be_io, 2500};
+            int64_t n_failed, struck = fault_loop(&spec, open_with_index, &tree, &n_failed);
+            /* Nothing in writing an index fails the open. */
+            CHECK(kinds[k] != PST_SYS_WRITE || n_failed == 0);
+            struck += fault_loop(&spec, open_with_index, NULL, &n_failed);
+            CHECK(struck >= 4);
+        }
+    tree_close(&tree);
+}
+
+static void lists_fail(void)
+{
+    make_tree();
+    tree_file(&tree, "lists/a.csv", "path,label\na.jpg,x\nb.jpg,\"w\"\nc.jpg,x\n");
+    tree_file(&tree, "lists/b.jsonl",
+              "{\"path\":\"a.jpg\",\"label\":\"x\"}\n{\"path\":\"b\",\"label\":\"w\"}\n"
+              "{\"path\":\"c.jpg\",\"label\":\"x\",\"o\":[{\"p\":1}]}\n");
+    static char lists[][16] = {"lists/a.csv", "lists/b.jsonl"};
+    for (size_t i = 0; i < 2; i++) {
+        int64_t n_failed, struck;
+        struct fault_spec memory = {1u << PST_SYS_ALLOC, ENOMEM, may_be_memory, 500};
+        struck = fault_loop(&memory, list_of, lists[i], &n_failed);
+        CHECK(struck >= 10);
+        struct fault_spec io = {1u << PST_SYS_OPEN | 1u << PST_SYS_READ | 1u << PST_SYS_STAT, EIO,
+                                may_be_io, 500};
+        struck = fault_loop(&io, list_of, lists[i], &n_failed);
+        CHECK(struck >= 3);
+        CHECK_INT(n_failed, struck);
+    }
     tree_close(&tree);
 }
 
@@ -175,7 +253,7 @@ static void memory_runs_out(void)
 }
 
 CHECK_MAIN(CASE(files_and_folders_fail), CASE(interrupted_calls), CASE(short_reads_are_continued),
-           CASE(memory_runs_out))
+           CASE(memory_runs_out), CASE(indices_fail), CASE(lists_fail))
 #else
 int main(void)
 {

@@ -76,14 +76,65 @@ static PyObject *dataset_name(PyObject *object, PyObject *arg) /* new */
 static PyObject *dataset_get_classes(PyObject *object, void *Py_UNUSED(closure)) /* new */
 {
     struct pst_dataset *handle = core_dataset_handle(object);
-    int64_t n = pst_folder_n_classes(handle);
+    int64_t n_folder = pst_folder_n_classes(handle);
+    int64_t n = n_folder > 0 ? n_folder : pst_list_n_classes(handle);
     PyObject *classes = PyList_New((Py_ssize_t)n); /* new */
     for (int64_t i = 0; classes && i < n; i++) {
-        PyObject *name = PyBytes_FromString(pst_folder_class(handle, i)); /* new, stolen by list */
+        const char *text = n_folder > 0 ? pst_folder_class(handle, i) : pst_list_class(handle, i);
+        PyObject *name = PyBytes_FromString(text); /* new, stolen by list */
         if (!name || PyList_SetItem(classes, (Py_ssize_t)i, name) < 0)
             Py_CLEAR(classes);
     }
     return classes;
+}
+
+static PyObject *dataset_labels(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
+{
+    struct pst_dataset *handle = core_dataset_handle(object);
+    int64_t n = pst_dataset_length(handle), *labels = PyMem_New(int64_t, (size_t)n);
+    if (!labels)
+        return PyErr_NoMemory();
+    for (int64_t i = 0; i < n; i++)
+        labels[i] = pst_dataset_label(handle, i);
+    Py_ssize_t size = (Py_ssize_t)n * (Py_ssize_t)sizeof *labels;
+    PyObject *bytes = PyBytes_FromStringAndSize((char *)labels, size); /* new */
+    PyMem_Free(labels);
+    return bytes;
+}
+
+static PyObject *dataset_save(PyObject *object, PyObject *Py_UNUSED(arg)) /* new */
+{
+    struct pst_dataset *handle = core_dataset_handle(object);
+    struct pst_error err;
+    pst_error_init(&err);
+    int64_t size = pst_folder_save(handle, NULL, 0, &err);
+    if (size < 0)
+        return core_fail(core_state_of(object), (int)size, &err);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size); /* new */
+    if (!bytes)
+        return NULL;
+    int64_t saved = pst_folder_save(handle, PyBytes_AsString(bytes), (size_t)size, &err);
+    if (saved >= 0)
+        return bytes;
+    Py_DECREF(bytes);
+    return core_fail(core_state_of(object), (int)saved, &err);
+}
+
+static PyObject *dataset_get_report(PyObject *object, void *Py_UNUSED(closure)) /* new */
+{
+    struct pst_folder_report report = {.struct_size = sizeof report};
+    if (pst_folder_report(core_dataset_handle(object), &report) < 0)
+        Py_RETURN_NONE;
+    PyObject *damage = core_text(report.damage);           /* new */
+    PyObject *not_written = core_text(report.not_written); /* new */
+    PyObject *tuple = NULL;
+    if (damage && not_written)
+        tuple = Py_BuildValue("iOLLyOO", (int)report.index, report.written ? Py_True : Py_False,
+                              (long long)report.folders, (long long)report.listed, report.path,
+                              damage, not_written); /* new */
+    Py_XDECREF(damage);
+    Py_XDECREF(not_written);
+    return tuple;
 }
 
 static int dataset_traverse(PyObject *object, visitproc visit, void *arg)
@@ -108,11 +159,15 @@ static void dataset_dealloc(PyObject *object)
 static PyMethodDef dataset_methods[] = {
     {"label", dataset_label, METH_O, "label($self, index, /)\n--\n\nLabel of a record."},
     {"name", dataset_name, METH_O, "name($self, index, /)\n--\n\nPath of a record."},
+    {"labels", dataset_labels, METH_NOARGS, "labels($self, /)\n--\n\nAll labels, as int64."},
+    {"save", dataset_save, METH_NOARGS,
+     "save($self, /)\n--\n\nA folder's list of files as bytes, for restore()."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef dataset_getset[] = {
-    {"classes", dataset_get_classes, NULL, "Class names of a folder; else empty.", NULL},
+    {"report", dataset_get_report, NULL, "How a folder was opened; else None.", NULL},
+    {"classes", dataset_get_classes, NULL, "Class names of a folder or a list; else empty.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -141,22 +196,29 @@ PyObject *core_dataset_type_new(PyObject *module)
 
 static PyObject *core_folder(PyObject *module, PyObject *args, PyObject *kwargs) /* new */
 {
-    static const char *const names[] = {"", "allow_empty", "extensions", NULL};
+    static const char *const names[] = {"", "allow_empty", "extensions", "index", NULL};
     struct core_state *state = core_state_of_module(module);
-    PyObject *root, *extensions;
-    int allow_empty;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S$pO:folder", (char **)names, &root,
-                                     &allow_empty, &extensions))
+    PyObject *root, *extensions = NULL, *index = Py_None;
+    int allow_empty = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$pOO:folder", (char **)names, &root,
+                                     &allow_empty, &extensions, &index))
         return NULL;
+    if (allow_empty < 0 || !extensions) {
+        PyErr_SetString(PyExc_TypeError, "folder() needs allow_empty and extensions");
+        return NULL;
+    }
     struct pst_folder_config config;
     pst_folder_config_init(&config);
     config.allow_empty = allow_empty;
-    char *root_text, *extensions_text = NULL;
+    char *root_text, *extensions_text = NULL, *index_text = NULL;
     /* With no place for a length this refuses bytes with a NUL in them (ValueError). */
     if (PyBytes_AsStringAndSize(root, &root_text, NULL) < 0 ||
-        (extensions != Py_None && PyBytes_AsStringAndSize(extensions, &extensions_text, NULL) < 0))
+        (extensions != Py_None &&
+         PyBytes_AsStringAndSize(extensions, &extensions_text, NULL) < 0) ||
+        (index != Py_None && PyBytes_AsStringAndSize(index, &index_text, NULL) < 0))
         return NULL;
     config.extensions = extensions_text;
+    config.index = index_text;
 
     struct pst_dataset *handle = NULL;
     struct pst_error err;
@@ -164,6 +226,68 @@ static PyObject *core_folder(PyObject *module, PyObject *args, PyObject *kwargs)
     int rc;
     Py_BEGIN_ALLOW_THREADS /* args keep the texts */
         rc = pst_folder_open(&handle, root_text, &config, &err);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
+}
+
+static PyObject *core_restore(PyObject *module, PyObject *bytes) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    char *data;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(bytes, &data, &size) < 0)
+        return NULL;
+    struct pst_dataset *handle = NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc;
+    Py_BEGIN_ALLOW_THREADS /* bytes keeps the data */
+        rc = pst_folder_restore(&handle, data, (size_t)size, &err);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
+}
+
+/* columns: two bytes objects, or two integers for a list without a header. */
+static int list_columns(PyObject *columns, struct pst_list_config *config)
+{
+    PyObject *path, *label;
+    if (!PyArg_ParseTuple(columns, "OO:columns", &path, &label))
+        return -1;
+    config->by_column = !PyBytes_Check(path);
+    if (config->by_column)
+        return core_to_int32(path, "path", &config->path_column) < 0 ||
+                       core_to_int32(label, "label", &config->label_column) < 0
+                   ? -1
+                   : 0;
+    char *path_text, *label_text;
+    if (PyBytes_AsStringAndSize(path, &path_text, NULL) < 0 ||
+        PyBytes_AsStringAndSize(label, &label_text, NULL) < 0)
+        return -1;
+    config->path = path_text;
+    config->label = label_text;
+    return 0;
+}
+
+static PyObject *core_list(PyObject *module, PyObject *args) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    struct pst_list_config config;
+    PyObject *path, *root, *columns;
+    char *path_text, *root_text;
+    int kind, delimiter;
+    pst_list_config_init(&config);
+    if (!PyArg_ParseTuple(args, "SSO!ii:list", &path, &root, &PyTuple_Type, &columns, &kind,
+                          &delimiter) ||
+        PyBytes_AsStringAndSize(path, &path_text, NULL) < 0 ||
+        PyBytes_AsStringAndSize(root, &root_text, NULL) < 0 || list_columns(columns, &config) < 0)
+        return NULL;
+    config.root = root_text;
+    config.kind = (enum pst_list_kind)kind;
+    config.delimiter = (char)delimiter;
+    struct pst_dataset *handle = NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc;
+    Py_BEGIN_ALLOW_THREADS /* args keep the texts */
+        rc = pst_list_open(&handle, path_text, &config, &err);
     Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
 }
 
@@ -316,7 +440,10 @@ done:
 
 PyMethodDef core_dataset_functions[] = {
     {"folder", (PyCFunction)(void (*)(void))core_folder, METH_VARARGS | METH_KEYWORDS,
-     "folder(root, /, *, allow_empty, extensions)\n--\n\nScans an image folder."},
+     "folder(root, /, *, allow_empty, extensions, index=None)\n--\n\nScans an image folder."},
+    {"list", core_list, METH_VARARGS,
+     "list(path, root, columns, kind, delimiter, /)\n--\n\nFiles that a CSV or JSONL file lists."},
+    {"restore", core_restore, METH_O, "restore(saved, /)\n--\n\nA folder that was saved."},
     {"paths", (PyCFunction)(void (*)(void))core_paths, METH_FASTCALL,
      "paths(names, labels, /)\n--\n\nA list of files with labels."},
     {"pixels", (PyCFunction)(void (*)(void))core_pixels, METH_FASTCALL,
