@@ -15,8 +15,9 @@ import torchvision.transforms as v1
 import torchvision.transforms.v2 as v2
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from penstock import _core, capture
+from penstock import _core, augment, capture
 from PIL import Image
+from torchvision.transforms import InterpolationMode
 
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 families = st.sampled_from([v1, v2])
@@ -121,6 +122,56 @@ def test_on_grey_images(
     check(family, [family.Grayscale(1), *steps, *last], size, seed)
 
 
+sides = st.tuples(st.integers(1, 80), st.integers(1, 80)) | st.sampled_from(
+    [(224, 224), (331, 331), (331, 20), (1, 400), (662, 3)]
+)
+modes = st.sampled_from([InterpolationMode.NEAREST, InterpolationMode.BILINEAR])
+fills = st.sampled_from([None, 0, 128, [10.0, 20.0, 30.0], [1, 2, 3]])
+
+
+@MANY
+@given(families, st.sampled_from([2, 5, 31]) | st.integers(2, 200), modes, fills, sides, seeds)
+def test_trivial_augment_wide(
+    family: ModuleType, bins: int, mode: Any, fill: Any, size: tuple[int, int], seed: int
+) -> None:
+    check(family, [family.TrivialAugmentWide(bins, mode, fill)], size, seed)
+
+
+@MANY
+@given(families, st.integers(0, 5), st.integers(0, 100), modes, fills, sides, seeds, st.data())
+@example(v1, 2, 29, InterpolationMode.NEAREST, None, (331, 331), 3, None)
+@example(v2, 2, 29, InterpolationMode.NEAREST, None, (331, 331), 3, None)
+def test_rand_augment(
+    family: ModuleType,
+    n: int,
+    more: int,
+    mode: Any,
+    fill: Any,
+    size: tuple[int, int],
+    seed: int,
+    data: Any,
+) -> None:
+    bins = 2 + more
+    magnitude = data.draw(st.integers(0, bins - 1)) if data else 9
+    # torch rounds a few magnitudes of a few numbers of bins in another way.
+    is_known = magnitude in augment._exact_shares(bins)
+    assert is_known or bins not in (10, 11, 31)
+    step = family.RandAugment(n, magnitude, bins, mode, fill)
+    if is_known:
+        check(family, [step], size, seed)
+    else:
+        with pytest.raises(capture.Refusal, match="not rounded as known"):
+            parity_kit.native(family.Compose([step, family.PILToTensor()]))
+
+
+@MANY
+@given(families, st.sampled_from(v1.AutoAugmentPolicy), modes, fills, sides, seeds)
+def test_auto_augment(
+    family: ModuleType, policy: Any, mode: Any, fill: Any, size: tuple[int, int], seed: int
+) -> None:
+    check(family, [family.AutoAugment(policy, mode, fill)], size, seed)
+
+
 def all_colours() -> np.ndarray:
     colour = np.arange(2**24, dtype=np.uint32)
     planes = [colour >> 16, colour >> 8 & 255, colour & 255]
@@ -166,10 +217,17 @@ def test_what_is_not_followed(step: Any, why: str) -> None:
 
 
 def test_refused_by_the_engine() -> None:
-    def op(kind: int, number: tuple[float, ...], count: int, threshold: int = 0) -> Any:
-        return (kind, 0, 0, 0, 0, threshold, *(0.0,) * 6, number, count, ())
+    def op(
+        kind: int,
+        number: tuple[float, ...],
+        count: int,
+        threshold: int = 0,
+        table: tuple[float, ...] = (),
+    ) -> Any:
+        return (kind, 0, 0, 0, 0, threshold, *(0.0,) * 6, number, count, table)
 
-    plain = (0.0, 0.0, 0.0)
+    plain, nan = (0.0, 0.0, 0.0), float("nan")
+    black = (0.0,) * 5 + (1.0,)
     for bad in (
         op(50, (2.0, 1.0), 1),
         op(50, (0.0, float("nan")), 1),
@@ -181,6 +239,28 @@ def test_refused_by_the_engine() -> None:
         op(52, (2.5,), 6),
         op(52, (9.0,), 6),
         op(52, (0.0,), 8, 2**24 + 1),
+        op(53, black, 1),
+        op(53, black, -1, 0, (0.0, 0.0, 0.0)),
+        op(53, black, 17, 0, (0.0, 0.0, 0.0)),
+        op(53, (0.0,) * 6, 1, 0, (0.0, 0.0, 0.0)),
+        op(53, (0.0, 0.0, 0.0, 256.0, 0.0, 3.0), 1, 0, (0.0, 0.0, 0.0)),
+        op(53, black, 1, 0, (0.0, 0.0)),
+        op(53, black, 1, 0, (0.0, 0.0, 1.0)),
+        op(53, black, 1, 0, (0.0, 0.0, -1.0)),
+        op(53, black, 1, 0, (0.0, 0.0, nan)),
+        op(53, black, 1, 0, (nan, 0.0, 0.0)),
+        op(53, black, 1, 0, (12.0, 0.0, 0.0)),
+        op(53, black, 1, 0, (23.0, 0.0, 0.0)),
+        op(53, black, 1, 0, (16.5, 0.0, 0.0)),
+        op(53, black, 1, 0, (16.0, 1.0, 1.0, nan)),
+        op(53, black, 1, 0, (1.0, 1.0, 1.0, 1.5)),  # a factor of 1 - 1.5
+        op(53, black, 1, 0, (6.0, 0.0, 0.0)),  # posterize needs bits
+        op(53, black, 1, 0, (20.0, 0.0, 1.0, 3.0)),  # element 3 of 0
+        op(54, black, 0, 0, ()),
+        op(54, black, 0, 0, (0.0, 0.0, 0.0, 0.0)),
+        op(54, black, 0, 0, (0.0, 0.0, 2.0**24 + 1, 0.0) * 2),
+        op(54, black, 0, 0, (0.0, 0.0, nan, 0.0) * 2),
+        op(54, black, 0, 0, (3.0, 1.0, 0.0, 7.0) * 2),
     ):
         with pytest.raises((ValueError, _core.Error)):
             _core.Transform(
