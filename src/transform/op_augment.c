@@ -10,8 +10,8 @@
 /* torchvision TrivialAugmentWide, RandAugment and AutoAugment on PIL images. Which changes there
  * are and by how much is in the step's table, as the user's torchvision has it. */
 
-#define MOST_OPS 16    /* of RandAugment */
-#define MOST_SIDE 4096 /* up to here translations were compared with torch's */
+#define MOST_OPS 16         /* of RandAugment */
+#define MOST_SIDE (1 << 16) /* up to here translations were compared with torch's */
 #define MOST_MAGNITUDE 1e6
 #define BINS_UNIT 4096
 

@@ -32,7 +32,7 @@ ACTIONS = {
     "Rotate": 22,
 }
 _BY_SIZE = 2  # added to a translation by a share of the side
-_MOST_SIDE = 4096
+_MOST_SIDE = 1 << 16
 _BINS_UNIT = 4096
 
 # The magnitudes of each change (None: it has none) and whether their sign is drawn.
@@ -54,19 +54,22 @@ def _space(thing: Any, v2: bool, bins: int, size: tuple[int, int] | None) -> Spa
     }
 
 
-@lru_cache(maxsize=16)
-def _exact_shares(bins: int) -> frozenset[int]:
-    """The elements of torch.linspace(0, 150 / 331 * side, bins) for which the engine's arithmetic
-    gives as many whole pixels as the installed torch's, for each side that the engine takes."""
-    ends = [150.0 / 331.0 * side for side in range(1, _MOST_SIDE + 1)]
-    drawn = torch.stack([torch.linspace(0.0, end, bins, device="cpu") for end in ends])
-    end = torch.tensor(ends, device="cpu")[:, None]
+@lru_cache(maxsize=256)
+def _is_exact_share(bins: int, index: int) -> bool:
+    """Whether the engine's arithmetic for an element of torch.linspace(0, 150 / 331 * side, bins)
+    gives as many whole pixels as the installed torch's, for each side of an image."""
+    sides = torch.arange(1, _MOST_SIDE + 1, dtype=torch.float64, device="cpu")
+    value = 150.0 / 331.0 * sides * index / (bins - 1)
+    # Rounding moves it by at most 2^-22 of itself: only near a whole number can that show.
+    near = sides[(value - value.round()).abs() <= value * 2.0**-21]
+    ends = (150.0 / 331.0 * near).tolist()
+    if not ends:
+        return True
+    theirs = torch.stack([torch.linspace(0.0, end, bins, device="cpu")[index] for end in ends])
+    end = torch.tensor(ends, dtype=torch.float32, device="cpu")
     step = end / (bins - 1)
-    index = torch.arange(bins, device="cpu")
-    upper = end - step * (bins - 1 - index)
-    values = torch.where(index < bins // 2, step * index, upper)
-    is_exact = (drawn.trunc() == values.trunc()).all(dim=0)
-    return frozenset(i for i, exact in enumerate(is_exact.tolist()) if exact)
+    ours = step * index if index < bins // 2 else end - step * (bins - 1 - index)
+    return torch.equal(theirs.trunc(), ours.trunc())
 
 
 def _check_shares(thing: Any, v2: bool, bins: int) -> None:
@@ -97,7 +100,7 @@ def _chosen(name: str, magnitudes: torch.Tensor, index: int, v2: bool) -> tuple[
     if type(index) is not int or not 0 <= index < len(magnitudes):
         raise ValueError(f"{name} has no magnitude {index!r}")
     if name.startswith("Translate"):
-        if index not in _exact_shares(len(magnitudes)):
+        if not _is_exact_share(len(magnitudes), index):
             raise ValueError(f"magnitude {index} of {len(magnitudes)} is not rounded as known")
         return _action(name) + _BY_SIZE, index + len(magnitudes) / _BINS_UNIT
     return _action(name), _magnitude(name, magnitudes[index].item(), v2)
