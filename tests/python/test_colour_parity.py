@@ -4,6 +4,8 @@ how far the random stream has moved; all colours there are; each era's Pillow.""
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -199,6 +201,77 @@ def test_all_colours(step: Any) -> None:
         expected = pipeline(Image.fromarray(quarter))
         array, _ = transform.apply(quarter, 4096, 1024, words)
         assert parity_kit.as_numpy(array).tobytes() == expected.numpy().tobytes()
+
+
+IN_PILLOW = """
+import sys
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+def hue(image, amount):
+    h, s, v = image.convert("HSV").split()
+    turned = np.array(h) + np.int32(amount * 255).astype(np.uint8)
+    return Image.merge("HSV", (Image.fromarray(turned), s, v)).convert("RGB")
+def enhance(cls):
+    return lambda image, amount: cls(image).enhance(amount)
+changes = {
+    "brightness": enhance(ImageEnhance.Brightness), "contrast": enhance(ImageEnhance.Contrast),
+    "saturation": enhance(ImageEnhance.Color), "sharpness": enhance(ImageEnhance.Sharpness),
+    "hue": hue, "posterize": lambda image, amount: ImageOps.posterize(image, int(amount)),
+    "solarize": ImageOps.solarize, "invert": lambda image, _: ImageOps.invert(image),
+    "autocontrast": lambda image, _: ImageOps.autocontrast(image),
+    "equalize": lambda image, _: ImageOps.equalize(image),
+    "grey": lambda image, _: image.convert("L").convert("RGB"),
+}
+given = dict(np.load(sys.argv[1]))
+for name in list(given):
+    if name.startswith("image "):
+        image = Image.fromarray(given[name])
+        for key, amount in list(given.items()):
+            if not key.startswith("image "):
+                change = changes[key.split()[0]]
+                given[f"{name} {key}"] = np.asarray(change(image, float(amount)))
+np.savez(sys.argv[2], **given)
+"""
+
+
+def era_step(name: str, amount: float) -> Any:
+    kind = name.split()[0]
+    if kind in ("brightness", "contrast", "saturation", "hue"):
+        return v1.ColorJitter(**{kind: (amount, amount)})
+    return {
+        "sharpness": lambda: v1.RandomAdjustSharpness(amount, 1.0),
+        "posterize": lambda: v1.RandomPosterize(int(amount), 1.0),
+        "solarize": lambda: v1.RandomSolarize(amount, 1.0),
+        "invert": lambda: v1.RandomInvert(1.0),
+        "autocontrast": lambda: v1.RandomAutocontrast(1.0),
+        "equalize": lambda: v1.RandomEqualize(1.0),
+        "grey": lambda: v1.RandomGrayscale(1.0),
+    }[kind]()
+
+
+def test_eras_of_pillow(era_python: tuple[str, Path], tmp_path: Path) -> None:
+    """Colours are the same in all of them."""
+    _, python = era_python
+    given = {f"image {seed}": picture((50 + seed, 70 - seed), seed) for seed in range(15)}
+    amounts = {"invert": 0.0, "autocontrast": 0.0, "equalize": 0.0, "grey": 0.0}
+    for i, factor in enumerate(np.random.default_rng(1).uniform(0, 2, 10).astype(np.float32)):
+        for kind in ("brightness", "contrast", "saturation", "sharpness"):
+            amounts[f"{kind} {i}"] = float(factor)
+        amounts[f"hue {i}"] = float(np.float32(factor / 2 - 0.5))
+        amounts[f"solarize {i}"] = float(factor * 128)
+        amounts[f"posterize {i}"] = float(i % 8 + 1)
+    np.savez(tmp_path / "given.npz", **given, **amounts)
+    files = [tmp_path / "given.npz", tmp_path / "results.npz"]
+    subprocess.run([python, "-W", "ignore", "-c", IN_PILLOW, *files], check=True)
+    with np.load(files[1]) as results:
+        for name, amount in amounts.items():
+            step = v1.Compose([era_step(name, amount), v1.PILToTensor()])
+            transform = parity_kit.native(step)
+            for image, pixels in given.items():
+                h, w = pixels.shape[:2]
+                array, _ = transform.apply(pixels, w, h, bytes(4 * transform.max_words))
+                expected = results[f"{image} {name}"].transpose(2, 0, 1)
+                assert np.array_equal(parity_kit.as_numpy(array), expected), (image, name, amount)
 
 
 @pytest.mark.parametrize(
