@@ -82,6 +82,14 @@ enum pst_op_kind {
     PST_OP_GRAYSCALE = 51,
     /* 1 word against threshold; count: enum pst_colour, by number[0] */
     PST_OP_RANDOM_COLOUR = 52,
+    /* torchvision TrivialAugmentWide and RandAugment: count changes, 1 to 3 words each. table: for
+     * each change there is enum pst_action, 1 if its sign is drawn, how many magnitudes follow, and
+     * these. number: 1 for v2, 1 where the magnitude is drawn, the colour outside, and whether 1 or
+     * 3 of its values count; filter: as of PST_OP_RANDOM_ROTATION */
+    PST_OP_AUGMENT = 53,
+    /* torchvision AutoAugment: 5 words at most. table: for each policy two times enum pst_action, 1
+     * if its sign is drawn, threshold, magnitude; number and filter as above */
+    PST_OP_AUTO_AUGMENT = 54,
 };
 
 /* Changes of colours, as torchvision makes them of PIL images, and what their amount is. */
@@ -97,6 +105,20 @@ enum pst_colour {
     PST_COLOUR_AUTOCONTRAST = 9,
     PST_COLOUR_EQUALIZE = 10,
     PST_COLOUR_GREY = 11,
+};
+
+/* What an augmentation does: enum pst_colour, where a factor is 1 + magnitude, or one of these. */
+enum pst_action {
+    PST_ACTION_NONE = 0,
+    PST_ACTION_SHEAR_X = 16, /* degrees */
+    PST_ACTION_SHEAR_Y = 17,
+    PST_ACTION_TRANSLATE_X = 18, /* pixels, of which the fraction is cut off */
+    PST_ACTION_TRANSLATE_Y = 19,
+    /* element n of torch.linspace(0, 150 / 331 * side, bins) pixels: magnitude is n + bins / 4096
+     */
+    PST_ACTION_TRANSLATE_X_BY_SIZE = 20,
+    PST_ACTION_TRANSLATE_Y_BY_SIZE = 21,
+    PST_ACTION_ROTATE = 22, /* degrees */
 };
 
 /* One geometric step. Zero what the kind does not use. */

@@ -25,6 +25,8 @@ static const struct pst__op_type *const types[] = {
     &pst__op_color_jitter,
     &pst__op_grayscale,
     &pst__op_random_colour,
+    &pst__op_augment,
+    &pst__op_auto_augment,
 };
 
 static const struct pst__op_type *type_of(int kind)

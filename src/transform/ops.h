@@ -42,7 +42,8 @@ extern const struct pst__op_type pst__op_resize_short, pst__op_resize, pst__op_c
     pst__op_random_crop, pst__op_random_erasing, pst__op_random_rotation, pst__op_random_affine,
     pst__op_random_perspective;
 
-extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour;
+extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
+    pst__op_augment, pst__op_auto_augment;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */

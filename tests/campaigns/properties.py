@@ -320,6 +320,19 @@ def _colour(rng: random.Random, family: Any) -> Any:
     ][kind - 3]()
 
 
+def _augment(rng: random.Random, family: Any) -> Any:
+    options: dict[str, Any] = {
+        "interpolation": rng.choice([InterpolationMode.NEAREST, InterpolationMode.BILINEAR]),
+        "fill": rng.choice([None, 0, 200]),
+    }
+    kind = rng.randrange(3)
+    if kind == 0:
+        return family.TrivialAugmentWide(**options)
+    if kind == 1:
+        return family.RandAugment(rng.randint(0, 4), rng.randint(0, 30), **options)
+    return family.AutoAugment(rng.choice(list(transforms.AutoAugmentPolicy)), **options)
+
+
 def make_pipeline(rng: random.Random) -> Any:
     family = rng.choice([transforms, v2])
     other = rng.choice([transforms, v2]) if rng.random() < 0.1 else family
@@ -329,7 +342,7 @@ def make_pipeline(rng: random.Random) -> Any:
     for _ in range(rng.choice([0, 1, 1, 2])):
         steps.insert(rng.randint(0, len(steps)), _flip(rng, family))
     for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
-        step = _colour(rng, family)
+        step = _augment(rng, family) if rng.random() < 0.2 else _colour(rng, family)
         if rng.random() < 0.15:
             step = family.RandomApply([step, _colour(rng, family)], p=rng.random())
         steps.insert(rng.randint(0, len(steps)), step)

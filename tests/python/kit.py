@@ -181,6 +181,25 @@ PIPELINES: dict[str, Callable[[], Any]] = {
             v2.ToDtype(torch.float32, scale=True),
         ]
     ),
+    "augment_v1": lambda: transforms.Compose(
+        [
+            transforms.RandomResizedCrop(24),
+            transforms.RandomHorizontalFlip(),
+            transforms.TrivialAugmentWide(fill=7),
+            transforms.AutoAugment(interpolation=InterpolationMode.BILINEAR),
+            transforms.ToTensor(),
+        ]
+    ),
+    "augment_v2": lambda: v2.Compose(
+        [
+            v2.RandAugment(3, interpolation=InterpolationMode.BILINEAR, fill=[1, 2, 3]),
+            v2.RandomApply([v2.TrivialAugmentWide()], p=0.7),
+            v2.Resize((20, 20)),
+            v2.AutoAugment(v2.AutoAugmentPolicy.SVHN),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    ),
     "grey_v1": lambda: transforms.Compose(
         [
             transforms.RandomPosterize(3),

@@ -4,6 +4,8 @@ how far the random stream has moved; all colours there are; each era's Pillow.""
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +17,9 @@ import torchvision.transforms as v1
 import torchvision.transforms.v2 as v2
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from penstock import _core, capture
+from penstock import _core, augment, capture
 from PIL import Image
+from torchvision.transforms import InterpolationMode
 
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 families = st.sampled_from([v1, v2])
@@ -121,6 +124,56 @@ def test_on_grey_images(
     check(family, [family.Grayscale(1), *steps, *last], size, seed)
 
 
+sides = st.tuples(st.integers(1, 80), st.integers(1, 80)) | st.sampled_from(
+    [(224, 224), (331, 331), (331, 20), (1, 400), (662, 3)]
+)
+modes = st.sampled_from([InterpolationMode.NEAREST, InterpolationMode.BILINEAR])
+fills = st.sampled_from([None, 0, 128, [10.0, 20.0, 30.0], [1, 2, 3]])
+
+
+@MANY
+@given(families, st.sampled_from([2, 5, 31]) | st.integers(2, 200), modes, fills, sides, seeds)
+def test_trivial_augment_wide(
+    family: ModuleType, bins: int, mode: Any, fill: Any, size: tuple[int, int], seed: int
+) -> None:
+    check(family, [family.TrivialAugmentWide(bins, mode, fill)], size, seed)
+
+
+@MANY
+@given(families, st.integers(0, 5), st.integers(0, 100), modes, fills, sides, seeds, st.data())
+@example(v1, 2, 29, InterpolationMode.NEAREST, None, (331, 331), 3, None)
+@example(v2, 2, 29, InterpolationMode.NEAREST, None, (331, 331), 3, None)
+def test_rand_augment(
+    family: ModuleType,
+    n: int,
+    more: int,
+    mode: Any,
+    fill: Any,
+    size: tuple[int, int],
+    seed: int,
+    data: Any,
+) -> None:
+    bins = 2 + more
+    magnitude = data.draw(st.integers(0, bins - 1)) if data else 9
+    # torch rounds a few magnitudes of a few numbers of bins in another way.
+    is_known = augment._is_exact_share(bins, magnitude)
+    assert is_known or bins not in (10, 11, 31)
+    step = family.RandAugment(n, magnitude, bins, mode, fill)
+    if is_known:
+        check(family, [step], size, seed)
+    else:
+        with pytest.raises(capture.Refusal, match="not rounded as known"):
+            parity_kit.native(family.Compose([step, family.PILToTensor()]))
+
+
+@MANY
+@given(families, st.sampled_from(v1.AutoAugmentPolicy), modes, fills, sides, seeds)
+def test_auto_augment(
+    family: ModuleType, policy: Any, mode: Any, fill: Any, size: tuple[int, int], seed: int
+) -> None:
+    check(family, [family.AutoAugment(policy, mode, fill)], size, seed)
+
+
 def all_colours() -> np.ndarray:
     colour = np.arange(2**24, dtype=np.uint32)
     planes = [colour >> 16, colour >> 8 & 255, colour & 255]
@@ -150,6 +203,77 @@ def test_all_colours(step: Any) -> None:
         assert parity_kit.as_numpy(array).tobytes() == expected.numpy().tobytes()
 
 
+IN_PILLOW = """
+import sys
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+def hue(image, amount):
+    h, s, v = image.convert("HSV").split()
+    turned = np.array(h) + np.int32(amount * 255).astype(np.uint8)
+    return Image.merge("HSV", (Image.fromarray(turned), s, v)).convert("RGB")
+def enhance(cls):
+    return lambda image, amount: cls(image).enhance(amount)
+changes = {
+    "brightness": enhance(ImageEnhance.Brightness), "contrast": enhance(ImageEnhance.Contrast),
+    "saturation": enhance(ImageEnhance.Color), "sharpness": enhance(ImageEnhance.Sharpness),
+    "hue": hue, "posterize": lambda image, amount: ImageOps.posterize(image, int(amount)),
+    "solarize": ImageOps.solarize, "invert": lambda image, _: ImageOps.invert(image),
+    "autocontrast": lambda image, _: ImageOps.autocontrast(image),
+    "equalize": lambda image, _: ImageOps.equalize(image),
+    "grey": lambda image, _: image.convert("L").convert("RGB"),
+}
+given = dict(np.load(sys.argv[1]))
+for name in list(given):
+    if name.startswith("image "):
+        image = Image.fromarray(given[name])
+        for key, amount in list(given.items()):
+            if not key.startswith("image "):
+                change = changes[key.split()[0]]
+                given[f"{name} {key}"] = np.asarray(change(image, float(amount)))
+np.savez(sys.argv[2], **given)
+"""
+
+
+def era_step(name: str, amount: float) -> Any:
+    kind = name.split()[0]
+    if kind in ("brightness", "contrast", "saturation", "hue"):
+        return v1.ColorJitter(**{kind: (amount, amount)})
+    return {
+        "sharpness": lambda: v1.RandomAdjustSharpness(amount, 1.0),
+        "posterize": lambda: v1.RandomPosterize(int(amount), 1.0),
+        "solarize": lambda: v1.RandomSolarize(amount, 1.0),
+        "invert": lambda: v1.RandomInvert(1.0),
+        "autocontrast": lambda: v1.RandomAutocontrast(1.0),
+        "equalize": lambda: v1.RandomEqualize(1.0),
+        "grey": lambda: v1.RandomGrayscale(1.0),
+    }[kind]()
+
+
+def test_eras_of_pillow(era_python: tuple[str, Path], tmp_path: Path) -> None:
+    """Colours are the same in all of them."""
+    _, python = era_python
+    given = {f"image {seed}": picture((50 + seed, 70 - seed), seed) for seed in range(15)}
+    amounts = {"invert": 0.0, "autocontrast": 0.0, "equalize": 0.0, "grey": 0.0}
+    for i, factor in enumerate(np.random.default_rng(1).uniform(0, 2, 10).astype(np.float32)):
+        for kind in ("brightness", "contrast", "saturation", "sharpness"):
+            amounts[f"{kind} {i}"] = float(factor)
+        amounts[f"hue {i}"] = float(np.float32(factor / 2 - 0.5))
+        amounts[f"solarize {i}"] = float(factor * 128)
+        amounts[f"posterize {i}"] = float(i % 8 + 1)
+    np.savez(tmp_path / "given.npz", **given, **amounts)
+    files = [tmp_path / "given.npz", tmp_path / "results.npz"]
+    subprocess.run([python, "-W", "ignore", "-c", IN_PILLOW, *files], check=True)
+    with np.load(files[1]) as results:
+        for name, amount in amounts.items():
+            step = v1.Compose([era_step(name, amount), v1.PILToTensor()])
+            transform = parity_kit.native(step)
+            for image, pixels in given.items():
+                h, w = pixels.shape[:2]
+                array, _ = transform.apply(pixels, w, h, bytes(4 * transform.max_words))
+                expected = results[f"{image} {name}"].transpose(2, 0, 1)
+                assert np.array_equal(parity_kit.as_numpy(array), expected), (image, name, amount)
+
+
 @pytest.mark.parametrize(
     ("step", "why"),
     [
@@ -166,10 +290,17 @@ def test_what_is_not_followed(step: Any, why: str) -> None:
 
 
 def test_refused_by_the_engine() -> None:
-    def op(kind: int, number: tuple[float, ...], count: int, threshold: int = 0) -> Any:
-        return (kind, 0, 0, 0, 0, threshold, *(0.0,) * 6, number, count, ())
+    def op(
+        kind: int,
+        number: tuple[float, ...],
+        count: int,
+        threshold: int = 0,
+        table: tuple[float, ...] = (),
+    ) -> Any:
+        return (kind, 0, 0, 0, 0, threshold, *(0.0,) * 6, number, count, table)
 
-    plain = (0.0, 0.0, 0.0)
+    plain, nan = (0.0, 0.0, 0.0), float("nan")
+    black = (0.0,) * 5 + (1.0,)
     for bad in (
         op(50, (2.0, 1.0), 1),
         op(50, (0.0, float("nan")), 1),
@@ -181,6 +312,28 @@ def test_refused_by_the_engine() -> None:
         op(52, (2.5,), 6),
         op(52, (9.0,), 6),
         op(52, (0.0,), 8, 2**24 + 1),
+        op(53, black, 1),
+        op(53, black, -1, 0, (0.0, 0.0, 0.0)),
+        op(53, black, 17, 0, (0.0, 0.0, 0.0)),
+        op(53, (0.0,) * 6, 1, 0, (0.0, 0.0, 0.0)),
+        op(53, (0.0, 0.0, 0.0, 256.0, 0.0, 3.0), 1, 0, (0.0, 0.0, 0.0)),
+        op(53, black, 1, 0, (0.0, 0.0)),
+        op(53, black, 1, 0, (0.0, 0.0, 1.0)),
+        op(53, black, 1, 0, (0.0, 0.0, -1.0)),
+        op(53, black, 1, 0, (0.0, 0.0, nan)),
+        op(53, black, 1, 0, (nan, 0.0, 0.0)),
+        op(53, black, 1, 0, (12.0, 0.0, 0.0)),
+        op(53, black, 1, 0, (23.0, 0.0, 0.0)),
+        op(53, black, 1, 0, (16.5, 0.0, 0.0)),
+        op(53, black, 1, 0, (16.0, 1.0, 1.0, nan)),
+        op(53, black, 1, 0, (1.0, 1.0, 1.0, 1.5)),  # a factor of 1 - 1.5
+        op(53, black, 1, 0, (6.0, 0.0, 0.0)),  # posterize needs bits
+        op(53, black, 1, 0, (20.0, 0.0, 1.0, 3.0)),  # element 3 of 0
+        op(54, black, 0, 0, ()),
+        op(54, black, 0, 0, (0.0, 0.0, 0.0, 0.0)),
+        op(54, black, 0, 0, (0.0, 0.0, 2.0**24 + 1, 0.0) * 2),
+        op(54, black, 0, 0, (0.0, 0.0, nan, 0.0) * 2),
+        op(54, black, 0, 0, (3.0, 1.0, 0.0, 7.0) * 2),
     ):
         with pytest.raises((ValueError, _core.Error)):
             _core.Transform(

@@ -112,7 +112,18 @@ def _check_pillow() -> None:
 
 _MODULE_ATTRIBUTES = frozenset(vars(torch.nn.Module()))
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_METHODS = ("__call__", "forward", "transform", "make_params", "check_inputs", "_call_kernel")
+_METHODS = (
+    "__call__",
+    "forward",
+    "transform",
+    "make_params",
+    "get_params",
+    "check_inputs",
+    "_call_kernel",
+    "_augmentation_space",
+    "_get_random_item",
+    "_apply_image_or_video_transform",
+)
 _METHODS_HOME = ("torchvision.transforms.", "torch.nn.modules.")
 # Per class: a getter of the methods that it has, and what it got.
 _methods_seen: dict[type, tuple[Callable[[Any], Any], Any]] = {}

@@ -93,6 +93,12 @@ def item_threshold(p: float) -> int:
 
 
 @lru_cache(maxsize=256)
+def most_threshold(p: float) -> int:
+    """AutoAugment changes an image where rand <= p."""
+    return _threshold(p, lambda rand: bool(rand <= p))
+
+
+@lru_cache(maxsize=256)
 def log_ratio(ratio: tuple[float, float]) -> tuple[float, float]:
     """As RandomResizedCrop computes it."""
     low, high = torch.log(torch.tensor(ratio, device="cpu")).tolist()

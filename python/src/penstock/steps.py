@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from penstock import rng
+from penstock import augment, rng
 
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
 RANDOM_APPLY = 7
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 RANDOM_PERSPECTIVE = 35
-COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR = 50, 51, 52
+COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
 MAX_SIDE = 65500
 
 # enum pst_colour
@@ -423,6 +423,51 @@ def _random_colours(v2: bool) -> Sequence[Kind]:
     )
 
 
+def _augment_op(
+    thing: Any, kind: int, v2: bool, make: Callable[[Any, bool], Any], **more: Any
+) -> Op:
+    fill = _fill(thing, v2)
+    colour = (fill * 3)[:3]
+    draws = float(more.pop("draws_magnitude", False))
+    number = (float(v2), draws, *colour, float(len(fill)))
+    try:
+        table = make(thing, v2)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise Unknown(f"{error}") from None
+    return _op(kind, filter=_warp_filter(thing, v2), number=number, table=table, **more)
+
+
+def _bins(thing: Any) -> None:
+    bins = thing.num_magnitude_bins
+    if type(bins) is not int or not 2 <= bins < 4096:
+        raise Unknown(f"num_magnitude_bins is {bins!r}")
+
+
+def _read_trivial_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
+    _bins(thing)
+    more = {"count": 1, "draws_magnitude": True}
+    return (_augment_op(thing, AUGMENT, v2, augment.trivial_table, **more),)
+
+
+def _read_rand_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
+    _bins(thing)
+    if type(thing.num_ops) is not int or not 0 <= thing.num_ops <= 16:
+        raise Unknown(f"num_ops is {thing.num_ops!r}")
+    return (_augment_op(thing, AUGMENT, v2, augment.rand_table, count=thing.num_ops),)
+
+
+def _read_auto_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
+    return (_augment_op(thing, AUTO_AUGMENT, v2, augment.policy_table),)
+
+
+def _augments(v2: bool) -> Sequence[Kind]:
+    return (
+        Kind("TrivialAugmentWide", "colour", lambda thing: _read_trivial_augment(thing, v2)),
+        Kind("RandAugment", "colour", lambda thing: _read_rand_augment(thing, v2)),
+        Kind("AutoAugment", "colour", lambda thing: _read_auto_augment(thing, v2)),
+    )
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -456,7 +501,8 @@ _IDENTITY = Kind("Identity", "nothing", _nothing)
 _V2_ONLY = (_IDENTITY, Kind("ToImage", "convert", _nothing), Kind("ToDtype", "pixels", _read_dtype))
 _FAMILIES: tuple[tuple[str, Sequence[Kind]], ...] = (
     ("torchvision.transforms.transforms", _family(False)),
-    ("torchvision.transforms.v2", (*_family(True), *_V2_ONLY)),
+    ("torchvision.transforms.autoaugment", _augments(False)),
+    ("torchvision.transforms.v2", (*_family(True), *_augments(True), *_V2_ONLY)),
 )
 _by_class: dict[type, Kind] = {}
 

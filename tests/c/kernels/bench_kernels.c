@@ -265,6 +265,61 @@ static void bench_warps(const struct pst__kernels *versions, int n)
                warp_us(versions + v, 1), warp_us(versions + v, 2));
 }
 
+enum colour_kernel { MAP, GREY, GREY_SUM, SATURATE, HUE, SHARPEN, N_COLOURS };
+
+static double colour_us(const struct pst__kernels *k, enum colour_kernel which, uint8_t *image,
+                        uint8_t *other)
+{
+    enum { N = 224, ROW = 4 * N };
+    struct pst__map map;
+    double best = 0;
+    memset(&map, 0x5a, sizeof map);
+    for (int repeat = 0; repeat < 60; repeat++) {
+        uint32_t noise = 7;
+        for (int i = 0; i < N * ROW; i++)
+            image[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+        double t = now_us();
+        for (int y = 1; y < N - 1; y++) {
+            uint8_t *row = image + (ptrdiff_t)y * ROW;
+            switch (which) {
+            case MAP:
+                k->map(row, N, &map);
+                break;
+            case GREY:
+                k->grey(row, N);
+                break;
+            case GREY_SUM:
+                image[0] ^= (uint8_t)k->grey_sum(row, N);
+                break;
+            case SATURATE:
+                k->saturate(row, N, 1.3f);
+                break;
+            case HUE:
+                k->hue(row, N, 21);
+                break;
+            default:
+                k->sharpen(other + (ptrdiff_t)y * ROW, row - ROW, row, row + ROW, N, 1.7f);
+            }
+        }
+        keep_least(&best, now_us() - t);
+    }
+    return best;
+}
+
+static void bench_colours(const struct pst__kernels *versions, int n)
+{
+    uint8_t *image = room((size_t)4 * 224 * 224), *other = room((size_t)4 * 224 * 224);
+    printf("224 x 224 pixels, us: map, grey, grey_sum, saturate, hue, sharpen\n");
+    for (int v = 0; v < n; v++) {
+        printf("    %-7s", versions[v].name);
+        for (int which = 0; which < N_COLOURS; which++)
+            printf(" %7.1f", colour_us(versions + v, (enum colour_kernel)which, image, other));
+        printf("\n");
+    }
+    free(image);
+    free(other);
+}
+
 int bench_kernels(void)
 {
     static const uint32_t masks[MAX_VERSIONS] = {0, PST_CPU_AVX2, PST_CPU_AVX2 | PST_CPU_AVX512};
@@ -286,6 +341,7 @@ int bench_kernels(void)
             n++;
     }
     bench_row_kernels(versions, n, norm);
+    bench_colours(versions, n);
     bench_rows_per_call(versions, n);
     bench_warps(versions, n);
     bench_images(versions, n, norm);

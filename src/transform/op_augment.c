@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "base/status.h"
+#include "transform/affine.h"
+#include "transform/draw.h"
+#include "transform/ops.h"
+#include "transform/recolour.h"
+
+/* torchvision TrivialAugmentWide, RandAugment and AutoAugment on PIL images. Which changes there
+ * are and by how much is in the step's table, as the user's torchvision has it. */
+
+#define MOST_OPS 16         /* of RandAugment */
+#define MOST_SIDE (1 << 16) /* up to here translations were compared with torch's */
+#define MOST_MAGNITUDE 1e6
+#define BINS_UNIT 4096
+
+/* An entry of the table: what, whether its sign is drawn, and then: */
+enum { ACTION, SIGNED };
+enum { COUNT = 2, MAGNITUDES = 3 };               /* of a list: so many magnitudes follow */
+enum { THRESHOLD = 2, MAGNITUDE = 3, ENTRY = 4 }; /* of a policy, which has two entries */
+
+/* number of the step */
+enum { IS_V2, DRAWS_MAGNITUDE, FILL, N_FILL = FILL + 3 };
+
+static int is_colour(int action)
+{
+    return action >= PST_COLOUR_BRIGHTNESS && action <= PST_COLOUR_GREY;
+}
+
+/* Enhancements are by 1 + magnitude. */
+static int is_factor(int action)
+{
+    return action == PST_COLOUR_BRIGHTNESS || action == PST_COLOUR_CONTRAST ||
+           action == PST_COLOUR_SATURATION || action == PST_COLOUR_SHARPNESS;
+}
+
+static double amount_of(int action, double magnitude)
+{
+    return is_factor(action) ? 1.0 + magnitude : magnitude;
+}
+
+static int is_by_size(int action)
+{
+    return action == PST_ACTION_TRANSLATE_X_BY_SIZE || action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
+}
+
+/* Of torch.linspace(0, 150 / 331 * side, bins). */
+struct share {
+    int index, bins;
+};
+
+static struct share share_of(double magnitude)
+{
+    double whole = floor(fabs(magnitude));
+    return (struct share){(int)whole, (int)((fabs(magnitude) - whole) * BINS_UNIT)};
+}
+
+static int is_action(double number)
+{
+    return number == PST_ACTION_NONE || (number >= 1 && is_colour((int)number)) ||
+           (number >= PST_ACTION_SHEAR_X && number <= PST_ACTION_ROTATE);
+}
+
+static int check_action(double number, int is_signed, double magnitude, struct pst_error *err)
+{
+    /* Written so that a NaN fails. */
+    if (!(is_action(number) && number == floor(number) && fabs(magnitude) <= MOST_MAGNITUDE))
+        return pst__fail(err, PST_EINVAL, "action %g by %g", number, magnitude);
+    int action = (int)number;
+    struct share share = share_of(magnitude);
+    if (is_by_size(action) && (share.bins < 2 || share.index >= share.bins))
+        return pst__fail(err, PST_EINVAL, "element %d of %d", share.index, share.bins);
+    if (!is_colour(action))
+        return PST_OK;
+    int rc = pst__check_colour(action, amount_of(action, magnitude), err);
+    if (rc == PST_OK && is_signed)
+        rc = pst__check_colour(action, amount_of(action, -magnitude), err);
+    return rc;
+}
+
+static int check_common(const struct pst_op *op, struct pst_error *err)
+{
+    if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR &&
+        op->filter != PST_FILTER_BICUBIC)
+        return pst__fail(err, PST_EINVAL, "filter %d, expected nearest, bilinear or bicubic",
+                         op->filter);
+    double n_fill = op->number[N_FILL];
+    struct pst_op fill = {.table = op->number + FILL, .n_table = n_fill == 3 ? 3 : 1};
+    if (n_fill != 1 && n_fill != 3)
+        return pst__fail(err, PST_EINVAL, "a colour of %g values, expected 1 or 3", n_fill);
+    return pst__check_fill(&fill, err);
+}
+
+/* The entry after this one; NULL: the table ends within this one. */
+static const double *next_entry(const double *entry, const double *end)
+{
+    if (end - entry < MAGNITUDES)
+        return NULL;
+    double n = entry[COUNT];
+    if (!(n >= 0 && n <= (double)(end - entry - MAGNITUDES)))
+        return NULL;
+    return entry + MAGNITUDES + (ptrdiff_t)n;
+}
+
+static int check_list(const struct pst_op *op, struct pst_error *err)
+{
+    int rc = check_common(op, err);
+    if (rc < 0)
+        return rc;
+    if (op->count < 0 || op->count > MOST_OPS || op->n_table == 0)
+        return pst__fail(err, PST_EINVAL, "%d changes out of a table of %zu numbers", op->count,
+                         op->n_table);
+    const double *entry = op->table, *end = op->table + op->n_table;
+    while (entry < end && rc == PST_OK) {
+        const double *next = next_entry(entry, end);
+        if (!next)
+            return pst__fail(err, PST_EINVAL, "the table ends within an entry");
+        if (next == entry + MAGNITUDES)
+            rc = check_action(entry[ACTION], 0, 0, err);
+        for (const double *m = entry + MAGNITUDES; m < next && rc == PST_OK; m++)
+            rc = check_action(entry[ACTION], entry[SIGNED] != 0, *m, err);
+        entry = next;
+    }
+    return rc;
+}
+
+static int check_policies(const struct pst_op *op, struct pst_error *err)
+{
+    int rc = check_common(op, err);
+    if (rc < 0)
+        return rc;
+    if (op->n_table == 0 || op->n_table % (2 * (size_t)ENTRY) != 0)
+        return pst__fail(err, PST_EINVAL, "policies in a table of %zu numbers", op->n_table);
+    for (size_t i = 0; i < op->n_table && rc == PST_OK; i += ENTRY) {
+        const double *entry = op->table + i;
+        if (!(entry[THRESHOLD] >= 0 && entry[THRESHOLD] <= PST_CERTAIN))
+            return pst__fail(err, PST_EINVAL, "threshold %g", entry[THRESHOLD]);
+        rc = check_action(entry[ACTION], entry[SIGNED] != 0, entry[MAGNITUDE], err);
+    }
+    return rc;
+}
+
+/* The fraction of the element is cut off, and what is left has been compared with torch's for all
+ * sides up to the limit. */
+static int pixels_of(double magnitude, int32_t side, double *pixels, struct pst_error *err)
+{
+    if (side > MOST_SIDE)
+        return pst__fail(err, PST_ELIMIT, "a translation of an image of %d pixels, the limit is %d",
+                         side, MOST_SIDE);
+    struct share share = share_of(magnitude);
+    float end = (float)(150.0 / 331.0 * side), step = end / (float)(share.bins - 1);
+    float value = share.index < share.bins / 2 ? step * (float)share.index
+                                               : end - step * (float)(share.bins - share.index - 1);
+    *pixels = magnitude < 0 ? -(double)value : (double)value;
+    return PST_OK;
+}
+
+static int fold_geometry(struct pst__plan *plan, const struct pst_op *op, int action,
+                         double magnitude, struct pst_error *err)
+{
+    const struct pst_op colour = {.table = op->number + FILL,
+                                  .n_table = (size_t)op->number[N_FILL]};
+    struct pst__warp warp = {.filter = op->filter};
+    int rc = pst__op_fill(&colour, plan, warp.fill, err);
+    if (rc < 0)
+        return rc;
+    if (action == PST_ACTION_ROTATE)
+        return pst__fold_rotate(plan, &warp, magnitude, 0, NULL, err);
+    int32_t w, h;
+    pst__fold_size(plan, &w, &h);
+    struct pst__affine affine = {.scale = 1.0, .is_v2 = op->number[IS_V2] != 0};
+    int is_y = action == PST_ACTION_SHEAR_Y || action == PST_ACTION_TRANSLATE_Y ||
+               action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
+    if (action == PST_ACTION_SHEAR_X || action == PST_ACTION_SHEAR_Y) {
+        affine.shear[is_y] = magnitude;
+        return pst__fold_affine(plan, &warp, &affine, err);
+    }
+    double pixels = magnitude;
+    if (is_by_size(action))
+        rc = pixels_of(magnitude, is_y ? h : w, &pixels, err);
+    if (rc < 0)
+        return rc;
+    affine.translate[is_y] = trunc(pixels);
+    affine.center[0] = w * 0.5;
+    affine.center[1] = h * 0.5;
+    return pst__fold_affine(plan, &warp, &affine, err);
+}
+
+static int fold_action(struct pst__plan *plan, const struct pst_op *op, int action,
+                       double magnitude, struct pst_error *err)
+{
+    if (action == PST_ACTION_NONE)
+        return PST_OK;
+    if (is_colour(action))
+        return pst__fold_colour(plan, action, amount_of(action, magnitude), err);
+    return fold_geometry(plan, op, action, magnitude, err);
+}
+
+/* v1 draws randint(2), v2 rand() <= 0.5. */
+static int draw_is_negative(struct pst__draws *draws, int is_v2)
+{
+    return is_v2 ? pst__draw_chance(draws, PST_CERTAIN / 2 + 1) : pst__draw_below(draws, 2);
+}
+
+static int n_entries(const struct pst_op *op)
+{
+    int n = 0;
+    const double *end = op->table + op->n_table;
+    for (const double *entry = op->table; entry < end; entry = next_entry(entry, end))
+        n++;
+    return n;
+}
+
+static int plan_list(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
+                     struct pst_error *err)
+{
+    const struct pst_op *op = &step->op;
+    const double *end = op->table + op->n_table;
+    int n = n_entries(op), rc = PST_OK;
+    for (int i = 0; i < op->count && rc == PST_OK; i++) {
+        const double *entry = op->table;
+        for (int32_t skip = pst__draw_below(draws, n); skip > 0; skip--)
+            entry = next_entry(entry, end);
+        int32_t count = (int32_t)entry[COUNT];
+        double magnitude = 0;
+        if (count > 0)
+            magnitude = entry[MAGNITUDES +
+                              (op->number[DRAWS_MAGNITUDE] ? pst__draw_below(draws, count) : 0)];
+        if (entry[SIGNED] != 0 && draw_is_negative(draws, op->number[IS_V2] != 0))
+            magnitude = -magnitude;
+        rc = fold_action(plan, op, (int)entry[ACTION], magnitude, err);
+    }
+    return rc;
+}
+
+static const double *draw_policy(const struct pst_op *op, struct pst__draws *draws)
+{
+    int32_t n = (int32_t)(op->n_table / (2 * (size_t)ENTRY));
+    return op->table + (ptrdiff_t)pst__draw_below(draws, n) * 2 * ENTRY;
+}
+
+static int is_taken(const double *entry, struct pst__draws *draws)
+{
+    return pst__draw_chance(draws, (uint32_t)entry[THRESHOLD]);
+}
+
+static int plan_policies(const struct pst__step *step, struct pst__draws *draws,
+                         struct pst__plan *plan, struct pst_error *err)
+{
+    const struct pst_op *op = &step->op;
+    const double *policy = draw_policy(op, draws);
+    int taken[2], negative[2], is_v2 = op->number[IS_V2] != 0, rc = PST_OK;
+    if (!is_v2) { /* draws all it may need */
+        for (int i = 0; i < 2; i++)
+            taken[i] = is_taken(policy + (ptrdiff_t)i * ENTRY, draws);
+        for (int i = 0; i < 2; i++)
+            negative[i] = pst__draw_below(draws, 2) == 0;
+    }
+    for (int i = 0; i < 2 && rc == PST_OK; i++, policy += ENTRY) {
+        if (is_v2)
+            taken[i] = is_taken(policy, draws);
+        if (!taken[i])
+            continue;
+        double magnitude = policy[MAGNITUDE];
+        if (policy[SIGNED] != 0 && (is_v2 ? draw_is_negative(draws, 1) : negative[i]))
+            magnitude = -magnitude;
+        rc = fold_action(plan, op, (int)policy[ACTION], magnitude, err);
+    }
+    return rc;
+}
+
+const struct pst__op_type pst__op_augment = {
+    .kind = PST_OP_AUGMENT,
+    .name = "augment",
+    .max_words = (size_t)3 * MOST_OPS,
+    .check = check_list,
+    .plan = plan_list,
+};
+
+const struct pst__op_type pst__op_auto_augment = {
+    .kind = PST_OP_AUTO_AUGMENT,
+    .name = "auto augment",
+    .max_words = 5,
+    .check = check_policies,
+    .plan = plan_policies,
+};
