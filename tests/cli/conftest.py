@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
         for i in range(3):
             picture(60 + 10 * i, 40 + 30 * label, 3 * label + i).save(root / name / f"{i}.jpg")
     picture(33, 44, 7).convert("P").save(root / "bee" / "p.png")
-    picture(20, 20, 8).save(root / "bee" / "g.gif")
+    picture(20, 20, 8).save(root / "bee" / "g.dds")
     (root / "bee" / "notes.txt").write_text("none")
     return root
 

@@ -43,13 +43,13 @@ def test_folder(penstock, folder, deep):
     tree = tree_of(penstock, folder, *(["--deep"] if deep else []))
     assert (tree["files"], tree["images"], tree["deep"]) == (9, 8, deep)
     assert tree["classes"] == {"ant": 3, "bee": 4}
-    assert tree["formats"] == {"jpeg": 6, "png": 1, "gif": 1}
+    assert tree["formats"] == {"jpeg": 6, "png": 1, "dds": 1}
     assert tree["modes"] == {"RGB": 6, "P": 2}
     assert tree["width"] == {"min": 20, "median": 60, "max": 80}
     assert tree["lanes"] == {"native": 7, "pillow": 1, "unknown": 0, "broken": 0}
     (reason,) = tree["reasons"]
-    assert reason["reason"] == "gif has no native decoder"
-    assert tree["ignored"] == [str(folder / "bee" / "g.gif")]
+    assert reason["reason"] == "dds has no native decoder"
+    assert tree["ignored"] == [str(folder / "bee" / "g.dds")]
     assert sum(entry["images"] for entry in tree["short_side"]) == 8
     assert tree["bytes"] == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     assert (tree["broken"], tree["duplicates"], tree["misnamed"]) == ([], [], [])
@@ -58,7 +58,7 @@ def test_folder(penstock, folder, deep):
 def test_text(penstock, folder):
     done = penstock("inspect", folder)
     assert (done.status, done.err) == (0, "")
-    for words in ("8 in 2 classes", "ant", "jpeg  6  75.0 %", "gif has no native decoder"):
+    for words in ("8 in 2 classes", "ant", "jpeg  6  75.0 %", "dds has no native decoder"):
         assert words in done.out
 
 
