@@ -44,7 +44,7 @@ def test_folder(penstock, folder, deep):
     assert (tree["files"], tree["images"], tree["deep"]) == (9, 8, deep)
     assert tree["classes"] == {"ant": 3, "bee": 4}
     assert tree["formats"] == {"jpeg": 6, "png": 1, "dds": 1}
-    assert tree["modes"] == {"RGB": 6, "P": 2}
+    assert tree["modes"] == {"RGB": 7, "P": 1}
     assert tree["width"] == {"min": 20, "median": 60, "max": 80}
     assert tree["lanes"] == {"native": 7, "pillow": 1, "unknown": 0, "broken": 0}
     (reason,) = tree["reasons"]
