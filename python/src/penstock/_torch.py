@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch._utils import ExceptionWrapper
-from torch.utils.data._utils import collate, fetch
+from torch.utils.data._utils import collate, fetch, worker
 from torch.utils.data._utils import pin_memory as pinning
 
 default_collate: Callable[[Sequence[Any]], Any] = collate.default_collate
 pin_memory: Callable[[Any, Any], Any] = pinning.pin_memory
 make_fetcher: Callable[[Any, bool, Any, bool], Any] = fetch._MapDatasetFetcher
+WorkerInfo: Callable[..., Any] = worker.WorkerInfo
+# (base seed, worker): what a worker seeds NumPy with
+numpy_seed: Callable[[int, int], list[int]] = worker._generate_state
 
 
 def wrap_error(error: BaseException, where: str) -> ExceptionWrapper:
@@ -18,6 +21,18 @@ def wrap_error(error: BaseException, where: str) -> ExceptionWrapper:
     make: Any = ExceptionWrapper
     wrapper: ExceptionWrapper = make((type(error), error, error.__traceback__), where=where)
     return wrapper
+
+
+def no_fetcher(where: str) -> ExceptionWrapper:
+    """What a worker sends whose worker_init_fn failed, once that error is told: the function of
+    torch goes on without the variable that it would have set."""
+    try:
+        if where == "":
+            fetcher = None
+        fetcher  # noqa: B018
+    except UnboundLocalError as error:
+        return wrap_error(error, where)
+    raise AssertionError("a variable without a value was read")
 
 
 def unwrap_error(wrapper: ExceptionWrapper) -> BaseException:

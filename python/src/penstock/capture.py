@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import sources, steps
+from penstock import sources, steps, worker_init
 from penstock.refusal import Refusal as Refusal
 from penstock.refusal import describe as describe
 from penstock.refusal import refuse as refuse
@@ -331,8 +331,8 @@ def read_loader(loader: Any) -> Reading:
         refuse("order", "batch_size=None turns batching off")
     if loader.collate_fn is not collate.default_collate:
         refuse("collate", f"collate_fn is {describe(loader.collate_fn)}")
-    if loader.worker_init_fn is not None:
-        refuse("workers", f"worker_init_fn is {describe(loader.worker_init_fn)}")
+    if loader.num_workers > 0:  # without workers torch never calls it
+        worker_init.read(loader.worker_init_fn)
     if loader.num_workers == 0 and loader.timeout != 0:
         refuse("workers", "a timeout needs workers")
     if loader.num_workers > 4096:

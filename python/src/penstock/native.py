@@ -15,8 +15,15 @@ from collections import deque
 from typing import Any
 
 import torch
-from penstock import _core, reference, rng
-from penstock._torch import default_collate, make_fetcher, pin_memory, unwrap_error, wrap_error
+from penstock import _core, reference, rng, worker_init
+from penstock._torch import (
+    default_collate,
+    make_fetcher,
+    no_fetcher,
+    pin_memory,
+    unwrap_error,
+    wrap_error,
+)
 from penstock.capture import Reading, Refusal, examine
 from penstock.engines import Engine, Record, Spec, enlist, park_at_exit
 from penstock.prepare import Prepared, prepare
@@ -302,6 +309,10 @@ class WorkersIter(_NativeIter):
         self._tasks: deque[_Task] = deque()  # in the order of delivery
         self._unsent: deque[_Task] = deque()  # the end of _tasks that the engine has no room for
         self._by_ticket: dict[int, _Task] = {}
+        # Of workers whose worker_init_fn failed: the error, which is its first result, and those
+        # that have come to no fetcher.
+        self._init_errors: dict[int, ExceptionWrapper] = {}
+        self._without_fetcher: set[int] = set()
         try:
             self._engine = record.acquire(spec)
             if spec.rng == "sample":
@@ -309,10 +320,26 @@ class WorkersIter(_NativeIter):
             else:
                 for worker in range(self._num_workers):
                     self._engine.core.seed(worker, int(self._base_seed) + worker)
+            self._init_workers(loader, self._engine.core)
             self._reset(loader, first_iter=True)
         except BaseException:
             self._shutdown_workers()
             raise
+
+    def _init_workers(self, loader: Any, core: _core.Loader) -> None:
+        init = worker_init.read(loader.worker_init_fn)
+        if init is None:
+            return
+        base_seed, n = int(self._base_seed), self._num_workers
+        reader = rng.StateReader()
+        for worker in range(n):
+            outcome = worker_init.run(init, base_seed, worker, n, loader.dataset)
+            if outcome.error is not None:
+                self._init_errors[worker] = outcome.error
+                self._without_fetcher.add(worker)
+            if self._spec.rng == "torch":
+                position = reader.read(outcome.generator)
+                core.set_state(worker, reader.words, position)
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         super()._reset(loader, first_iter)
@@ -329,6 +356,7 @@ class WorkersIter(_NativeIter):
         while self._tasks:
             self._collect(self._tasks[0], None)
             self._tasks.popleft()
+        self._without_fetcher.clear()  # workers make a new one
         self._record.epochs += 1
         self._record.starts(self)
         if self._spec.rng == "sample":
@@ -349,6 +377,10 @@ class WorkersIter(_NativeIter):
 
     def _plain_indices(self, index: Any, worker: int) -> tuple[list[int], ExceptionWrapper | None]:
         """The engine's indices, as far as the dataset takes what the sampler gave."""
+        if worker in self._init_errors:
+            return [], self._init_errors.pop(worker)
+        if worker in self._without_fetcher:
+            return [], no_fetcher(self._where(worker))
         indices, _, error = self._spec.table.indices(self._source, index)
         return indices, None if error is None else wrap_error(error, self._where(worker))
 
