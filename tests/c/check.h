@@ -48,16 +48,28 @@ check_fail(const char *file, int line, const char *fmt, ...)
     exit(1);
 }
 
+/* How often the case that runs tried what it is about, where that is not once. */
+static int64_t check_n_tried;
+static inline void check_tried(int64_t n)
+{
+    check_n_tried += n;
+}
+
 /* A test program's main: runs each function, counts, prints what the runner adds up. */
 struct check_case {
     const char *name;
     void (*run)(void);
+    const char *faults;
 };
 static inline int check_main(const struct check_case *cases, int n)
 {
     for (int i = 0; i < n; i++) {
         fprintf(stderr, "%s\n", cases[i].name);
+        check_n_tried = 0;
         cases[i].run();
+        if (cases[i].faults)
+            fprintf(stderr, "fault %s: %s tried %" PRId64 "\n", cases[i].faults, cases[i].name,
+                    check_n_tried ? check_n_tried : 1);
     }
     printf("%d checks passed\n", n);
     return n > 0 ? 0 : 1;
@@ -70,7 +82,12 @@ static inline int check_main(const struct check_case *cases, int n)
     }
 #define CASE(fn)                                                                                   \
     {                                                                                              \
-#fn, fn                                                                                    \
+#fn, fn, NULL                                                                              \
+    }
+/* A case that proves fault classes of docs/reliability.md: FAULT("R1 R13", fn). */
+#define FAULT(classes, fn)                                                                         \
+    {                                                                                              \
+#fn, fn, classes                                                                           \
     }
 
 #endif

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def photos() -> Path:
 def zoo() -> Path:
     """Files of every mode and of many kinds of damage."""
     return _data("zoo")
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
+    """Says in the report how often a test tried what it is about, where that is not once."""
+    return lambda n: record_property("tried", n)
 
 
 @pytest.fixture(scope="session", params=["11.3", "12.2", "13.0"])
