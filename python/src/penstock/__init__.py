@@ -26,25 +26,22 @@ else:
         "explain": "lanes",
         "verify": "verification",
     }
-    _MODULES = frozenset(
-        "_torch capture engines lanes loader native options prepare reference report rng steps"
-        " verification".split()
-    )
 
     def __getattr__(name: str) -> Any:
         from importlib import import_module
+        from importlib.util import find_spec
 
         if name in _HOMES:
             value = getattr(import_module(f"penstock.{_HOMES[name]}"), name)
-        elif name in _MODULES:
-            value = import_module(f"penstock.{name}")
+        elif not name.startswith("__") and find_spec(f"penstock.{name}") is not None:
+            return import_module(f"penstock.{name}")  # as when all of them came at once
         else:
             raise AttributeError(f"module 'penstock' has no attribute {name!r}")
         globals()[name] = value
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_HOMES, *_MODULES})
+        return sorted({*globals(), *_HOMES})
 
 
 __all__ = [
