@@ -47,7 +47,7 @@ else:
                 raise ImportError(f"penstock.{name} needs PyTorch, which is not installed")
             value = getattr(import_module(f"penstock.{_HOMES[name]}"), name)
         elif not name.startswith("__") and find_spec(f"penstock.{name}") is not None:
-            value = import_module(f"penstock.{name}")
+            return import_module(f"penstock.{name}")  # as when all of them came at once
         else:
             raise AttributeError(f"module 'penstock' has no attribute {name!r}")
         globals()[name] = value

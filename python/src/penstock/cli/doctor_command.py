@@ -2,7 +2,6 @@
 """penstock doctor: one line that says what holds a training back, and what to change."""
 
 import os
-import sys
 import threading
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +9,18 @@ from typing import Any
 from penstock import _core
 from penstock.cli import environment
 from penstock.cli.arguments import Arguments
-from penstock.cli.console import BAD, FINE, CommandError, Console, count, percent, rate, show, size
+from penstock.cli.console import (
+    BAD,
+    FINE,
+    INTERRUPTED,
+    CommandError,
+    Console,
+    count,
+    percent,
+    rate,
+    show,
+    size,
+)
 from penstock.cli.folder_check import Run, Verdict, judge, run_folder
 from penstock.cli.pipelines import need_torch
 from penstock.cli.script_check import Report, Watched, run_script
@@ -232,7 +242,7 @@ def judge_script(report: Report) -> tuple[str, str, bool]:
     return bound, f"{waits}: {_advice(worst)}", True
 
 
-def _script(path: str, args: Arguments, console: Console) -> int:
+def _judge(path: str, args: Arguments, console: Console) -> int:
     report = run_script(path, args.rest, args.seconds or _SCRIPT_S, args.batches)
     for unseen in report.unseen:
         console.note(f"not measured: {unseen}")
@@ -261,7 +271,6 @@ def _script(path: str, args: Arguments, console: Console) -> int:
         _say(console, line, is_bad)
         if args.verbose:
             _script_details(report, console)
-    _leave_if_held(BAD if is_bad else FINE)
     return BAD if is_bad else FINE
 
 
@@ -295,12 +304,31 @@ def _script_details(report: Report, console: Console) -> None:
             )
 
 
-def _leave_if_held(status: int) -> None:
-    """The interpreter waits at its end for threads that the script left; they may never end."""
-    others = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
-    for thread in others:
-        thread.join(1.0)
-    if any(thread.is_alive() for thread in others):
-        sys.stdout.flush()
-        sys.stderr.flush()
+def _never_held(status: int) -> None:
+    """The interpreter waits at its end for threads that the script left, and they may never end.
+    This one goes on behind the main thread, after the last output, and leaves without them."""
+
+    def leave() -> None:
+        threading.main_thread().join()
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join(1.0)
         os._exit(status)
+
+    if any(t is not threading.main_thread() and not t.daemon for t in threading.enumerate()):
+        threading.Thread(target=leave, daemon=True).start()
+
+
+def _script(path: str, args: Arguments, console: Console) -> int:
+    status = BAD
+    try:
+        status = _judge(path, args, console)
+    except CommandError as error:
+        status = error.status
+        raise
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+        raise
+    finally:
+        _never_held(status)
+    return status
