@@ -223,6 +223,16 @@ def collate_map(key: Any, value: Any) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor does not flush denormals")
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def sum_up(batch: Any, **_: Any) -> Any:
     return collate.collate_tensor_fn(batch) + 1
 
@@ -231,6 +241,7 @@ def sum_up(batch: Any, **_: Any) -> Any:
     ("setting", "said"),
     [
         (lambda: default_dtype(torch.float64), "default dtype"),
+        (flushed_denormals, "flushes denormals"),
         (lambda: torch.device("meta"), "mode"),
         (lambda: torch.overrides.BaseTorchFunctionMode(), "mode"),
         (lambda: collate_map(torch.Tensor, sum_up), "default_collate_fn_map"),

@@ -223,7 +223,7 @@ def test_a_file_that_changes_between_epochs(tmp_path: Path, change: str, num_wor
             (root / "only" / f"{i:02}.jpg").write_bytes(kit.jpeg(40 + i, 30 + i, i))
         dataset = kit.folder_of(root, kit.train_v1(12))
         kit.seed_all(3)
-        loader = kind(dataset, 2, num_workers=num_workers, persistent_workers=num_workers > 0)
+        loader = kind(dataset, 2, num_workers=num_workers)
         seen: list[Any] = []
         for epoch in range(3):
             if epoch == 1:

@@ -79,8 +79,14 @@ def _check_collate_map() -> None:
     _collate_map_seen.update(table)
 
 
+_SMALLEST_NORMAL = sys.float_info.min
+
+
 def check_process() -> None:
     """The settings of the process that would change what torchvision and torch compute."""
+    if _SMALLEST_NORMAL * 0.5 == 0.0:
+        # Of the thread that asks: a table of values made before, or by another, may differ.
+        refuse("transform", "this thread flushes denormals (torch.set_flush_denormal)")
     if torch.get_default_dtype() is not torch.float32:
         refuse("transform", f"the default dtype is {torch.get_default_dtype()}")
     if torch._C._len_torch_function_stack() or torch._C._len_torch_dispatch_stack():
