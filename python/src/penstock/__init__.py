@@ -19,9 +19,10 @@ from penstock._core import (
 )
 
 if TYPE_CHECKING:
+    from penstock.explanation import Explanation, Stage
     from penstock.lanes import explain
     from penstock.loader import DataLoader
-    from penstock.report import Explanation, Stage, Stats
+    from penstock.stats import Stats
     from penstock.verification import Difference, Verification, verify
 else:
     # torch takes a second to import. What needs it comes when it is asked for, so that the command
@@ -29,9 +30,9 @@ else:
     _HOMES = {
         "DataLoader": "loader",
         "Difference": "verification",
-        "Explanation": "report",
-        "Stage": "report",
-        "Stats": "report",
+        "Explanation": "explanation",
+        "Stage": "explanation",
+        "Stats": "stats",
         "Verification": "verification",
         "explain": "lanes",
         "verify": "verification",

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeVar
 import torch
 import torch.utils.data
 from penstock import lanes, options
-from penstock.report import Explanation, Stats
+from penstock.explanation import Explanation
+from penstock.stats import Stats
 from torch.utils.data import Dataset, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
