@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penstock.explanation import Explanation, Stage
     from penstock.lanes import explain
     from penstock.loader import DataLoader
+    from penstock.meter import Progress, ProgressLine
     from penstock.stats import Stats
     from penstock.verification import Difference, Verification, verify
 else:
@@ -31,6 +32,8 @@ else:
         "DataLoader": "loader",
         "Difference": "verification",
         "Explanation": "explanation",
+        "Progress": "meter",
+        "ProgressLine": "meter",
         "Stage": "explanation",
         "Stats": "stats",
         "Verification": "verification",
@@ -66,6 +69,8 @@ __all__ = [
     "ForkError",
     "Generator",
     "LimitError",
+    "Progress",
+    "ProgressLine",
     "Stage",
     "Stats",
     "Tensor",
