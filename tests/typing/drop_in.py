@@ -24,7 +24,11 @@ assert_type(loader, DataLoader[int])
 assert_type(loader.explain(), Explanation)
 assert_type(loader.stats(), Stats)
 assert_type(loader.explain().as_dict(), dict[str, Any])
+assert_type(loader.stats().prometheus({"rank": "0"}), str)
 assert_type(loader.threads, int | None)
+DataLoader(Numbers(), progress=True)
+DataLoader(Numbers(), progress=lambda progress: print(progress.samples_per_s))
+DataLoader(Numbers(), progress=penstock.ProgressLine(force=True))
 assert_type(penstock.verify(loader), Verification)
 assert_type(penstock.verify(loader, batches=None).ok, bool)
 assert_type(penstock.__version__, str)
@@ -51,4 +55,5 @@ ImageList("list.csv", format="xml")  # type: ignore[arg-type]
 DataLoader(Numbers(), rng="numpy")  # type: ignore[arg-type]
 DataLoader(Numbers(), profile="pillow")  # type: ignore[arg-type]
 DataLoader(Numbers(), 1, None, None, None, 0, None, False, False, 0, None, None, None, 4)  # type: ignore[call-arg]
+DataLoader(Numbers(), progress="yes")  # type: ignore[arg-type]
 DataLoader(Numbers(), thread=4)  # type: ignore[call-arg]

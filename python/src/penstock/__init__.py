@@ -20,9 +20,11 @@ from penstock._core import (
 
 if TYPE_CHECKING:
     from penstock import datasets
+    from penstock.explanation import Explanation, Stage
     from penstock.lanes import explain
     from penstock.loader import DataLoader
-    from penstock.report import Explanation, Stage, Stats
+    from penstock.meter import Progress, ProgressLine
+    from penstock.stats import Stats
     from penstock.verification import Difference, Verification, verify
 else:
     # torch takes a second to import. What needs it comes when it is asked for, so that the command
@@ -30,9 +32,11 @@ else:
     _HOMES = {
         "DataLoader": "loader",
         "Difference": "verification",
-        "Explanation": "report",
-        "Stage": "report",
-        "Stats": "report",
+        "Explanation": "explanation",
+        "Progress": "meter",
+        "ProgressLine": "meter",
+        "Stage": "explanation",
+        "Stats": "stats",
         "Verification": "verification",
         "explain": "lanes",
         "verify": "verification",
@@ -66,6 +70,8 @@ __all__ = [
     "ForkError",
     "Generator",
     "LimitError",
+    "Progress",
+    "ProgressLine",
     "Stage",
     "Stats",
     "Tensor",

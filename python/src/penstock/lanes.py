@@ -7,8 +7,9 @@ from typing import Any
 from penstock import options, prepare, rng, sources, tables
 from penstock.capture import Refusal, read_loader
 from penstock.engines import Spec, record_of
+from penstock.explanation import Explanation, explain_native, explain_stock
 from penstock.native import SingleIter, WorkersIter
-from penstock.report import Explanation, Stats, explain_native, explain_stock
+from penstock.stats import Stats
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 

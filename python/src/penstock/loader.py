@@ -7,8 +7,10 @@ from typing import Any, Literal, TypeVar
 
 import torch
 import torch.utils.data
-from penstock import lanes, options
-from penstock.report import Explanation, Stats
+from penstock import lanes, meter, options
+from penstock.explanation import Explanation
+from penstock.stats import Stats
+from penstock.watched import Watched, Watcher
 from torch.utils.data import Dataset, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
@@ -31,6 +33,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         can be normalised on the accelerator. None: what the transforms make.
     memory_format: torch.channels_last lays images out as .contiguous(memory_format=...) would.
         Both are the engine's alone: a loader that it does not do is refused when it is iterated.
+    progress: True shows a line on stderr while the loader is iterated, if that is a terminal; a
+        callable gets a Progress at most ten times a second, and at the end.
 
     Nothing is taken, drawn or started before an iterator is asked for, and all that the iterator
     depends on is read then: frameworks rebuild, copy and change loaders.
@@ -43,6 +47,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     profile: options.Profile | None = None
     out_dtype: torch.dtype | None = None
     memory_format: torch.memory_format | None = None
+    progress: meter.Progressing = False
 
     def __init__(
         self,
@@ -70,8 +75,10 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         profile: options.Profile | None = None,
         out_dtype: torch.dtype | None = None,
         memory_format: torch.memory_format | None = None,
+        progress: meter.Progressing = False,
     ) -> None:
         options.check(threads, rng, memory_budget, profile, out_dtype, memory_format)
+        meter.check(progress)
         super().__init__(
             dataset,
             batch_size,
@@ -97,6 +104,15 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.profile = profile
         self.out_dtype = out_dtype
         self.memory_format = memory_format
+        self.progress = progress
+
+    def __iter__(self) -> _BaseDataLoaderIter:
+        iterator = super().__iter__()
+        if self.progress is False:
+            return iterator
+        watchers: list[Watcher] = list(filter(None, [meter.meter_of(self, iterator)]))
+        watched: Any = Watched(iterator, watchers) if watchers else iterator
+        return watched  # type: ignore[no-any-return]
 
     def _get_iterator(self) -> _BaseDataLoaderIter:
         iterator = lanes.iterator_for(self)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.utils.data
 from penstock import _core, lanes, reference
-from penstock.report import table
+from penstock.text import table
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a loader says about itself: explain() and stats()."""
+"""What explain() says: which lane each stage takes, and why."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -9,20 +9,9 @@ from penstock.capture import Refusal
 from penstock.options import Options
 from penstock.prepare import Prepared
 from penstock.tables import Table
+from penstock.text import table
 
 Lane = Literal["native", "python"]
-
-
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Columns, the last one as long as it likes."""
-    lines = [list(row) for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
-    return "\n".join(
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]
-        ).rstrip()
-        for line in lines
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,70 +116,3 @@ def explain_stock(loader: Any, refusal: Refusal) -> Explanation:
     if refusal.stage == "order":
         stages[0] = Stage("order", "python", refusal.reason)
     return Explanation("python", f"torch's own: {refusal.reason}", tuple(stages), {})
-
-
-_STAGES = ("read", "probe", "plan", "decode", "transform", "reference")
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Where time and memory went. str() is a table."""
-
-    counters: dict[str, int]
-
-    @property
-    def samples_per_s(self) -> float:
-        seconds = self.counters["active_ns"] / 1e9
-        return self.counters["samples"] / seconds if seconds > 0 else 0.0
-
-    @property
-    def wait_share(self) -> float:
-        """Of the time between an iterator's start and end, how much the consumer waited in next().
-
-        Pillow's work on doubts, which is done in the consumer's thread, counts as waiting."""
-        active = self.counters["active_ns"]
-        waited = self.counters["wait_ns"] + self.counters["reference_ns"]
-        return min(waited / active, 1.0) if active > 0 else 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        count = self.counters
-        return {
-            "epochs": count["epochs"],
-            "epochs_on_torch": count["stock_epochs"],
-            "batches": count["batches"],
-            "samples": count["samples"],
-            "samples_per_s": self.samples_per_s,
-            "wait_share": self.wait_share,
-            "stage_s": {name: count[f"{name}_ns"] / 1e9 for name in _STAGES},
-            "bytes_read": count["bytes_read"],
-            "doubts": count["doubts"],
-            "replans": count["replans"],
-            "threads": count["threads"],
-            "memory": {
-                "slabs": count["slab_bytes"],
-                "slabs_peak": count["slab_peak_bytes"],
-                "held_peak": count["held_peak_bytes"],
-                "budget": count["memory_budget"],
-                "records": count["record_bytes"],
-                "scratch": count["scratch_bytes"],
-                "heap": count["heap_bytes"],
-            },
-            "slab_allocs": count["slab_allocs"],
-            "over_budget": count["over_budget"],
-        }
-
-    def __str__(self) -> str:
-        data = self.as_dict()
-        per_sample = 1e3 / max(data["samples"], 1)
-        rows = [
-            ("samples", f"{data['samples']} in {data['batches']} batches, {data['epochs']} epochs"),
-            ("speed", f"{data['samples_per_s']:.0f} samples/s, {data['threads']} threads now"),
-            ("waited", f"{100 * data['wait_share']:.1f} % of the time"),
-            *(
-                (name, f"{seconds:.3f} s, {seconds * per_sample:.3f} ms a sample")
-                for name, seconds in data["stage_s"].items()
-            ),
-            ("Pillow", f"decided {data['doubts']} samples"),
-            *((f"{name} memory", f"{n / 2**20:.1f} MiB") for name, n in data["memory"].items()),
-        ]
-        return table(rows)
