@@ -2,6 +2,7 @@
 """A cache whose entries end with the objects that they are about."""
 
 import weakref
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 _V = TypeVar("_V")
@@ -27,10 +28,7 @@ class Kept(Generic[_V]):
 
     def put(self, value: _V, *objects: Any) -> None:
         key = tuple(map(id, objects))
-
-        def forget(reference: weakref.ref[Any]) -> None:
-            entry = self._entries.get(key)
-            if entry is not None and any(reference is other for other in entry[0]):
-                del self._entries[key]
-
+        # No Python code in the callback: a signal handler that raised there would raise in vain. At
+        # worst it ends the entry of the next objects at these addresses, which is then made again.
+        forget = partial(self._entries.pop, key)  # the reference that it gets is pop()'s default
         self._entries[key] = tuple(weakref.ref(thing, forget) for thing in objects), value
