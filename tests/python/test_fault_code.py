@@ -66,8 +66,9 @@ EXCEPTIONS: list[BaseException] = [
 ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nothing_left() -> Iterator[None]:
+    """An iterator of stock's that errors keep alive in a cycle holds up the next one's workers."""
     yield
     gc.collect()
 
@@ -163,6 +164,7 @@ def life(kind: type, dataset: Any, place: str, error: BaseException) -> list[Any
 
 
 @pytest.mark.fault("R19")
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("place", PLACES)
 def test_every_kind_of_exception(root: Path, place: str, tried: Tried) -> None:
     """The very object that was raised, at the same batch, and the same batches behind it."""
@@ -178,6 +180,7 @@ def test_every_kind_of_exception(root: Path, place: str, tried: Tried) -> None:
 
 
 @pytest.mark.fault("R19")
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("place", ["of_sampler", "of_batch_sampler"])
 def test_exceptions_in_front_of_workers(root: Path, place: str, tried: Tried) -> None:
     """Samplers run in the consumer, whatever the number of workers; the lane stays native."""
