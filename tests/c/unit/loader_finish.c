@@ -177,8 +177,15 @@ static void failed_after_words(void)
     CHECK_INT(event.kind, PST_EVENT_DOUBT);
     CHECK_INT(pst_loader_finish(loader, event.ticket, event.slot, NULL, 0, 0, 0, 2, NULL), PST_OK);
     CHECK_INT(pst_loader_fail(loader, event.ticket, event.slot, NULL), PST_OK);
+    uint64_t ticket = event.ticket;
     CHECK_INT(pst_loader_wait(loader, &event, 60000, NULL), PST_OK);
+    while (event.kind == PST_EVENT_DOUBT) { /* a thread was quick with a later batch */
+        CHECK(event.ticket > ticket);
+        decide(loader, &event);
+        CHECK_INT(pst_loader_wait(loader, &event, 60000, NULL), PST_OK);
+    }
     CHECK_INT(event.kind, PST_EVENT_FAILED);
+    CHECK_INT(event.ticket, ticket);
     CHECK_INT(event.words, 2);
     CHECK_INT(pst_loader_take(loader, event.ticket, &batch, NULL), PST_OK);
     pst_batch_reset(&batch);
