@@ -90,16 +90,20 @@ def medians(rounds: dict[str, list[dict[str, float]]]) -> dict:
     return result
 
 
-def in_turn(data: Path, name: str, args: argparse.Namespace) -> dict:
-    ours = make_loader(penstock.DataLoader, data, name, args)
-    stock = make_loader(torch.utils.data.DataLoader, data, name, args)
+def take_turns(ours: penstock.DataLoader, stock: torch.utils.data.DataLoader, n: int) -> dict:
     rounds = {"penstock": [], "pytorch": []}
-    for _ in range(args.rounds + 1):
+    for _ in range(n + 1):
         rounds["penstock"].append(epoch(ours))
         rounds["pytorch"].append(epoch(stock))
     # The first round warms the page cache, the workers' imports and the slabs.
     rounds = {side: seen[1:] for side, seen in rounds.items()}
     return medians(rounds) | {"stages": ours.stats().as_dict()}
+
+
+def in_turn(data: Path, name: str, args: argparse.Namespace) -> dict:
+    ours = make_loader(penstock.DataLoader, data, name, args)
+    stock = make_loader(torch.utils.data.DataLoader, data, name, args)
+    return take_turns(ours, stock, args.rounds)
 
 
 def memory(data: Path, epochs: int, args: argparse.Namespace) -> dict:
@@ -144,6 +148,8 @@ def show(name: str, result: dict, count: int) -> None:
     row = result["consumer_us"]
     print(f"  {'consumer us/batch':16}{row['penstock']:>9.0f}{row['pytorch']:>10.0f}")
     stages = result["stages"]
+    if stages["samples"] == 0:
+        return  # PyTorch's lane
     each = " ".join(
         f"{stage} {seconds / stages['samples'] * 1e3:.4f}"
         for stage, seconds in stages["stage_s"].items()

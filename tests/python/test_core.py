@@ -170,6 +170,7 @@ def test_module_says_what_is_in_it():
     assert 1 <= _core.cpu_count() <= 4096
 
 
+@pytest.mark.fault("R30")
 def test_second_instance_shares_nothing_and_dies():
     spec = importlib.util.find_spec("penstock._core")
     other = importlib.util.module_from_spec(spec)
@@ -262,6 +263,7 @@ def test_os_error_has_errno_and_subclass(tmp_path):
     assert info.value.status == "EIO"
 
 
+@pytest.mark.fault("R17")
 @needs_checks
 def test_every_failed_allocation_is_a_memory_error(small_paths):
     def life():
@@ -589,6 +591,7 @@ def test_array_refuses_fortran_order(loader):
     assert sys.getrefcount(images) == count
 
 
+@pytest.mark.fault("R27")
 def test_views_outlive_array_and_loader(small, crop8):
     loader = make_loader(small, crop8)
     kept = [memoryview(next_batch(loader, [i])[0]) for i in range(4)]
@@ -879,6 +882,7 @@ def test_use_after_close(loader):
         assert info.value.status == "ECLOSED"
 
 
+@pytest.mark.fault("R27")
 def test_batches_survive_close(loader):
     images, labels = next_batch(loader, [2])
     before = memoryview(images).tolist()
@@ -1010,6 +1014,7 @@ def test_wait_lets_an_exception_of_a_signal_through(busy_loader):
     assert busy_loader.wait(0) is None
 
 
+@pytest.mark.fault("R6")
 @main_thread_signals
 def test_wait_goes_on_after_a_signal(busy_loader):
     seen = []
@@ -1050,6 +1055,7 @@ def wait_until_refused(loader, thread):
     return None
 
 
+@pytest.mark.fault("R31")
 def test_two_threads_do_not_share_a_loader(busy_loader):
     results = []
     thread = threading.Thread(target=lambda: results.append(busy_loader.wait(1500)))
@@ -1063,6 +1069,7 @@ def test_two_threads_do_not_share_a_loader(busy_loader):
     assert busy_loader.stats()["batches"] == 0
 
 
+@pytest.mark.fault("R31")
 def test_many_threads_at_one_loader(loader):
     """No crash and no lost batch, whoever gets through."""
     taken, refusals = [], []
@@ -1133,6 +1140,7 @@ def all_refused(loader):
     return True
 
 
+@pytest.mark.fault("R28")
 def test_child_gets_fork_errors_and_can_close(small, crop8):
     loader = make_loader(small, crop8)
     images, labels = next_batch(loader, [0, 1])
@@ -1153,6 +1161,7 @@ def test_child_gets_fork_errors_and_can_close(small, crop8):
     loader.close()
 
 
+@pytest.mark.fault("R28")
 def test_child_can_drop_a_busy_loader(busy_loader):
     """The fork happens while a thread of the parent is in wait()."""
     thread = threading.Thread(target=lambda: busy_loader.wait(3000))
@@ -1168,6 +1177,7 @@ def test_child_can_drop_a_busy_loader(busy_loader):
     thread.join()
 
 
+@pytest.mark.fault("R28")
 def test_child_can_have_a_loader_of_its_own(small, crop8, loader):
     next_batch(loader, [0])
 
@@ -1260,6 +1270,7 @@ def test_nothing_leaks_in_lives(small_paths, tmp_path):
     assert engine() == blocks
 
 
+@pytest.mark.fault("R17")
 def test_nothing_leaks_in_failures(loader, crop8, tmp_path):
     root = os.fsencode(tmp_path)
 

@@ -3,6 +3,7 @@
 
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import pytest
 damage = campaigns.load("damage")
 
 
-def test_pixels_and_exceptions_are_torchs(tmp_path: Path) -> None:
+@pytest.mark.fault("R2", "R13")
+def test_pixels_and_exceptions_are_torchs(tmp_path: Path, tried: Callable[[int], None]) -> None:
     result = damage.run(60, 12, tmp_path)
     assert result.bad == []
     assert result.counts["equal batch"] + result.counts["equal error"] == 240
     assert result.counts["native"] + result.counts["pillow"] == 240
     for what in ("equal batch", "equal error", "native", "pillow"):
         assert result.counts[what] > 20
+    tried(240)
 
 
 KINDS = dict.fromkeys([*damage.OF_JPEG, *damage.OF_PNG])

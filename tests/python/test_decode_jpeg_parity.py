@@ -275,6 +275,7 @@ MUTATIONS = [
 ]
 
 
+@pytest.mark.fault("R13")
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**63))
@@ -294,6 +295,7 @@ def test_damage_is_refused_and_what_is_harmless_is_not() -> None:
         assert any(count > 0 for count in counts) or mutate is cut, mutate.__name__
 
 
+@pytest.mark.fault("R1")
 def test_every_cut_is_refused() -> None:
     rng = random.Random(3)
     for options in ({}, {"progressive": True}, {"restart_marker_blocks": 2}):
@@ -314,6 +316,7 @@ def test_an_incomplete_progressive_file_is_refused(n_scans: int) -> None:
     assert pillow(data[:at] + EOI).shape == (40, 50, 3)
 
 
+@pytest.mark.fault("R14")
 def test_bombs_are_refused_by_their_header() -> None:
     data = bytearray(encode(Image.new("RGB", (8, 8))))
     frame = data.index(b"\xff\xc0")

@@ -385,6 +385,7 @@ def test_the_text_of_all_chunks_together_is_bounded() -> None:
         native(join([chunks[0], text, text, (b"tEXt", b"y\0z"), *chunks[1:]]))
 
 
+@pytest.mark.fault("R1")
 def test_every_cut_is_refused() -> None:
     rng = random.Random(8)
     data = make(rng, RGBA, 8, 0, 5, 4, bare=True)
@@ -393,6 +394,7 @@ def test_every_cut_is_refused() -> None:
         assert not vouches(data[:n], rng)
 
 
+@pytest.mark.fault("R2")
 def test_every_flipped_bit_is_refused() -> None:
     rng = random.Random(9)
     data = join(minimal(rng))
@@ -518,6 +520,7 @@ def mutate_pixels(rng: random.Random, data: bytes) -> bytes:
 MUTATIONS = [mutate_bytes, mutate_chunks, mutate_header, mutate_stream, mutate_pixels]
 
 
+@pytest.mark.fault("R13")
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**63))

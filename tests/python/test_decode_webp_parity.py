@@ -253,6 +253,7 @@ def test_a_file_that_the_im_plugin_may_take_is_a_doubt() -> None:
     assert not vouches(bytes(moved), "webp", random.Random(6))
 
 
+@pytest.mark.fault("R1")
 def test_no_cut_is_taken_wrongly() -> None:
     rng = random.Random(8)
     for options in ({"quality": 40}, {"lossless": True}, {"alpha_quality": 50}):
@@ -318,6 +319,7 @@ def mutate_alpha(rng: random.Random, data: bytes) -> bytes:
 MUTATIONS = [mutate_bytes, mutate_head, mutate_chunks, mutate_stream, mutate_alpha]
 
 
+@pytest.mark.fault("R13")
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**63))

@@ -73,6 +73,7 @@ def lives(dataset: Any, **options: Any) -> None:
     kit.assert_same(stock, ours)
 
 
+@pytest.mark.fault("R1")
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("damage", list(DAMAGE))
 def test_damage(tmp_path: Path, damage: str, num_workers: int) -> None:
@@ -82,6 +83,7 @@ def test_damage(tmp_path: Path, damage: str, num_workers: int) -> None:
     lives(dataset, batch_size=3, shuffle=True, num_workers=num_workers)
 
 
+@pytest.mark.fault("R20")
 @pytest.mark.parametrize("num_workers", [0, 1, 2, 3])
 def test_several_in_one_epoch(tmp_path: Path, num_workers: int) -> None:
     """Later batches of the same worker draw as if the samples after an error had never been."""
@@ -93,6 +95,7 @@ def test_several_in_one_epoch(tmp_path: Path, num_workers: int) -> None:
     lives(dataset, batch_size=3, shuffle=True, num_workers=num_workers)
 
 
+@pytest.mark.fault("R20")
 def test_several_with_persistent_workers(tmp_path: Path) -> None:
     paths = fill(tmp_path)
     dataset = kit.folder_of(tmp_path, kit.train_v1(12))
@@ -101,6 +104,7 @@ def test_several_with_persistent_workers(tmp_path: Path) -> None:
     lives(dataset, batch_size=2, num_workers=2, shuffle=True, persistent_workers=True)
 
 
+@pytest.mark.fault("R20")
 def test_all_files_are_gone(tmp_path: Path) -> None:
     paths = fill(tmp_path)
     dataset = kit.folder_of(tmp_path, kit.eval_v1())
@@ -118,6 +122,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     lives(dataset, batch_size=3, num_workers=2)
 
 
+@pytest.mark.fault("R21")
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_samples_of_different_shapes(tmp_path: Path, num_workers: int) -> None:
     fill(tmp_path)
@@ -205,6 +210,7 @@ def test_a_worker_is_named(tmp_path: Path) -> None:
     assert next(iterator)[1].tolist() == [0]
 
 
+@pytest.mark.fault("R1", "R20")
 def test_a_failed_batch_shows_nothing_stale(tmp_path: Path) -> None:
     paths = fill(tmp_path)
     dataset = kit.folder_of(tmp_path, kit.eval_v1())
@@ -236,6 +242,7 @@ class Stuck:
         assert 0 <= timeout_ms <= 200
 
 
+@pytest.mark.fault("R8")
 def test_timeout(tmp_path: Path) -> None:
     fill(tmp_path)
     dataset = kit.folder_of(tmp_path, kit.eval_v1())

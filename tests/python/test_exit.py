@@ -24,6 +24,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kit.make_folder(tmp_path_factory.mktemp("images"))
 
 
+@pytest.mark.fault("R29")
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("name", [*scenarios.ENDS, "error_inside"])
 def test_no_hang_and_nothing_on_stderr(nursery: Any, root: Path, name: str, workers: int) -> None:

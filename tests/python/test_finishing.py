@@ -68,6 +68,7 @@ def test_the_stream_goes_on(root: Path, num_workers: int) -> None:
     )
 
 
+@pytest.mark.fault("R19")
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_an_error_of_the_users_transform(root: Path, num_workers: int) -> None:
     def transform() -> Any:

@@ -18,6 +18,7 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield nursery
 
 
+@pytest.mark.fault("R28")
 def test_both_sides_go_on(nursery: Any, tmp_path: Path) -> None:
     result = signals.fork(nursery, kit.make_folder(tmp_path), len(signals.CHILDREN), 5)
     assert result.bad == []

@@ -407,6 +407,7 @@ class SideEffects(Sampler[int]):
             yield index
 
 
+@pytest.mark.fault("R19")
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("fail_at", [0, 2, 9, 15])
 def test_errors_of_a_sampler(dataset: Any, num_workers: int, fail_at: int) -> None:

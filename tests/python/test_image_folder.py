@@ -80,6 +80,7 @@ def same(stock: Any, ours: Any) -> None:
     assert ours.extensions == stock.extensions
 
 
+@pytest.mark.fault("R38")
 @pytest.mark.parametrize("seed", range(8))
 def test_random_trees(seed: int, tmp_path: Path) -> None:
     root = tmp_path / "root"
@@ -325,6 +326,7 @@ def test_the_format_is_what_is_written_down(seed: int, tmp_path: Path) -> None:
     assert read_index(index.read_bytes()) == (str(tmp_path / "root"), list(ours.samples))
 
 
+@pytest.mark.fault("R22")
 def test_states(settled: None, tmp_path: Path, cache: Path) -> None:
     root = kit.make_folder(tmp_path / "images")
     first = ImageFolder(root).index
@@ -347,6 +349,7 @@ def test_states(settled: None, tmp_path: Path, cache: Path) -> None:
     assert ImageFolder(root).index.state == "kept"
 
 
+@pytest.mark.fault("R36")
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = kit.make_folder(tmp_path / "images")
     monkeypatch.setenv("PENSTOCK_CACHE", "/proc/nothing/here")
@@ -366,6 +369,7 @@ def test_a_file_of_the_user_is_not_replaced(tmp_path: Path) -> None:
     assert "is no index" in report.not_written
 
 
+@pytest.mark.fault("R11", "R36")
 def test_processes_beside_each_other(tmp_path: Path) -> None:
     root = kit.make_folder(tmp_path / "images")
     code = (

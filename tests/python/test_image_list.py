@@ -117,6 +117,7 @@ def test_jsonl_as_python_writes_it(seed: int, tmp_path: Path) -> None:
     assert ours.classes == (classes or [])
 
 
+@pytest.mark.fault("R12")
 @pytest.mark.parametrize("seed", range(10))
 def test_damaged_json_is_refused_where_python_refuses(seed: int, tmp_path: Path) -> None:
     state = random.Random(seed)
@@ -188,6 +189,7 @@ BAD = [
 ]
 
 
+@pytest.mark.fault("R12")
 @pytest.mark.parametrize(("name", "data", "words"), BAD)
 def test_messages_say_where(name: str, data: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)

@@ -16,6 +16,7 @@ def write(path: Path, width: int, height: int) -> None:
     strip.save(path, compress_level=1)
 
 
+@pytest.mark.fault("R14")
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("pipeline", ["train", "eval", "long"])
 def test_a_side_that_libjpeg_does_not_have(tmp_path: Path, num_workers: int, pipeline: str) -> None:
@@ -35,6 +36,7 @@ def test_a_side_that_libjpeg_does_not_have(tmp_path: Path, num_workers: int, pip
     assert torch.equal(stock[0], ours[0])
 
 
+@pytest.mark.fault("R14")
 @pytest.mark.slow
 def test_more_pixels_than_pillow_likes(tmp_path: Path) -> None:
     write(tmp_path / "a" / "large.png", 9700, 9300)

@@ -128,6 +128,7 @@ def test_next_after_a_shutdown_says_so(dataset: Any) -> None:
         next(iterator)
 
 
+@pytest.mark.fault("R27")
 def test_a_batch_outlives_all_else(dataset: Any) -> None:
     loader = kit.OURS(dataset, 4, num_workers=2)
     images, labels = next(iter(loader))
@@ -179,6 +180,7 @@ def test_an_error_leaves_no_cycle(dataset: Any, tmp_path: Path) -> None:
         gc.enable()
 
 
+@pytest.mark.fault("R29")
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_ctrl_c_leaves_an_iterator_that_works_or_says_that_it_does_not(
     dataset: Any, num_workers: int
@@ -208,6 +210,7 @@ def test_ctrl_c_leaves_an_iterator_that_works_or_says_that_it_does_not(
     assert [kit.visible(batch) for batch in loader] == expected
 
 
+@pytest.mark.fault("R28")
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_fork_in_a_running_epoch(dataset: Any, num_workers: int) -> None:
     kit.seed_all(1)
@@ -257,6 +260,7 @@ dataset = kit.folder_of(Path({str(root)!r}), kit.train_v1(12))
     )
 
 
+@pytest.mark.fault("R29")
 @pytest.mark.parametrize(
     "body",
     [
@@ -274,6 +278,7 @@ def test_the_interpreter_may_end_with_a_live_iterator(root: Path, body: str) -> 
     assert "rror" not in done.stderr
 
 
+@pytest.mark.fault("R28")
 def test_the_parent_may_end_after_a_fork(root: Path) -> None:
     body = """
 import os

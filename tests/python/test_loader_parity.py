@@ -46,6 +46,7 @@ def compare(root: Path, pipeline: str, threads: tuple[int, ...] = (2,), **option
         kit.assert_same(expected, kit.run(make, native=True))
 
 
+@pytest.mark.fault("R26")
 @pytest.mark.parametrize("num_workers", [0, 1, 2, 3])
 @pytest.mark.parametrize("pipeline", ["train_v1", "train_v2"])
 def test_batches_do_not_depend_on_threads(root: Path, pipeline: str, num_workers: int) -> None:
@@ -253,6 +254,7 @@ def test_the_global_generator_may_be_passed(root: Path) -> None:
     kit.assert_same(kit.run(lambda: make(kit.STOCK)), kit.run(lambda: make(kit.OURS), native=True))
 
 
+@pytest.mark.fault("R27")
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_that_are_kept_stay_as_they_are(root: Path, num_workers: int) -> None:
     dataset = kit.folder_of(root, kit.train_v1(12))
@@ -289,6 +291,7 @@ def test_a_transform_that_changes_between_two_batches(root: Path) -> None:
     assert life(kit.OURS) == life(kit.STOCK)
 
 
+@pytest.mark.fault("R5")
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_dataset_that_changes(root: Path, num_workers: int) -> None:
     def life(cls: type) -> list[Any]:

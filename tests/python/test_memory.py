@@ -10,6 +10,7 @@ import pytest
 memory = campaigns.load("memory")
 
 
+@pytest.mark.fault("R17")
 @pytest.mark.parametrize("name", memory.WAYS)
 def test_resident_memory_does_not_grow(tmp_path: Path, name: str) -> None:
     root = kit.make_folder(tmp_path)

@@ -23,6 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kit.make_folder(tmp_path_factory.mktemp("images"))
 
 
+@pytest.mark.fault("R29")
 @pytest.mark.parametrize("seed", range(3))
 def test_ctrl_c_ends_the_process(nursery: Any, root: Path, seed: int) -> None:
     result = signals.interrupt(nursery, root, 3, seed)
@@ -30,6 +31,7 @@ def test_ctrl_c_ends_the_process(nursery: Any, root: Path, seed: int) -> None:
     assert result.runs == 3
 
 
+@pytest.mark.fault("R29")
 @pytest.mark.parametrize("seed", range(2))
 def test_sigterm_ends_the_process(nursery: Any, root: Path, seed: int) -> None:
     result = signals.terminate(nursery, root, 4, seed)

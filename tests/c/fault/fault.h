@@ -60,6 +60,7 @@ static inline int64_t fault_loop(const struct fault_spec *spec, fault_run run, v
             *n_failed += rc != PST_OK;
         }
     CHECK_INT(run(opaque), PST_OK);
+    check_tried(struck);
     return struck;
 }
 

@@ -252,8 +252,9 @@ static void memory_runs_out(void)
     tree_close(&tree);
 }
 
-CHECK_MAIN(CASE(files_and_folders_fail), CASE(interrupted_calls), CASE(short_reads_are_continued),
-           CASE(memory_runs_out), CASE(indices_fail), CASE(lists_fail))
+CHECK_MAIN(FAULT("R7", files_and_folders_fail), FAULT("R6", interrupted_calls),
+           FAULT("R6", short_reads_are_continued), FAULT("R17", memory_runs_out),
+           CASE(indices_fail), CASE(lists_fail))
 #else
 int main(void)
 {

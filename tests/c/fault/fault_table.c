@@ -159,7 +159,8 @@ static void no_memory(void)
 }
 
 CHECK_MAIN(CASE(the_nth_call_fails), CASE(each_kind_fails), CASE(reads_become_short),
-           CASE(the_clock_jumps), CASE(threads_do_not_start), CASE(no_memory))
+           FAULT("R33", the_clock_jumps), FAULT("R34", threads_do_not_start),
+           FAULT("R17", no_memory))
 #else
 int main(void)
 {

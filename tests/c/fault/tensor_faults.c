@@ -94,7 +94,7 @@ static void memory_runs_out(void)
     CHECK_INT(n_failed, struck);
 }
 
-CHECK_MAIN(CASE(memory_runs_out))
+CHECK_MAIN(FAULT("R17", memory_runs_out))
 #else
 int main(void)
 {

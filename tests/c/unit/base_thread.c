@@ -178,5 +178,5 @@ static void random_bytes(void)
     CHECK(memcmp(a, b, sizeof a) != 0);
 }
 
-CHECK_MAIN(CASE(a_thread), CASE(deadlines), CASE(clock_goes_on), CASE(cpu_count),
+CHECK_MAIN(CASE(a_thread), FAULT("R31", deadlines), CASE(clock_goes_on), CASE(cpu_count),
            CASE(fork_generations), CASE(cpu_flags), CASE(random_bytes))

@@ -300,5 +300,5 @@ static void threads_share_a_pool(void)
 
 CHECK_MAIN(CASE(slabs_are_reused), CASE(best_fit), CASE(budget_is_kept),
            CASE(full_budget_circulates), CASE(idle_slabs_make_room), CASE(dropped_ticket),
-           CASE(slabs_outlive_the_owner), CASE(returned_slabs_are_poisoned),
-           CASE(forked_children_keep_off), CASE(threads_share_a_pool))
+           FAULT("R27", slabs_outlive_the_owner), FAULT("R27", returned_slabs_are_poisoned),
+           FAULT("R28", forked_children_keep_off), FAULT("R31", threads_share_a_pool))

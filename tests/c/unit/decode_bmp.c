@@ -78,5 +78,5 @@ static void memory_is_given_back(void)
 #endif
 }
 
-CHECK_MAIN(CASE(every_region_of_both_directions), CASE(every_cut_is_a_doubt),
+CHECK_MAIN(CASE(every_region_of_both_directions), FAULT("R1", every_cut_is_a_doubt),
            CASE(memory_is_given_back))

@@ -189,5 +189,6 @@ static void a_webp_of_many_chunks(void)
     free(data);
 }
 
-CHECK_MAIN(CASE(a_side_over_the_limit), CASE(pixels_over_the_limit), CASE(pixels_over_the_ratio),
-           CASE(a_bmp_without_its_pixels), CASE(a_webp_of_many_chunks))
+CHECK_MAIN(FAULT("R14", a_side_over_the_limit), FAULT("R14", pixels_over_the_limit),
+           FAULT("R14", pixels_over_the_ratio), FAULT("R14", a_bmp_without_its_pixels),
+           FAULT("R14", a_webp_of_many_chunks))

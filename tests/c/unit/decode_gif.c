@@ -149,4 +149,4 @@ static void memory_is_given_back(void)
 #endif
 }
 
-CHECK_MAIN(CASE(every_region), CASE(every_cut_is_a_doubt), CASE(memory_is_given_back))
+CHECK_MAIN(CASE(every_region), FAULT("R1", every_cut_is_a_doubt), CASE(memory_is_given_back))

@@ -369,8 +369,8 @@ static void memory_that_is_out(void)
 #endif
 }
 
-CHECK_MAIN(CASE(regions_equal_the_whole), CASE(cmyk_is_inverted), CASE(cuts_are_never_clean),
+CHECK_MAIN(CASE(regions_equal_the_whole), CASE(cmyk_is_inverted), FAULT("R1", cuts_are_never_clean),
            CASE(markers_below_the_region), CASE(restart_markers_below_the_region),
            CASE(damage_in_the_region_is_seen), CASE(what_follows_the_end_is_ignored),
-           CASE(calls_out_of_order), CASE(a_decoder_outlives_failures), CASE(public_calls),
-           CASE(memory_that_is_out))
+           CASE(calls_out_of_order), FAULT("R13", a_decoder_outlives_failures), CASE(public_calls),
+           FAULT("R17", memory_that_is_out))

@@ -415,7 +415,7 @@ static void the_tail_of_a_scan(void)
 }
 
 CHECK_MAIN(CASE(segments_that_pillow_reads), CASE(exif_that_pillow_evaluates), CASE(frames),
-           CASE(frames_with_two_components), CASE(sizes_over_a_limit), CASE(scans),
+           CASE(frames_with_two_components), FAULT("R14", sizes_over_a_limit), CASE(scans),
            CASE(tables_must_come_first), CASE(bytes_between_segments), CASE(adobe_transforms),
-           CASE(progressive_scans), CASE(scans_that_are_missing), CASE(too_many_scans),
+           CASE(progressive_scans), CASE(scans_that_are_missing), FAULT("R14", too_many_scans),
            CASE(the_tail_of_a_scan))

@@ -204,5 +204,5 @@ static void large_scratch_is_not_kept(void)
 }
 
 CHECK_MAIN(CASE(a_region_equals_its_part_of_the_whole), CASE(what_is_below_the_region_counts),
-           CASE(every_cut_is_a_doubt), CASE(probe_does_not_allocate), CASE(memory_is_given_back),
-           CASE(large_scratch_is_not_kept))
+           FAULT("R1", every_cut_is_a_doubt), CASE(probe_does_not_allocate),
+           CASE(memory_is_given_back), CASE(large_scratch_is_not_kept))

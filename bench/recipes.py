@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Penstock and PyTorch's own loader in turn on recipes that people train with.
+
+python bench/recipes.py [--data DIR] [--rounds N] [--threads 2] [--workers 2] [--only NAME...]
+
+timm's default for training, torchvision's reference for training, and a plain pipeline on folders
+of WebP and of PNG files, which are made from the photographs. Wall and CPU time per image (all
+processes, workers included) with the ratio round by round; each recipe names the lane that it took,
+and where that is PyTorch's, why.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import penstock
+import torch
+import torch.utils.data
+from PIL import Image
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import InterpolationMode
+
+import bench
+
+FLIP = transforms.RandomHorizontalFlip()
+RECIPES: dict[str, tuple[str, list]] = {
+    "timm": (
+        "jpeg",
+        [
+            transforms.RandomResizedCrop(224, interpolation=InterpolationMode.BICUBIC),
+            FLIP,
+            transforms.ColorJitter(0.4, 0.4, 0.4),
+            transforms.ToTensor(),
+            bench.NORMALIZE,
+            transforms.RandomErasing(0.25),
+        ],
+    ),
+    "torchvision": (
+        "jpeg",
+        [
+            transforms.RandomResizedCrop(224),
+            FLIP,
+            transforms.TrivialAugmentWide(),
+            transforms.ToTensor(),
+            bench.NORMALIZE,
+            transforms.RandomErasing(0.1),
+        ],
+    ),
+    "webp": ("webp", bench.PIPELINES["train"].transforms),
+    "png": ("png", bench.PIPELINES["train"].transforms),
+}
+SAVE = {"webp": {"quality": 90, "method": 2}, "png": {"compress_level": 6}}
+
+
+def convert(photos: Path, kind: str, root: Path, most: int) -> Path:
+    """The first photographs of a folder in another format."""
+    for source, label in ImageFolder(str(photos)).samples[:most]:
+        folder = root / kind / f"{label:04}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with Image.open(source) as image:
+            image.convert("RGB").save(folder / f"{Path(source).stem}.{kind}", **SAVE[kind])
+    return root / kind
+
+
+def make_loader(kind: type, data: Path, steps: list, args: argparse.Namespace):
+    own = {"threads": args.threads} if kind is penstock.DataLoader else {}
+    dataset = ImageFolder(str(data), transforms.Compose(steps))
+    return kind(dataset, batch_size=args.batch_size, shuffle=True, num_workers=args.workers, **own)
+
+
+def run(data: Path, steps: list, args: argparse.Namespace) -> dict:
+    ours = make_loader(penstock.DataLoader, data, steps, args)
+    stock = make_loader(torch.utils.data.DataLoader, data, steps, args)
+    explanation = penstock.explain(ours)
+    result = bench.take_turns(ours, stock, args.rounds)
+    return result | {
+        "lane": explanation.lane,
+        "reason": explanation.reason,
+        "images": len(ours.dataset),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="an image folder")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--converted", type=int, default=200, help="how many WebP and PNG files")
+    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--json", type=Path, default=Path("build/bench-recipes.json"))
+    args = parser.parse_args()
+    photos = bench.find_data(args.data)
+    results: dict = {"machine": bench.machine(), "threads": args.threads, "recipes": {}}
+    print("\n".join(f"{key}: {value}" for key, value in results["machine"].items()))
+    with tempfile.TemporaryDirectory(prefix="penstock-recipes-") as made:
+        for name in args.only:
+            kind, steps = RECIPES[name]
+            data = photos
+            if kind != "jpeg":
+                data = convert(photos, kind, Path(made), args.converted)
+            result = results["recipes"][name] = run(data, steps, args)
+            bench.show(name, result, result["images"])
+            print(f"  lane: {result['lane']}, {result['reason']}")
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
