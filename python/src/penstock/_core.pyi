@@ -143,6 +143,15 @@ class Generator:
     def randperm(self, n: int, /) -> Tensor: ...
     def randn(self, shape: Sequence[int] | int, /, *, dtype: str = "f32") -> Tensor: ...
 
+class Finalized:
+    """A base whose _finalize() runs where a __del__ would.
+
+    What a signal's handler raises in it is raised in the main thread as soon as the destructor is
+    through, and _finalize() is called again: it can be called any number of times, and does not
+    raise by itself."""
+
+    def _finalize(self) -> None: ...
+
 @final
 class Dataset:
     def __len__(self) -> int: ...

@@ -2,8 +2,9 @@
 """Who owns engines (threads and slabs): a live iterator, or a loader's record between two epochs.
 
 Nothing lies in a loader's __dict__, which frameworks copy, pickle and share between objects. A
-loader's record is found by its id and goes when the loader goes. A child of fork() starts without
-records; at exit the engines that are left are closed before the interpreter goes away.
+loader's record is found by its id and goes when the loader and its iterators go. A child of fork()
+starts without records; at exit the engines that are left are closed before the interpreter goes
+away.
 """
 
 import atexit
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from penstock import _core, rng
+from penstock.kept import Kept
 from penstock.prepare import Prepared
 from penstock.tables import Table
 
@@ -94,12 +96,12 @@ _PEAKS = ("slab_peak_bytes", "held_peak_bytes")
 class Record:
     """What is known of one loader beside its own attributes."""
 
-    def __init__(self) -> None:
-        # Collecting a loader ends its record wherever the collector runs.
+    def __init__(self, loader: Any) -> None:
+        self._loader = weakref.ref(loader)
+        # Collecting an iterator retires its engine wherever the collector runs.
         self._lock = threading.RLock()
         self._idle: Engine | None = None
         self._live: set[Engine] = set()
-        self._is_over = False
         self._past = dict.fromkeys(_SUMS, 0)
         self._past_peaks = dict.fromkeys(_PEAKS, 0)
         self._active_ns = 0
@@ -123,7 +125,8 @@ class Record:
     def park(self, engine: Engine) -> None:
         """Takes an engine with nothing submitted back for the next epoch."""
         with self._lock:
-            keep = self._idle is None and not self._is_over and engine.is_usable
+            has_loader = self._loader() is not None
+            keep = self._idle is None and has_loader and engine.is_usable
             if keep:
                 self._idle = engine
         if not keep:
@@ -131,15 +134,16 @@ class Record:
 
     def retire(self, engine: Engine) -> None:
         """Keeps an engine's counters and forgets it: it ends with its last reference."""
+        stats = engine.stats() if engine.is_usable else {}
         with self._lock:
+            if engine not in self._live:
+                return
+            sums = {name: past + stats.get(name, 0) for name, past in self._past.items()}
+            peaks = {name: max(past, stats.get(name, 0)) for name, past in self._past_peaks.items()}
+            # No call between them: a signal's handler cannot leave it half done.
+            self._past = sums
+            self._past_peaks = peaks
             self._live.discard(engine)
-        if engine.is_usable:
-            stats = engine.stats()
-            with self._lock:
-                for name in _SUMS:
-                    self._past[name] += stats.get(name, 0)
-                for name in _PEAKS:
-                    self._past_peaks[name] = max(self._past_peaks[name], stats.get(name, 0))
 
     def close(self, engine: Engine) -> None:
         self.retire(engine)
@@ -164,17 +168,6 @@ class Record:
             engine, self._idle = self._idle, None
         if engine is not None:
             self.close(engine)
-
-    def end(self) -> None:
-        """The loader is gone. Iterators that are left close their engines themselves.
-
-        Runs where a signal's exception would be lost, as in an iterator's __del__: the threads are
-        joined after it, when the last reference goes."""
-        self._is_over = True
-        with self._lock:
-            engine, self._idle = self._idle, None
-        if engine is not None:
-            self.retire(engine)
 
     def starts(self, iterator: Any) -> None:
         self._active[id(iterator)] = time.monotonic_ns()
@@ -203,32 +196,22 @@ class Record:
         return total
 
 
-_lock = threading.RLock()  # a weak reference's callback may run anywhere
-_records: dict[int, tuple[weakref.ref[Any], Record]] = {}
+# Kept, as a WeakSet's callback is Python code, in which a signal's exception would be lost.
+_lock = threading.RLock()
+_records: Kept[Record] = Kept()
 
 
 def record_of(loader: Any) -> Record:
-    which = id(loader)
     with _lock:
-        found = _records.get(which)
-        if found is not None and found[0]() is loader:
-            return found[1]
-        record = Record()
-
-        def forget(reference: weakref.ref[Any]) -> None:
-            with _lock:
-                entry = _records.get(which)
-                if entry is None or entry[0] is not reference:
-                    return
-                del _records[which]
-            record.end()
-
-        _records[which] = (weakref.ref(loader, forget), record)
+        record = _records.get(loader)
+        if record is None:
+            record = Record(loader)
+            _records.put(record, loader)
         return record
 
 
 # Those that exist; each has a reentrant `lock`, held while it is in next().
-iterators: weakref.WeakSet[Any] = weakref.WeakSet()
+iterators: Kept[None] = Kept()
 
 _is_ending = False
 _EXIT_S = 2.0  # how long the exit waits for other threads in next()
@@ -236,7 +219,7 @@ _EXIT_S = 2.0  # how long the exit waits for other threads in next()
 
 def enlist(iterator: Any) -> None:
     """An iterator holds its lock wherever it calls torch, so that the exit can stop its thread."""
-    iterators.add(iterator)
+    iterators.put(None, iterator)
     park_at_exit()
 
 
@@ -254,20 +237,18 @@ def _close_all() -> None:
     global _is_ending
     _is_ending = True
     deadline = time.monotonic() + _EXIT_S
-    for iterator in list(iterators):
+    for (iterator,), _ in iterators.items():
         iterator.lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-    with _lock:
-        records = [record for _, record in _records.values()]
-    for record in records:
+    for _, record in _records.items():
         record.close_all()
 
 
 def _after_fork_in_child() -> None:
     global _lock
     _lock = threading.RLock()  # a thread of the parent may have held it, as any of the others
-    for iterator in list(iterators):
+    for (iterator,), _ in iterators.items():
         iterator.lock = threading.RLock()
-    for _, record in _records.values():
+    for _, record in _records.items():
         record.forget()
     _records.clear()
 

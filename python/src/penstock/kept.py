@@ -19,6 +19,15 @@ class Kept(Generic[_V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def items(self) -> list[tuple[tuple[Any, ...], _V]]:
+        """The objects of each entry, and its value."""
+        entries = list(self._entries.values())
+        found = [(tuple(reference() for reference in pair[0]), pair[1]) for pair in entries]
+        return [(things, value) for things, value in found if None not in things]
+
+    def clear(self) -> None:
+        self._entries.clear()
+
     def get(self, *objects: Any) -> _V | None:
         entry = self._entries.get(tuple(map(id, objects)))
         if entry is None:

@@ -100,15 +100,15 @@ def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
     return None
 
 
-class _NativeIter(_BaseDataLoaderIter):
+class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
     """What both have in common: whom the engine belongs to."""
 
     def __init__(self, loader: Any, record: Record, spec: Spec, source: Source) -> None:
         self.lock = threading.RLock()
+        self._engine: Engine | None = None
         self._record = record
         self._spec = spec
         self._source = source
-        self._engine: Engine | None = None
         self._workers: list[Any] = []  # frameworks look for processes here
         self._shutdown = False
         # For verify: the last batch's samples, as asked for and as the engine has them, and what
@@ -162,16 +162,13 @@ class _NativeIter(_BaseDataLoaderIter):
         if engine is not None:
             self._record.close(engine)
 
-    def __del__(self) -> None:
-        # A signal's handler that runs in here raises into nothing: a Ctrl-C would be lost. So this
-        # takes microseconds, and the threads are joined after it, when the engine dies with us.
-        try:
-            if not sys.is_finalizing():
-                self._record.stops(self)
-                if self._engine is not None:
-                    self._record.retire(self._engine)
-        except Exception:  # half-built: there is nothing to tell anyone
-            pass
+    def _finalize(self) -> None:
+        # The threads are joined after it, when the engine dies with us.
+        if sys.is_finalizing() or not hasattr(self, "_record"):  # half-built
+            return
+        self._record.stops(self)
+        if self._engine is not None:
+            self._record.retire(self._engine)
 
 
 class SingleIter(_NativeIter):

@@ -3,9 +3,12 @@
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
+
+from penstock import _core
 
 
 class Watcher(Protocol):
@@ -17,7 +20,7 @@ class Watcher(Protocol):
         go on."""
 
 
-class Watched(Iterator[Any]):
+class Watched(_core.Finalized, Iterator[Any]):
     """Everything that is not next() is the iterator's own."""
 
     def __init__(self, iterator: Any, watchers: Sequence[Watcher]) -> None:
@@ -56,7 +59,10 @@ class Watched(Iterator[Any]):
             for watcher in self._watchers:
                 watcher.ended(self._inner, is_whole)
 
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # half-built, or the interpreter is going
-            if self._pid == os.getpid():  # a child of fork() has nothing to say of it
+    def _finalize(self) -> None:
+        if sys.is_finalizing() or not hasattr(self, "_pid"):  # half-built
+            return
+        if self._pid == os.getpid():  # a child of fork() has nothing to say of it
+            # A watcher of the user's that fails has failed in next() before.
+            with contextlib.suppress(Exception):
                 self._end(False)

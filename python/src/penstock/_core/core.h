@@ -33,6 +33,7 @@
     X(transform_type)                                                                              \
     X(loader_type)                                                                                 \
     X(generator_type)                                                                              \
+    X(finalized_type)                                                                              \
     X(kind_batch)                                                                                  \
     X(kind_doubt)                                                                                  \
     X(kind_failed)                                                                                 \
@@ -51,8 +52,8 @@ struct core_state {
 #undef CORE_STATE_MEMBER
 };
 
-/* Of an object of one of the module's types: none of them can be subclassed, so that its type is
- * the one that the module made. Of a module function: from its module argument. */
+/* Of an object of one of the module's types but Finalized: they cannot be subclassed, so that its
+ * type is the one that the module made. Of a module function: from its module argument. */
 struct core_state *core_state_of(PyObject *self);
 struct core_state *core_state_of_module(PyObject *module);
 
@@ -83,6 +84,7 @@ PyObject *core_dataset_type_new(PyObject *module);   /* new */
 PyObject *core_transform_type_new(PyObject *module); /* new */
 PyObject *core_loader_type_new(PyObject *module);    /* new */
 PyObject *core_generator_type_new(PyObject *module); /* new */
+PyObject *core_finalized_type_new(PyObject *module); /* new */
 
 /* Moves tensor (zeroed on success and on failure) into a new Tensor. */
 PyObject *core_tensor_wrap(struct core_state *state, struct pst_tensor *tensor); /* new */
