@@ -15,6 +15,7 @@
 #include <penstock/random.h>
 #include <penstock/stats.h>
 #include <penstock/tensor.h>
+#include <penstock/trace.h>
 #include <penstock/transform.h>
 #include <penstock/version.h>
 

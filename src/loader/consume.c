@@ -129,6 +129,8 @@ int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t 
     rc = pst__batch_fill(loader, pst__batch_at(loader, loader->tail), loader->tail, indices, n,
                          stream, err);
     if (rc == PST_OK) {
+        pst__batch_at(loader, loader->tail)->submitted_ns =
+            pst__is_traced(loader) ? pst__now_ns() : 0;
         *ticket = loader->tail++;
         pst__broadcast(&loader->work);
     }
@@ -213,6 +215,8 @@ static int look(struct pst_loader *loader, struct pst_event *event)
     if (!loader->doubt_since_ns) {
         loader->doubts++;
         loader->doubt_since_ns = pst__now_ns();
+        loader->doubt_batch = batch;
+        loader->doubt_sample = sample;
     }
     event_of_doubt(batch, sample, event);
     return PST_OK;
@@ -232,9 +236,14 @@ int pst_loader_wait(struct pst_loader *loader, struct pst_event *event, int64_t 
     int64_t deadline = start + (timeout_ms < most ? timeout_ms : most) * 1000000;
     pst__lock(&loader->lock);
     rc = look(loader, event);
+    int has_waited = rc == PST_AGAIN;
     while (rc == PST_AGAIN && !pst__cond_wait(&loader->done, &loader->lock, deadline))
         rc = look(loader, event);
-    loader->wait_ns += pst__now_ns() - start;
+    int64_t end = pst__now_ns();
+    loader->wait_ns += end - start;
+    if (pst__is_traced(loader) && has_waited)
+        pst__trace_batch(loader, pst__consumer(loader), PST_TRACE_WAIT, loader->head, start, end,
+                         0);
     pst__unlock(&loader->lock);
     return rc;
 }
@@ -274,8 +283,14 @@ int pst__find_doubtful(struct pst_loader *loader, uint64_t ticket, int32_t slot,
 
 void pst__doubt_ends(struct pst_loader *loader)
 {
-    if (loader->doubt_since_ns)
-        loader->reference_ns += pst__now_ns() - loader->doubt_since_ns;
+    if (loader->doubt_since_ns) {
+        int64_t now = pst__now_ns();
+        loader->reference_ns += now - loader->doubt_since_ns;
+        if (pst__is_traced(loader))
+            pst__trace_sample(loader, pst__consumer(loader), PST_TRACE_REFERENCE,
+                              loader->doubt_batch, loader->doubt_sample, loader->doubt_since_ns,
+                              now, 1);
+    }
     loader->doubt_since_ns = 0;
 }
 
@@ -477,6 +492,9 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
         loader->batches++;
         loader->samples += batch->n;
     }
+    if (pst__is_traced(loader) && batch->submitted_ns)
+        pst__trace_batch(loader, pst__consumer(loader), PST_TRACE_BATCH, ticket,
+                         batch->submitted_ns, pst__now_ns(), batch->n);
     pst__batch_clear(loader, batch);
     loader->head++;
     pst__broadcast(&loader->work);

@@ -11,6 +11,7 @@
 #include "decode/decode.h"
 #include "exec/workers.h"
 #include "io/record.h"
+#include "loader/ring.h"
 #include "loader/stream.h"
 #include "sample/permutation.h"
 #include "transform/transform.h"
@@ -62,6 +63,7 @@ struct pst__batch {
     int32_t failed_slot; /* -1, or where pst_loader_fail() gave the batch up */
     int failure_status;
     struct pst_error *failure; /* the doubt it was given up for; NULL when memory was out */
+    int64_t submitted_ns;      /* 0 where nothing was traced then */
     uint8_t is_held;           /* no new work is started on it: it is being reset */
     uint8_t is_ragged;
     int32_t out_w, out_h; /* of slot 0; 0 while unknown */
@@ -81,6 +83,8 @@ struct pst__worker {
     struct pst__draws draws;   /* PST_RNG_SAMPLE: made for one sample at a time */
     uint32_t *words;
     float *exps[PST_MAX_EXP_RANGES];
+    struct pst__ring ring; /* what is traced */
+    int has_ring;
     int64_t charged; /* scratch that the budget knows of */
     _Atomic int64_t bytes_read, read_ns, probe_ns, plan_ns, decode_ns, transform_ns, scratch_bytes;
 };
@@ -97,6 +101,7 @@ struct pst_loader {
                   */
     int is_uniform; /* sizes are known and samples hold no records: they are taken in runs */
     struct pst_pixels uniform; /* the size */
+    _Atomic int is_traced;     /* among what is only read: each sample looks at it a few times */
     int32_t fixed_w, fixed_h;
     int staged_most; /* samples of other batches than the oldest that may hold a record */
     int64_t opened_ns;
@@ -122,6 +127,8 @@ struct pst_loader {
     uint64_t sample_key; /* PST_RNG_SAMPLE */
     int64_t batches, samples, doubts, replans, wait_ns, reference_ns;
     int64_t doubt_since_ns; /* when the doubt that is with the consumer was reported, or 0 */
+    const struct pst__batch *doubt_batch; /* whose it is, while doubt_since_ns is set */
+    const struct pst__sample *doubt_sample;
 
     /* The consumer's own. */
     struct pst__refill refill;
@@ -198,6 +205,22 @@ void pst__worker_reset(struct pst__worker *worker);
 int pst__run_length(const struct pst_loader *loader, const struct pst__batch *batch);
 int pst__plan_run(
     struct pst_loader *loader); /* of the oldest batch; 0: there was nothing to plan */
+
+/* trace.c: notes for pst_loader_trace(). Ask pst__is_traced() first. The consumer's worker is the
+ * last one. */
+static inline int pst__is_traced(struct pst_loader *loader)
+{
+    return __builtin_expect(atomic_load_explicit(&loader->is_traced, memory_order_relaxed), 0);
+}
+static inline struct pst__worker *pst__consumer(struct pst_loader *loader)
+{
+    return &loader->worker[loader->n_workers];
+}
+void pst__trace_sample(struct pst_loader *loader, struct pst__worker *worker, int kind,
+                       const struct pst__batch *batch, const struct pst__sample *sample,
+                       int64_t start_ns, int64_t end_ns, int count);
+void pst__trace_batch(struct pst_loader *loader, struct pst__worker *worker, int kind,
+                      uint64_t ticket, int64_t start_ns, int64_t end_ns, int count);
 
 /* PST_EFORKED in a child of the process that opened the loader. */
 int pst__loader_check(const struct pst_loader *loader, struct pst_error *err);

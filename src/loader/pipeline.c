@@ -16,6 +16,9 @@ static void add(_Atomic int64_t *counter, int64_t value)
 int pst__worker_init(struct pst_loader *loader, struct pst__worker *worker, struct pst_error *err)
 {
     size_t n = loader->max_words;
+    if (pst__ring_init(&worker->ring) < 0)
+        return pst__fail(err, PST_ENOMEM, "no memory for a lock");
+    worker->has_ring = 1;
     if (loader->config.rng == PST_RNG_SAMPLE && n > 0) {
         worker->words = pst__calloc(n, sizeof *worker->words, PST_MEM_HEAP);
         if (!worker->words)
@@ -35,6 +38,8 @@ void pst__worker_reset(struct pst__worker *worker)
     pst__executor_free(worker->executor);
     pst__scratch_reset(&worker->aside);
     pst__record_reset(&worker->record);
+    if (worker->has_ring)
+        pst__ring_reset(&worker->ring);
     pst__free(worker->words);
     for (int r = 0; r < PST_MAX_EXP_RANGES; r++)
         pst__free(worker->exps[r]);
@@ -112,7 +117,8 @@ static int probe_record(struct pst_loader *loader, struct pst__sample *sample,
 
 /* Fetches, probes, and plans where that needs no order. */
 static int read_sample(struct pst_loader *loader, struct pst__worker *worker,
-                       struct pst__sample *sample, struct pst_error *err)
+                       const struct pst__batch *batch, struct pst__sample *sample,
+                       struct pst_error *err)
 {
     if (loader->is_uniform)
         return pst__plan_own(loader, worker, sample, err);
@@ -122,6 +128,8 @@ static int read_sample(struct pst_loader *loader, struct pst__worker *worker,
     int rc = pst__dataset_read(loader->config.dataset, sample->index, sample->record, err);
     int64_t t1 = pst__now_ns();
     add(&worker->read_ns, t1 - t0);
+    if (pst__is_traced(loader))
+        pst__trace_sample(loader, worker, PST_TRACE_READ, batch, sample, t0, t1, 1);
     if (rc < 0) {
         pst__record_clear(sample->record); /* its bytes are not to be judged by */
         return rc;
@@ -130,10 +138,15 @@ static int read_sample(struct pst_loader *loader, struct pst__worker *worker,
     rc = probe_record(loader, sample, err);
     int64_t t2 = pst__now_ns();
     add(&worker->probe_ns, t2 - t1);
+    if (pst__is_traced(loader))
+        pst__trace_sample(loader, worker, PST_TRACE_PROBE, batch, sample, t1, t2, 1);
     if (rc < 0 || !loader->is_free)
         return rc;
     rc = pst__plan_own(loader, worker, sample, err);
-    add(&worker->plan_ns, pst__now_ns() - t2);
+    int64_t t3 = pst__now_ns();
+    add(&worker->plan_ns, t3 - t2);
+    if (pst__is_traced(loader))
+        pst__trace_sample(loader, worker, PST_TRACE_PLAN, batch, sample, t2, t3, 1);
     return rc;
 }
 
@@ -166,8 +179,11 @@ static void finish_sample_read(struct pst_loader *loader, struct pst__worker *wo
     } else {
         int64_t t0 = pst__now_ns();
         sample->state = PST_SAMPLE_PROBED;
-        pst__plan_ahead(loader, batch->stream, INT_MAX);
-        add(&worker->plan_ns, pst__now_ns() - t0);
+        int n = pst__plan_ahead(loader, batch->stream, INT_MAX);
+        int64_t t1 = pst__now_ns();
+        add(&worker->plan_ns, t1 - t0);
+        if (pst__is_traced(loader) && n > 0)
+            pst__trace_sample(loader, worker, PST_TRACE_PLAN, batch, sample, t0, t1, n);
     }
 }
 
@@ -177,8 +193,9 @@ static void read_run(struct pst_loader *loader, struct pst__worker *worker, stru
     struct pst_error err;
     pst_error_init(&err);
     int64_t t0 = loader->is_uniform ? pst__now_ns() : 0;
+    const struct pst__sample *first = run->sample[0];
     for (int i = 0; i < run->n; i++) {
-        int rc = read_sample(loader, worker, run->sample[i], &err);
+        int rc = read_sample(loader, worker, run->batch, run->sample[i], &err);
         if (rc == PST_OK)
             continue;
         pst__lock(&loader->lock);
@@ -187,8 +204,12 @@ static void read_run(struct pst_loader *loader, struct pst__worker *worker, stru
         pst_error_init(&err);
         run->sample[i] = NULL;
     }
-    if (loader->is_uniform)
-        add(&worker->plan_ns, pst__now_ns() - t0);
+    if (loader->is_uniform) {
+        int64_t t1 = pst__now_ns();
+        add(&worker->plan_ns, t1 - t0);
+        if (pst__is_traced(loader))
+            pst__trace_sample(loader, worker, PST_TRACE_PLAN, run->batch, first, t0, t1, run->n);
+    }
     pst__lock(&loader->lock);
     for (int i = 0; i < run->n; i++)
         if (run->sample[i])
@@ -368,8 +389,9 @@ static int claim_run(struct pst_loader *loader, struct run *run)
     return 0;
 }
 
-static void finish_sample(struct pst_loader *loader, struct pst__batch *batch,
-                          struct pst__sample *sample, int rc, struct pst_error *err)
+static void finish_sample(struct pst_loader *loader, struct pst__worker *worker,
+                          struct pst__batch *batch, struct pst__sample *sample, int rc,
+                          struct pst_error *err)
 {
     pst__cost_discharge(loader, sample);
     if (!sample_returns(loader, batch, sample))
@@ -383,6 +405,10 @@ static void finish_sample(struct pst_loader *loader, struct pst__batch *batch,
     pst__sample_settle(loader, batch, sample);
     if (++batch->n_done == batch->n || batch->n_doubts > 0)
         pst__signal(&loader->done);
+    if (pst__is_traced(loader) && batch->n_done == batch->n) {
+        int64_t now = pst__now_ns();
+        pst__trace_batch(loader, worker, PST_TRACE_READY, batch->ticket, now, now, batch->n);
+    }
 }
 
 static void note_scratch(struct pst__worker *worker)
@@ -395,6 +421,19 @@ static void note_scratch(struct pst__worker *worker)
     atomic_store_explicit(&worker->scratch_bytes, (int64_t)bytes, memory_order_relaxed);
 }
 
+static int run_traced(struct pst_loader *loader, struct pst__worker *worker,
+                      struct pst__batch *batch, struct pst__sample *sample, int64_t *decode_ns,
+                      struct pst_error *err)
+{
+    int64_t t0 = pst__now_ns(), before = *decode_ns;
+    int rc = run_sample(loader, worker, batch, sample, decode_ns, err);
+    int64_t t1 = pst__now_ns(), decoded = t0 + *decode_ns - before;
+    if (decoded > t0)
+        pst__trace_sample(loader, worker, PST_TRACE_DECODE, batch, sample, t0, decoded, 1);
+    pst__trace_sample(loader, worker, PST_TRACE_TRANSFORM, batch, sample, decoded, t1, 1);
+    return rc;
+}
+
 /* The lock is not held, and is afterwards. What is not decoding is measured by the run: a look at
  * the clock takes as long as half a small sample does. */
 static void execute_run(struct pst_loader *loader, struct pst__worker *worker, struct run *run)
@@ -403,11 +442,12 @@ static void execute_run(struct pst_loader *loader, struct pst__worker *worker, s
     pst_error_init(&err);
     int64_t t0 = pst__now_ns(), decode_ns = 0;
     for (int i = 0; i < run->n; i++) {
-        int rc = run_sample(loader, worker, run->batch, run->sample[i], &decode_ns, &err);
+        int rc = (pst__is_traced(loader) ? run_traced : run_sample)(
+            loader, worker, run->batch, run->sample[i], &decode_ns, &err);
         if (rc == PST_OK)
             continue;
         pst__lock(&loader->lock);
-        finish_sample(loader, run->batch, run->sample[i], rc, &err);
+        finish_sample(loader, worker, run->batch, run->sample[i], rc, &err);
         pst__unlock(&loader->lock);
         pst_error_init(&err);
         run->sample[i] = NULL;
@@ -420,7 +460,7 @@ static void execute_run(struct pst_loader *loader, struct pst__worker *worker, s
                         atomic_load_explicit(&worker->scratch_bytes, memory_order_relaxed));
     for (int i = 0; i < run->n; i++)
         if (run->sample[i])
-            finish_sample(loader, run->batch, run->sample[i], PST_OK, &err);
+            finish_sample(loader, worker, run->batch, run->sample[i], PST_OK, &err);
 }
 
 /* --- the thread
@@ -438,7 +478,10 @@ static int work_once(struct pst_loader *loader, struct pst__worker *worker)
     if (loader->is_uniform && !loader->is_free) {
         int64_t t0 = pst__now_ns();
         int n = pst__plan_run(loader);
-        add(&worker->plan_ns, pst__now_ns() - t0);
+        int64_t t1 = pst__now_ns();
+        add(&worker->plan_ns, t1 - t0);
+        if (pst__is_traced(loader) && n > 0)
+            pst__trace_batch(loader, worker, PST_TRACE_PLAN, 0, t0, t1, n);
         if (n > 0)
             return 1;
     }

@@ -90,6 +90,8 @@ static int run_batches(struct pst_loader *loader)
 
 static int is_array; /* the next runs are of pixels in memory, not of files */
 
+static int is_traced;
+
 static int open_dataset(struct pst_dataset **dataset, struct pst_error *err)
 {
     static const uint8_t bytes[N][30][40][3];
@@ -119,8 +121,11 @@ static int run(int is_train)
         config.batch_size = BATCH;
         config.threads = 2;
         config.n_streams = 2;
-        if (!is_error(pst_loader_open(&loader, &config, &err), &err))
+        if (!is_error(pst_loader_open(&loader, &config, &err), &err)) {
+            if (is_traced) /* a loader that cannot trace loads all the same */
+                is_error(pst_loader_trace_start(loader, 16, &err), &err);
             n_batches = run_batches(loader);
+        }
     }
     pst_loader_close(&loader);
     pst_transform_unref(transform);
@@ -174,6 +179,14 @@ static void test_memory_of_arrays(void)
     is_array = 0;
 }
 
+static void test_memory_of_traces(void)
+{
+    is_traced = 1;
+    CHECK(sweep(1u << PST_SYS_ALLOC, ENOMEM, 0) > 20);
+    CHECK(sweep(1u << PST_SYS_ALLOC, ENOMEM, 1) > 20);
+    is_traced = 0;
+}
+
 static void test_files(void)
 {
     static const int errnos[] = {EIO, EACCES, EMFILE, ENFILE, ESTALE, EINTR};
@@ -202,7 +215,8 @@ static void test_threads(void)
 }
 
 CHECK_MAIN(CASE(test_clean_run), FAULT("R17", test_memory), FAULT("R17", test_memory_of_arrays),
-           FAULT("R7", test_files), FAULT("R6", test_short_reads), FAULT("R34", test_threads))
+           FAULT("R17", test_memory_of_traces), FAULT("R7", test_files),
+           FAULT("R6", test_short_reads), FAULT("R34", test_threads))
 
 #else
 int main(void)
