@@ -24,7 +24,8 @@ enum pst_trace_kind {
     PST_TRACE_READY = 6,     /* a moment: the batch is complete */
     PST_TRACE_WAIT = 7,      /* the consumer waited */
     PST_TRACE_REFERENCE = 8, /* a doubt was with the consumer */
-    PST_TRACE_BATCH = 9, /* a batch of `count` samples, from its submission until it was taken */
+    PST_TRACE_BATCH = 9,     /* from a batch's submission until it was taken or dropped */
+    PST_TRACE_SUBMIT = 10,   /* a moment: a batch of `count` samples was submitted */
 };
 
 /* Decoding and transforming take turns, some rows at a time. Their events hold the sum of each, one
@@ -49,8 +50,9 @@ PST_API int pst_loader_trace_start(struct pst_loader *loader, size_t capacity,
 /* Ends it; the events stay until they are taken. Errors: PST_EFORKED. */
 PST_API int pst_loader_trace_stop(struct pst_loader *loader, struct pst_error *err);
 /* Takes up to n events out, those of a thread in the order of their ends; *taken < n: there are no
- * more for now. *lost counts those that were overwritten since the start. May be called while the
- * loader works. Errors: PST_EINVAL, PST_EFORKED. */
+ * more for now, and after the end the rings' memory is given back. *lost counts those that were
+ * overwritten since the start. May be called while the loader works. Errors: PST_EINVAL,
+ * PST_EFORKED. */
 PST_API int pst_loader_trace(struct pst_loader *loader, struct pst_trace_event *events, size_t n,
                              size_t *taken, uint64_t *lost, struct pst_error *err);
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -129,8 +128,7 @@ int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t 
     rc = pst__batch_fill(loader, pst__batch_at(loader, loader->tail), loader->tail, indices, n,
                          stream, err);
     if (rc == PST_OK) {
-        pst__batch_at(loader, loader->tail)->submitted_ns =
-            pst__is_traced(loader) ? pst__now_ns() : 0;
+        pst__trace_submitted(loader, pst__batch_at(loader, loader->tail));
         *ticket = loader->tail++;
         pst__broadcast(&loader->work);
     }
@@ -241,9 +239,12 @@ int pst_loader_wait(struct pst_loader *loader, struct pst_event *event, int64_t 
         rc = look(loader, event);
     int64_t end = pst__now_ns();
     loader->wait_ns += end - start;
-    if (pst__is_traced(loader) && has_waited)
+    if (pst__is_traced(loader) && has_waited) {
+        if (rc == PST_OK && event->kind == PST_EVENT_DOUBT)
+            end = loader->doubt_since_ns; /* the time with the reference begins there */
         pst__trace_batch(loader, pst__consumer(loader), PST_TRACE_WAIT, loader->head, start, end,
                          0);
+    }
     pst__unlock(&loader->lock);
     return rc;
 }
@@ -353,7 +354,7 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
         pst__planned(loader, batch, sample);
     } else {
         sample->state = PST_SAMPLE_PROBED;
-        pst__plan_ahead(loader, batch->stream, INT_MAX);
+        pst__plan_on(loader, batch, sample);
     }
     pst__broadcast(&loader->work);
     pst__unlock(&loader->lock);
@@ -492,9 +493,7 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
         loader->batches++;
         loader->samples += batch->n;
     }
-    if (pst__is_traced(loader) && batch->submitted_ns)
-        pst__trace_batch(loader, pst__consumer(loader), PST_TRACE_BATCH, ticket,
-                         batch->submitted_ns, pst__now_ns(), batch->n);
+    pst__trace_left(loader, batch);
     pst__batch_clear(loader, batch);
     loader->head++;
     pst__broadcast(&loader->work);
@@ -517,6 +516,7 @@ int pst_loader_cancel(struct pst_loader *loader, struct pst_error *err)
             pst__cond_wait(&loader->done, &loader->lock, pst__now_ns() + poll_ns);
             continue;
         }
+        pst__trace_left(loader, batch);
         pst__batch_clear(loader, batch);
         loader->head++;
     }

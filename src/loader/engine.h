@@ -181,6 +181,9 @@ int pst__may_read_ahead(struct pst_loader *loader);
  * most so many, and returns for how many; pst__planned takes note of a plan: lock held.
  * pst__plan_own plans a sample whose draws need no order: for the sample's owner. */
 int pst__plan_ahead(struct pst_loader *loader, int32_t stream, int most);
+/* The consumer goes on with a stream that waited for this sample. */
+void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
+                  const struct pst__sample *sample);
 void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample);
 int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct pst__sample *sample,
                   struct pst_error *err);
@@ -221,6 +224,9 @@ void pst__trace_sample(struct pst_loader *loader, struct pst__worker *worker, in
                        int64_t start_ns, int64_t end_ns, int count);
 void pst__trace_batch(struct pst_loader *loader, struct pst__worker *worker, int kind,
                       uint64_t ticket, int64_t start_ns, int64_t end_ns, int count);
+/* The consumer submitted a batch, or took or dropped it: these ask themselves. Lock held. */
+void pst__trace_submitted(struct pst_loader *loader, struct pst__batch *batch);
+void pst__trace_left(struct pst_loader *loader, const struct pst__batch *batch);
 
 /* PST_EFORKED in a child of the process that opened the loader. */
 int pst__loader_check(const struct pst_loader *loader, struct pst_error *err);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <limits.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -75,7 +74,7 @@ static void go_on(struct pst_loader *loader, struct pst__batch *batch, struct ps
     batch->words_end = stream->next;
     batch->plan_next++;
     pst__planned(loader, batch, sample);
-    pst__plan_ahead(loader, batch->stream, INT_MAX);
+    pst__plan_on(loader, batch, sample);
 }
 
 int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_t slot, const void *data,

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
+
 #include "base/clock.h"
 #include "base/status.h"
 #include "loader/engine.h"
@@ -72,6 +74,16 @@ int pst__plan_ahead(struct pst_loader *loader, int32_t which, int most)
                 return n;
     }
     return n;
+}
+
+void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
+                  const struct pst__sample *sample)
+{
+    int64_t t0 = pst__is_traced(loader) ? pst__now_ns() : 0;
+    int n = pst__plan_ahead(loader, batch->stream, INT_MAX);
+    if (pst__is_traced(loader) && t0 && n > 0)
+        pst__trace_sample(loader, pst__consumer(loader), PST_TRACE_PLAN, batch, sample, t0,
+                          pst__now_ns(), n);
 }
 
 void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_t index)

@@ -38,11 +38,34 @@ void pst__trace_batch(struct pst_loader *loader, struct pst__worker *worker, int
     add(loader, worker, &event, end_ns);
 }
 
+void pst__trace_submitted(struct pst_loader *loader, struct pst__batch *batch)
+{
+    batch->submitted_ns = 0;
+    if (!pst__is_traced(loader))
+        return;
+    int64_t now = batch->submitted_ns = pst__now_ns();
+    pst__trace_batch(loader, pst__consumer(loader), PST_TRACE_SUBMIT, batch->ticket, now, now,
+                     batch->n);
+}
+
+void pst__trace_left(struct pst_loader *loader, const struct pst__batch *batch)
+{
+    if (pst__is_traced(loader) && batch->submitted_ns)
+        pst__trace_batch(loader, pst__consumer(loader), PST_TRACE_BATCH, batch->ticket,
+                         batch->submitted_ns, pst__now_ns(), batch->n);
+}
+
 /* Rings belong to this file while the flag is down; a thread that saw it up may still come with an
  * event, for which a ring has a lock. */
 static void set_traced(struct pst_loader *loader, int is_traced)
 {
     atomic_store_explicit(&loader->is_traced, is_traced, memory_order_release);
+}
+
+static void drop_rings(struct pst_loader *loader)
+{
+    for (int i = 0; i <= loader->n_workers; i++)
+        (void)pst__ring_resize(&loader->worker[i].ring, 0); /* asks for no memory */
 }
 
 int pst_loader_trace_start(struct pst_loader *loader, size_t capacity, struct pst_error *err)
@@ -56,8 +79,7 @@ int pst_loader_trace_start(struct pst_loader *loader, size_t capacity, struct ps
     for (int i = 0; i <= loader->n_workers && rc == PST_OK; i++)
         rc = pst__ring_resize(&loader->worker[i].ring, capacity);
     if (rc < 0) {
-        for (int i = 0; i <= loader->n_workers; i++)
-            (void)pst__ring_resize(&loader->worker[i].ring, 0);
+        drop_rings(loader);
         return pst__fail(err, rc, "no memory for %zu events a thread", capacity);
     }
     set_traced(loader, 1);
@@ -81,7 +103,10 @@ int pst_loader_trace(struct pst_loader *loader, struct pst_trace_event *events, 
     PST_REQUIRE(events && n > 0 && taken && lost, err, "there is no place for the events");
     *taken = 0;
     *lost = 0;
+    int is_traced = pst__is_traced(loader);
     for (int i = 0; i <= loader->n_workers; i++)
         *taken += pst__ring_take(&loader->worker[i].ring, events + *taken, n - *taken, lost);
+    if (!is_traced && *taken < n)
+        drop_rings(loader);
     return PST_OK;
 }

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from penstock import _core, rng
 from penstock.kept import Kept
@@ -93,6 +93,15 @@ _LEVELS = ("slab_bytes", "record_bytes", "scratch_bytes", "threads", "memory_bud
 _PEAKS = ("slab_peak_bytes", "held_peak_bytes")
 
 
+class Recorder(Protocol):
+    """Who wants to know what the threads of a record's engines do."""
+
+    def attach(self, engine: Engine) -> None: ...
+    def detach(self, engine: Engine) -> None: ...
+    def fetched(self, iterator: Any, start_ns: int, end_ns: int) -> None: ...
+    def ended(self, iterator: Any, is_whole: bool) -> None: ...
+
+
 class Record:
     """What is known of one loader beside its own attributes."""
 
@@ -108,9 +117,21 @@ class Record:
         self._active: dict[int, int] = {}  # iterator's id: since when
         self.epochs = 0
         self.stock_epochs = 0
+        self.recorder: Recorder | None = None
+
+    def engines(self) -> list[Engine]:
+        """Those that can be used, idle or not."""
+        with self._lock:
+            return [engine for engine in self._live if engine.is_usable]
 
     def acquire(self, spec: Spec) -> Engine:
         """An engine for one iterator: the idle one if it does the same, else another."""
+        engine = self._acquire(spec)
+        if self.recorder is not None:
+            self.recorder.attach(engine)
+        return engine
+
+    def _acquire(self, spec: Spec) -> Engine:
         with self._lock:
             engine, self._idle = self._idle, None
         if engine is not None and engine.is_usable:
@@ -135,6 +156,8 @@ class Record:
     def retire(self, engine: Engine) -> None:
         """Keeps an engine's counters and forgets it: it ends with its last reference."""
         stats = engine.stats() if engine.is_usable else {}
+        if self.recorder is not None:
+            self.recorder.detach(engine)
         with self._lock:
             if engine not in self._live:
                 return
@@ -162,6 +185,7 @@ class Record:
         self._idle = None
         self._live = set()
         self._active = {}
+        self.recorder = None
 
     def close_idle(self) -> None:
         with self._lock:

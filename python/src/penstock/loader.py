@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The drop-in for torch.utils.data.DataLoader."""
 
+import os
 from collections.abc import Callable, Iterable
 from multiprocessing.context import BaseContext
 from typing import Any, Literal, TypeVar
@@ -8,8 +9,10 @@ from typing import Any, Literal, TypeVar
 import torch
 import torch.utils.data
 from penstock import lanes, meter, options
+from penstock.engines import record_of
 from penstock.explanation import Explanation
 from penstock.stats import Stats
+from penstock.tracing import Trace
 from penstock.watched import Watched, Watcher
 from torch.utils.data import Dataset, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -108,9 +111,10 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
 
     def __iter__(self) -> _BaseDataLoaderIter:
         iterator = super().__iter__()
-        if self.progress is False:
+        recorder = record_of(self).recorder
+        if self.progress is False and recorder is None:
             return iterator
-        watchers: list[Watcher] = list(filter(None, [meter.meter_of(self, iterator)]))
+        watchers: list[Watcher] = list(filter(None, [recorder, meter.meter_of(self, iterator)]))
         watched: Any = Watched(iterator, watchers) if watchers else iterator
         return watched  # type: ignore[no-any-return]
 
@@ -125,3 +129,15 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     def stats(self) -> Stats:
         """Where the time and the memory of this loader went so far."""
         return lanes.stats(self)
+
+    def trace(self, path: str | os.PathLike[str], *, events: int = 1 << 16) -> Trace:
+        """Writes what each thread did, and when, for chrome://tracing and ui.perfetto.dev.
+
+            loader.trace("run.json")  # of the next epoch; written when it ends or is left
+
+            with loader.trace("run.json"):  # of what is iterated in here
+                ...
+
+        events: how many each thread keeps; the oldest go first, and are counted. A sample has five.
+        """
+        return Trace(record_of(self), self.explain(), path, events)

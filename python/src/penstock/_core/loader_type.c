@@ -503,6 +503,12 @@ static PyMethodDef loader_methods[] = {
      "take($self, ticket, /)\n--\n\n(images, labels); None for a batch that failed or is ragged."},
     {"cancel", loader_cancel, METH_NOARGS, "cancel($self)\n--\n\nDrops what is submitted."},
     {"stats", loader_stats, METH_NOARGS, "stats($self)\n--\n\nCounters since open."},
+    {"trace_start", core_loader_trace_start, METH_O,
+     "trace_start($self, capacity, /)\n--\n\nKeeps so many events a thread from now on."},
+    {"trace_stop", core_loader_trace_stop, METH_NOARGS,
+     "trace_stop($self)\n--\n\nEnds it; what is kept stays."},
+    {"trace", core_loader_trace, METH_NOARGS,
+     "trace($self)\n--\n\nTakes the events out: (events, lost)."},
     {"close", loader_close, METH_NOARGS, "close($self)\n--\n\nEnds the threads; idempotent."},
     {NULL, NULL, 0, NULL},
 };

@@ -43,4 +43,9 @@ PyObject *core_loader_words(PyObject *object, PyObject *const *args, Py_ssize_t 
 PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t n_args);  /* new */
 PyObject *core_loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n_args);    /* new */
 
+/* loader_events.c. */
+PyObject *core_loader_trace_start(PyObject *object, PyObject *capacity); /* new */
+PyObject *core_loader_trace_stop(PyObject *object, PyObject *arg);       /* new */
+PyObject *core_loader_trace(PyObject *object, PyObject *arg);            /* new */
+
 #endif
