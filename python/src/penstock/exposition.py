@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_STAGES = ("read", "probe", "plan", "decode", "transform", "reference")
+STAGES = ("read", "probe", "plan", "decode", "transform", "reference")
 _MEMORY = {
     "slabs": "slab_bytes",
     "records": "record_bytes",
@@ -58,7 +58,7 @@ def families(count: Mapping[str, int]) -> Iterable[Family]:
         "penstock_stage_seconds_total",
         "counter",
         "Time of the threads by stage, summed over them.",
-        tuple(({"stage": name}, _seconds(count[f"{name}_ns"])) for name in _STAGES),
+        tuple(({"stage": name}, _seconds(count[f"{name}_ns"])) for name in STAGES),
     )
     yield total(
         "wait_seconds", "Time that next() waited for the engine.", _seconds(count["wait_ns"])

@@ -8,8 +8,6 @@ from typing import Any
 from penstock import exposition
 from penstock.text import table
 
-_STAGES = ("read", "probe", "plan", "decode", "transform", "reference")
-
 
 @dataclass(frozen=True, slots=True)
 class Stats:
@@ -40,7 +38,7 @@ class Stats:
             "samples": count["samples"],
             "samples_per_s": self.samples_per_s,
             "wait_share": self.wait_share,
-            "stage_s": {name: count[f"{name}_ns"] / 1e9 for name in _STAGES},
+            "stage_s": {name: count[f"{name}_ns"] / 1e9 for name in exposition.STAGES},
             "bytes_read": count["bytes_read"],
             "doubts": count["doubts"],
             "replans": count["replans"],
