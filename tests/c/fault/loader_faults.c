@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
@@ -18,32 +17,8 @@ enum { N = 12, SIZE = 16, BATCH = 4 };
 
 #ifdef PST_CHECKS
 
-static char folder[] = "/tmp/penstock-faults-XXXXXX";
-static char paths[N * 64];
-static size_t paths_size;
+static struct images_files on_disk;
 static const int64_t labels[N];
-
-static void make_files(void)
-{
-    CHECK(mkdtemp(folder));
-    for (int i = 0; i < N; i++) {
-        unsigned char *data;
-        size_t size;
-        char *path = paths + paths_size;
-        images_encode(images_w(i), images_h(i), (unsigned)i, &data, &size);
-        paths_size += (size_t)snprintf(path, sizeof paths - paths_size, "%s/%d.jpg", folder, i) + 1;
-        FILE *file = fopen(path, "wb");
-        CHECK(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
-        free(data);
-    }
-}
-
-static void remove_files(void)
-{
-    for (const char *path = paths; path < paths + paths_size; path += strlen(path) + 1)
-        CHECK_INT(unlink(path), 0);
-    CHECK_INT(rmdir(folder), 0);
-}
 
 static int open_files(void)
 {
@@ -98,7 +73,7 @@ static int open_dataset(struct pst_dataset **dataset, struct pst_error *err)
     const struct pst_pixels first = {&bytes[0][0][0][0], 40, 30, 3, 3 * 40, 3, 1};
     if (is_array)
         return pst_pixels_open(dataset, &first, N, sizeof bytes[0], labels, NULL, NULL, err);
-    return pst_paths_open(dataset, paths, paths_size, labels, N, err);
+    return pst_paths_open(dataset, on_disk.paths, on_disk.paths_size, labels, N, err);
 }
 
 static int run(int is_train)
@@ -156,7 +131,7 @@ static int sweep(uint32_t mask, int os_errno, int forever)
 
 static void test_clean_run(void)
 {
-    make_files();
+    images_files_open(&on_disk, N);
     CHECK_INT(run(0), N / BATCH);
     CHECK_INT(run(1), N / BATCH);
 }
@@ -211,7 +186,7 @@ static void test_threads(void)
 {
     CHECK_INT(sweep(1u << PST_SYS_THREAD, EAGAIN, 0), 2);
     CHECK_INT(sweep(1u << PST_SYS_THREAD, EAGAIN, 1), 2);
-    remove_files();
+    images_files_close(&on_disk);
 }
 
 CHECK_MAIN(CASE(test_clean_run), FAULT("R17", test_memory), FAULT("R17", test_memory_of_arrays),

@@ -2,7 +2,6 @@
 #include <penstock/penstock.h>
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
@@ -17,33 +16,9 @@ enum { N = 12, SIZE = 16, BATCH = 2, BATCHES = N / BATCH };
 
 #ifdef PST_CHECKS
 
-static char folder[] = "/tmp/penstock-goes-on-XXXXXX";
-static char paths[N * 64];
-static size_t paths_size;
+static struct images_files on_disk;
 static const int64_t labels[N];
 static float whole[BATCHES][BATCH * 3 * SIZE * SIZE];
-
-static void make_files(void)
-{
-    CHECK(mkdtemp(folder));
-    for (int i = 0; i < N; i++) {
-        unsigned char *data;
-        size_t size;
-        char *path = paths + paths_size;
-        images_encode(images_w(i), images_h(i), (unsigned)i, &data, &size);
-        paths_size += (size_t)snprintf(path, sizeof paths - paths_size, "%s/%d.jpg", folder, i) + 1;
-        FILE *file = fopen(path, "wb");
-        CHECK(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
-        free(data);
-    }
-}
-
-static void remove_files(void)
-{
-    for (const char *path = paths; path < paths + paths_size; path += strlen(path) + 1)
-        CHECK_INT(unlink(path), 0);
-    CHECK_INT(rmdir(folder), 0);
-}
 
 static struct pst_loader *open_loader(void)
 {
@@ -51,7 +26,7 @@ static struct pst_loader *open_loader(void)
     struct pst_loader *loader = NULL;
     struct pst_loader_config config;
     struct pst_error err = {0};
-    CHECK_INT(pst_paths_open(&dataset, paths, paths_size, labels, N, &err), PST_OK);
+    CHECK_INT(pst_paths_open(&dataset, on_disk.paths, on_disk.paths_size, labels, N, &err), PST_OK);
     struct pst_transform *transform = images_transform(SIZE, 0, &err);
     CHECK(transform);
     pst_loader_config_init(&config);
@@ -70,7 +45,7 @@ static void check_error(int rc, const struct pst_error *err, int os_errno)
     CHECK_INT(rc, PST_EIO);
     CHECK_INT(err->status, PST_EIO);
     CHECK_INT(err->os_errno, os_errno);
-    CHECK_HAS(err->message, folder);
+    CHECK_HAS(err->message, on_disk.folder);
 }
 
 /* An epoch to its end; the number of its batches that are errors. */
@@ -133,7 +108,7 @@ static void every_call_and_errno(void)
     static const int errnos[] = {EIO, ESTALE, EACCES, EMFILE, ENFILE, EAGAIN, ENOENT, EINTR};
     static const enum pst__sys_call calls[] = {PST_SYS_OPEN, PST_SYS_STAT, PST_SYS_READ};
     int64_t blocks = pst__mem_blocks();
-    make_files();
+    images_files_open(&on_disk, N);
     struct pst_loader *loader = open_loader();
     remember_epoch(loader);
     for (size_t e = 0; e < sizeof errnos / sizeof *errnos; e++)
@@ -142,7 +117,7 @@ static void every_call_and_errno(void)
                 sweep(loader, calls[c], errnos[e], forever);
     pst_loader_close(&loader);
     CHECK_INT(pst__mem_blocks(), blocks);
-    remove_files();
+    images_files_close(&on_disk);
 }
 
 CHECK_MAIN(FAULT("R7", every_call_and_errno))

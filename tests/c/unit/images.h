@@ -3,6 +3,7 @@
 #define PST_TESTS_IMAGES_H
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include <jpeglib.h>
 #include <penstock/penstock.h>
@@ -114,6 +115,41 @@ static inline struct pst_dataset *images_dataset(struct images *images, struct p
     if (pst_dataset_new(&dataset, &vtable, images, err) < 0)
         return NULL;
     return dataset;
+}
+
+/* The same images as files of a folder of their own. paths: each ends with a NUL, as
+ * pst_paths_open() takes them. */
+enum { IMAGES_PATHS = 64 };
+struct images_files {
+    char folder[32];
+    char paths[IMAGES_PATHS * 64];
+    size_t paths_size;
+};
+
+static inline void images_files_open(struct images_files *files, int n)
+{
+    CHECK(n <= IMAGES_PATHS);
+    *files = (struct images_files){.folder = "/tmp/penstock-images-XXXXXX"};
+    CHECK(mkdtemp(files->folder));
+    for (int i = 0; i < n; i++) {
+        unsigned char *data;
+        size_t size;
+        char *path = files->paths + files->paths_size;
+        images_encode(images_w(i), images_h(i), (unsigned)i + 1, &data, &size);
+        size_t room = sizeof files->paths - files->paths_size;
+        files->paths_size += (size_t)snprintf(path, room, "%s/%d.jpg", files->folder, i) + 1;
+        FILE *file = fopen(path, "wb");
+        CHECK(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+        free(data);
+    }
+}
+
+static inline void images_files_close(struct images_files *files)
+{
+    const char *end = files->paths + files->paths_size;
+    for (const char *path = files->paths; path < end; path += strlen(path) + 1)
+        CHECK_INT(unlink(path), 0);
+    CHECK_INT(rmdir(files->folder), 0);
 }
 
 /* RandomResizedCrop(size), horizontal flip, ToTensor, Normalize; or Resize and CenterCrop. */
