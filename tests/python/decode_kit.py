@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parity tests of the decoders share: the native pixels, Pillow's, and damage."""
+"""What the parity tests of the decoders share: the native pixels, Pillow's, damage, and the tests
+that every format has."""
 
 from __future__ import annotations
 
 import io
 import random
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from penstock import _core
 from PIL import Image
 
 Region = tuple[int, int, int, int]
+Mutation = Callable[[random.Random, bytes], bytes]
 
 
 def pillow(data: bytes, format: str) -> np.ndarray:
@@ -59,6 +66,45 @@ def vouches(data: bytes, format: str, rng: random.Random) -> bool:
     np.testing.assert_array_equal(whole, expected)
     np.testing.assert_array_equal(part, crop(expected, region))
     return True
+
+
+def assert_refused(data: bytes) -> None:
+    with pytest.raises((_core.DecodeError, _core.LimitError)) as caught:
+        native(data)
+    assert str(caught.value)
+
+
+def assert_most_vouched(zoo: Path, format: str, pattern: str) -> None:
+    """Broken files and animations may be doubts; most of the others must not be."""
+    paths = sorted(zoo.glob(pattern))
+    assert paths
+    rng = random.Random(11)
+    taken = [path.name for path in paths if vouches(path.read_bytes(), format, rng)]
+    assert len(taken) > len(paths) // 2, f"only {taken} of {len(paths)}"
+
+
+def flipped_bits(data: bytes, most: int | None = None) -> Iterator[bytes]:
+    """With each bit of the first bytes flipped, one at a time."""
+    for bit in range(8 * len(data[:most])):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+
+
+def each_mutation(
+    mutations: Sequence[Mutation], examples: int = 150
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Runs a test of (mutate, seed) with each mutation, many times."""
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        fuzzed = given(seed=st.integers(0, 2**63))(test)
+        options = settings(
+            max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck)
+        )
+        names = [mutate.__name__ for mutate in mutations]
+        return pytest.mark.parametrize("mutate", mutations, ids=names)(options(fuzzed))
+
+    return decorate
 
 
 def scribble(rng: random.Random, data: bytes) -> bytes:

@@ -7,19 +7,21 @@ from __future__ import annotations
 import io
 import random
 import struct
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from decode_kit import (
+    Mutation,
+    Region,
+    crop,
+    each_mutation,
+    native,
+    pillow,
+)
 from penstock import _core
 from PIL import Image
-
-Region = tuple[int, int, int, int]
 
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
 
@@ -78,18 +80,6 @@ def exif(rng: random.Random) -> bytes:
     return exif.tobytes()
 
 
-def pillow(data: bytes) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data)) as image:
-            assert image.format == "JPEG"
-            return np.asarray(image.convert("RGB"))
-
-
-def native(data: bytes, region: Region | None = None) -> np.ndarray:
-    return np.asarray(_core.decode(data, region))
-
-
 def some_region(rng: random.Random, w: int, h: int) -> Region:
     rw, rh = rng.randint(1, w), rng.randint(1, h)
     kind = rng.randrange(4)
@@ -100,13 +90,8 @@ def some_region(rng: random.Random, w: int, h: int) -> Region:
     return rng.randint(0, w - rw), rng.randint(0, h - rh), rw, rh
 
 
-def crop(pixels: np.ndarray, region: Region) -> np.ndarray:
-    x, y, w, h = region
-    return pixels[y : y + h, x : x + w]
-
-
 def assert_equal(data: bytes, rng: random.Random, regions: int) -> None:
-    expected = pillow(data)
+    expected = pillow(data, "jpeg")
     h, w, _ = expected.shape
     assert _core.probe(data) == ("jpeg", w, h)
     np.testing.assert_array_equal(native(data), expected)
@@ -129,7 +114,7 @@ def vouches(data: bytes, rng: random.Random, regions: int = 3) -> int:
         except (_core.DecodeError, _core.LimitError):
             continue
         vouched += 1
-        expected = pillow(data)
+        expected = pillow(data, "jpeg")
         assert expected.shape == (h, w, 3)
         np.testing.assert_array_equal(pixels, crop(expected, region or (0, 0, w, h)))
     return vouched
@@ -276,12 +261,8 @@ MUTATIONS = [
 
 
 @pytest.mark.fault("R13")
-@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**63))
-def test_what_is_vouched_for_has_the_pixels_of_pillow(
-    mutate: Callable[[random.Random, bytes], bytes], seed: int
-) -> None:
+@each_mutation(MUTATIONS)
+def test_what_is_vouched_for_has_the_pixels_of_pillow(mutate: Mutation, seed: int) -> None:
     rng = random.Random(seed)
     vouches(mutate(rng, make_any(rng)), rng)
 
@@ -313,7 +294,7 @@ def test_an_incomplete_progressive_file_is_refused(n_scans: int) -> None:
     with pytest.raises(_core.DecodeError) as info:
         _core.probe(data[:at] + EOI)
     assert info.value.status == "EUNCLEAN"
-    assert pillow(data[:at] + EOI).shape == (40, 50, 3)
+    assert pillow(data[:at] + EOI, "jpeg").shape == (40, 50, 3)
 
 
 @pytest.mark.fault("R14")
