@@ -51,6 +51,17 @@ int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)
     return (next(draws) & UNIFORM_MASK) < threshold;
 }
 
+/* Python's float arithmetic is double, its round() goes to even as rint() does. */
+void pst__draw_sides(struct pst__draws *draws, const double scale[2], int exp_range, int32_t w,
+                     int32_t h, double side[2])
+{
+    double area = (double)((int64_t)w * h);
+    double target = area * (double)pst__draw_uniform(draws, (float)scale[0], (float)scale[1]);
+    double aspect = (double)pst__draw_exp(draws, exp_range);
+    side[0] = rint(sqrt(target * aspect));
+    side[1] = rint(sqrt(target / aspect));
+}
+
 void pst__transform_exp(float *values, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -16,4 +16,10 @@ void pst__draw_order(struct pst__draws *draws, int32_t *order,
                      int32_t n);                                    /* randperm(n), n - 1 words */
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) < p */
 
+/* torchvision's draw of a box: a share of the area between the scales, then exp of the log of the
+ * aspect. Two sides in whole pixels, which may be none or more than the image has: the roots of
+ * area x aspect and of area / aspect. */
+void pst__draw_sides(struct pst__draws *draws, const double scale[2], int exp_range, int32_t w,
+                     int32_t h, double side[2]);
+
 #endif

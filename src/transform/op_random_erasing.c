@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
-
 #include "base/status.h"
 #include "transform/draw.h"
 #include "transform/ops.h"
@@ -27,12 +25,9 @@ static int check(const struct pst_op *op, struct pst_error *err)
 static int draw_rect(const struct pst__step *step, struct pst__draws *draws, int32_t w, int32_t h,
                      struct pst_rect *rect)
 {
-    double area = (double)((int64_t)w * h);
-    double target =
-        area * (double)pst__draw_uniform(draws, (float)step->op.scale[0], (float)step->op.scale[1]);
-    double aspect = (double)pst__draw_exp(draws, step->exp_range);
-    double rect_h = rint(sqrt(target * aspect));
-    double rect_w = rint(sqrt(target / aspect));
+    double side[2];
+    pst__draw_sides(draws, step->op.scale, step->exp_range, w, h, side);
+    double rect_h = side[0], rect_w = side[1];
     if (!(rect_h < h && rect_w < w))
         return 0;
     rect->w = (int32_t)rect_w;

@@ -22,17 +22,13 @@ static int check(const struct pst_op *op, struct pst_error *err)
     return pst__check_ratio(op, err);
 }
 
-/* One try: 1 and the rectangle when it fits. Python's float arithmetic is double, its round() goes
- * to even as rint() does. */
+/* One try: 1 and the rectangle when it fits. */
 static int draw_rect(const struct pst__step *step, struct pst__draws *draws, int32_t w, int32_t h,
                      struct pst_rect *rect)
 {
-    double area = (double)((int64_t)w * h);
-    double target =
-        area * (double)pst__draw_uniform(draws, (float)step->op.scale[0], (float)step->op.scale[1]);
-    double aspect = (double)pst__draw_exp(draws, step->exp_range);
-    double crop_w = rint(sqrt(target * aspect));
-    double crop_h = rint(sqrt(target / aspect));
+    double side[2];
+    pst__draw_sides(draws, step->op.scale, step->exp_range, w, h, side);
+    double crop_w = side[0], crop_h = side[1];
     if (!(crop_w > 0 && crop_w <= w && crop_h > 0 && crop_h <= h))
         return 0;
     rect->w = (int32_t)crop_w;
