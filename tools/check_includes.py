@@ -56,6 +56,7 @@ LIBRARIES: dict[str, set[str]] = {
     "jmorecfg.h": {"decode"},
     "spng.h": {"decode"},
     "webp/decode.h": {"decode"},
+    "xxhash.h": {"format"},
     "zlib.h": {"decode", "base"},
     "immintrin.h": {"kernels"},
     "arm_neon.h": {"kernels"},

@@ -21,6 +21,7 @@ NEEDED = {
     "libjpeg.so.8",
     "libspng.so.0",
     "libwebp.so.7",
+    "libxxhash.so.0",
     "libz.so.1",
 }
 DECLARATION = re.compile(r"\bPST_API\b[^;{]*?\b(\w+)\s*\(")

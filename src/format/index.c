@@ -4,10 +4,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "base/xxh64.h"
 
 #define VERSION 1
 #define FOLDER_SIZE 72
@@ -82,9 +83,9 @@ static void put_header(struct pst__index *index, const struct pst__tree *tree, u
     for (int i = 0; i < N_SECTIONS; i++) {
         const struct pst__piece *piece = &index->piece[1 + i];
         put64(p + 40 + 16 * i, piece->size);
-        put64(p + 48 + 16 * i, pst__xxh64(piece->data, piece->size));
+        put64(p + 48 + 16 * i, XXH64(piece->data, piece->size, 0));
     }
-    put64(p + HASHED, pst__xxh64(p, HASHED));
+    put64(p + HASHED, XXH64(p, HASHED, 0));
 }
 
 int pst__index_encode(struct pst__index *index, const struct pst__tree *tree,
@@ -176,7 +177,7 @@ static int read_header(struct layout *layout, const struct pst__index_source *so
     if (get32(header + 8) != VERSION)
         return pst__fail_at(err, PST_EUNSUPPORTED, 8, "the index is of version %" PRIu32 ", not %d",
                             get32(header + 8), VERSION);
-    if (get64(header + HASHED) != pst__xxh64(header, HASHED))
+    if (get64(header + HASHED) != XXH64(header, HASHED, 0))
         return bad(err, HASHED, "the hash of its header");
     if (get32(header + 12) != PST__INDEX_HEADER)
         return bad(err, 12, "the size of its header");
@@ -208,7 +209,7 @@ static int read_section(const struct layout *layout, int section,
     if (rc < 0)
         return rc;
     bytes[size] = 0;
-    if (pst__xxh64(bytes, size) != layout->hash[section])
+    if (XXH64(bytes, size, 0) != layout->hash[section])
         return pst__fail_at(err, PST_EFORMAT, (int64_t)layout->at[section],
                             "the index is damaged: the hash of its %s", section_names[section]);
     return PST_OK;

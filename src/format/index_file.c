@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/sys.h"
-#include "base/xxh64.h"
 
 #define MAX_INTERRUPTED 100
 
@@ -24,7 +25,7 @@ static int hash_key(const struct pst__index_key *key, uint64_t *hash)
         snprintf(text, sizeof text, "%s%c%s%c%" PRIu64, key->root, 0, key->suffixes, 0, key->user);
     if (n < 0 || n >= (int)sizeof text)
         return PST_ELIMIT;
-    *hash = pst__xxh64(text, (size_t)n);
+    *hash = XXH64(text, (size_t)n, 0);
     return PST_OK;
 }
 

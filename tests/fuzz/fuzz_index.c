@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "base/mem.h"
-#include "base/xxh64.h"
 
 /* An index of a folder. With an odd first byte its hashes are made right, so that mutation reaches
  * what is behind them. What is taken must be a tree, and come back as it was. */
@@ -42,11 +43,11 @@ static void make_hashes_right(uint8_t *bytes, size_t size)
         uint64_t n = get64(bytes + 40 + 16 * i);
         if (n > size - at)
             break;
-        put64(bytes + 48 + 16 * i, pst__xxh64(bytes + at, n));
+        put64(bytes + 48 + 16 * i, XXH64(bytes + at, n, 0));
         at += n;
     }
     if (size >= 128)
-        put64(bytes + 120, pst__xxh64(bytes, 120));
+        put64(bytes + 120, XXH64(bytes, 120, 0));
 }
 
 static void check_samples(struct pst_dataset *dataset)
