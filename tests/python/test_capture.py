@@ -264,6 +264,18 @@ def test_settings_of_the_process(
     assert kit.OURS(dataset).explain().lane == "native"
 
 
+def test_a_dataset_that_is_not_known_is_named_before_pillow_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that such a dataset could do would make it native, an import of Pillow neither."""
+    dataset = kit.folder_of(root, kit.eval_v1())
+    monkeypatch.delitem(sys.modules, "PIL.Image")
+    explanation = kit.OURS(list(range(5))).explain()
+    assert "list is not a dataset that the engine knows" in explanation.reason
+    assert {stage.name: stage.why for stage in explanation.stages}["decode"] == "goes with dataset"
+    assert kit.OURS(dataset).explain().reason == "torch's own: Pillow is not loaded"
+
+
 def test_tv_tensors_that_stay_what_they_are(root: Path) -> None:
     from torchvision import tv_tensors
 

@@ -83,7 +83,13 @@ _SMALLEST_NORMAL = sys.float_info.min
 
 
 def check_process() -> None:
-    """The settings of the process that would change what torchvision and torch compute."""
+    """The settings of the process that would keep every loader from the native lane."""
+    _check_settings()
+    _check_pillow()
+
+
+def _check_settings() -> None:
+    """Those that would change what torchvision and torch compute."""
     if _SMALLEST_NORMAL * 0.5 == 0.0:
         # Of the thread that asks: a table of values made before, or by another, may differ.
         refuse("transform", "this thread flushes denormals (torch.set_flush_denormal)")
@@ -100,7 +106,6 @@ def check_process() -> None:
     helpers = sys.modules.get("torchvision.tv_tensors._torch_function_helpers")
     if helpers is not None and getattr(helpers, "_TORCHFUNCTION_SUBCLASS", False):
         refuse("transform", "tv_tensors.set_return_type('TVTensor') is active")
-    _check_pillow()
 
 
 def _check_pillow() -> None:
@@ -312,8 +317,9 @@ def examine(dataset: Any, last: Reading | None = None) -> tuple[Reading, Source]
     """What a dataset does with a sample, and where it has its samples, now. The reading is `last`
     itself if that is the same. Raises Refusal."""
     try:
-        check_process()
+        _check_settings()
         source = sources.read(dataset)
+        _check_pillow()  # after the dataset: one that is not known may have no use for Pillow
         if last is not None and _is_unchanged(last, source):
             return last, source
         reading = _read_transforms(source.transforms)
