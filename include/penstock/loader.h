@@ -98,8 +98,8 @@ PST_API int pst_loader_next(struct pst_loader *loader, struct pst_batch *batch,
 /* The explicit circle, for callers with a sampler and a reference decoder of their own. Batches are
  * submitted as lists of indices, and come back in the order of submission.
  *
- *     submit* ; wait -> BATCH: take; DOUBT: resolve, finish or fail; FAILED: take (drops it);
- * RAGGED: take
+ *     submit* ; wait -> BATCH: take; DOUBT: resolve, finish, replace or fail;
+ *     FAILED: take (drops it); RAGGED: take
  *
  * The random streams: with PST_RNG_TORCH a batch draws from its stream in the order of submission;
  * a sample that fails draws nothing, and nothing is drawn for the samples after it in its batch (a
@@ -166,6 +166,15 @@ PST_API int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_
  * (PST_ENOMEM, PST_ECALLBACK) the loader can only be canceled or closed. */
 PST_API int pst_loader_fail(struct pst_loader *loader, uint64_t ticket, int32_t slot,
                             struct pst_error *err);
+
+/* Decides a doubt: another record stands in for the sample that cannot be had; with index -1 none
+ * does, and the batch has a sample less. A batch of no samples is complete, and taking it leaves
+ * *batch empty. The batch is then what it would be if it had been submitted so: a sample that was
+ * replaced has drawn nothing. Where it had, the samples after it in its batch and the later batches
+ * of its stream are planned again, as they were submitted: *n_replanned (may be NULL) counts these
+ * batches; decisions about them are void. After an error, as of pst_loader_fail(). */
+PST_API int pst_loader_replace(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                               int64_t index, int32_t *n_replanned, struct pst_error *err);
 
 /* Output height and width of a sample of a complete or ragged batch. */
 PST_API int pst_loader_slot_shape(struct pst_loader *loader, uint64_t ticket, int32_t slot,

@@ -18,10 +18,10 @@ int pst__batch_is_over(const struct pst__batch *batch)
     return batch->failed_slot < 0 ? batch->n_done == batch->n : batch->n_active == 0;
 }
 
-static void sample_begin(const struct pst_loader *loader, struct pst__sample *sample, int64_t index)
+void pst__sample_begin(const struct pst_loader *loader, struct pst__sample *sample, int64_t index)
 {
     memset(sample, 0, offsetof(struct pst__sample, plan));
-    sample->index = index;
+    sample->index = sample->asked = index;
     sample->state = PST_SAMPLE_NEW;
     sample->next_ready = -1;
     if (!loader->is_uniform)
@@ -37,7 +37,7 @@ static void samples_begin(const struct pst_loader *loader, struct pst__batch *ba
                           const int64_t *indices)
 {
     for (int32_t i = 0; i < batch->n; i++)
-        sample_begin(loader, &batch->sample[i], indices ? indices[i] : batch->sample[i].index);
+        pst__sample_begin(loader, &batch->sample[i], indices ? indices[i] : batch->sample[i].asked);
     /* Where sizes are known and draws have an order, there is nothing to do before planning. */
     batch->read_next = loader->is_uniform && !loader->is_free ? batch->n : 0;
 }
@@ -50,6 +50,7 @@ static void batch_begin(struct pst__batch *batch)
     batch->read_next = batch->plan_next = 0;
     batch->n_done = batch->n_active = batch->n_doubts = 0;
     batch->ready_first = batch->ready_last = -1;
+    batch->n_absent = batch->shape_slot = 0;
     batch->failed_slot = -1;
     batch->is_held = batch->is_ragged = 0;
     batch->out_w = batch->out_h = 0;
@@ -129,6 +130,24 @@ void pst__batch_restart(struct pst_loader *loader, struct pst__batch *batch)
     slab_drop(loader, batch);
     batch_begin(batch);
     samples_begin(loader, batch, NULL);
+}
+
+void pst__batch_restart_tail(struct pst_loader *loader, struct pst__batch *batch, int32_t slot)
+{
+    for (int32_t i = slot; i < batch->n; i++) {
+        pst__sample_settle(loader, batch, &batch->sample[i]);
+        pst__sample_begin(loader, &batch->sample[i], batch->sample[i].asked);
+    }
+    batch->n_done = slot;
+    batch->ready_first = batch->ready_last = -1;
+    batch->read_next = loader->is_uniform && !loader->is_free ? batch->n : slot;
+    if (batch->plan_next > slot)
+        batch->plan_next = slot;
+    if (slot > batch->shape_slot)
+        return;
+    slab_drop(loader, batch); /* the new shape may be of another size */
+    batch->out_w = batch->out_h = 0;
+    batch->sample_bytes = 0;
 }
 
 void pst__sample_doubt(struct pst_loader *loader, struct pst__batch *batch,

@@ -31,7 +31,7 @@ static uint64_t words_needed(struct pst_loader *loader, int32_t which, size_t n,
 }
 
 /* Fills a stream up for what is submitted and n more samples. The lock is not held. */
-static int stream_top_up(struct pst_loader *loader, int32_t which, size_t n, struct pst_error *err)
+int pst__stream_top_up(struct pst_loader *loader, int32_t which, size_t n, struct pst_error *err)
 {
     if (loader->is_free)
         return PST_OK;
@@ -121,7 +121,7 @@ int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t 
     /* Only this thread moves head and tail. */
     if (loader->tail - loader->head == (uint64_t)loader->config.ahead)
         return PST_AGAIN;
-    rc = stream_top_up(loader, stream, n, err);
+    rc = pst__stream_top_up(loader, stream, n, err);
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);
@@ -368,8 +368,9 @@ static int is_after(const struct pst__batch *batch, const struct pst__batch *fai
 
 /* Later batches of a stream whose draws have moved begin anew. They stay held until the stream has
  * words for them. Lock held. */
-static void restart_after(struct pst_loader *loader, const struct pst__batch *failed)
+int pst__restart_after(struct pst_loader *loader, const struct pst__batch *failed)
 {
+    int n = 0;
     for (uint64_t t = failed->ticket + 1; t < loader->tail; t++)
         pst__batch_at(loader, t)->is_held = (uint8_t)is_after(pst__batch_at(loader, t), failed);
     for (uint64_t t = failed->ticket + 1; t < loader->tail;) {
@@ -382,12 +383,14 @@ static void restart_after(struct pst_loader *loader, const struct pst__batch *fa
             pst__batch_restart(loader, batch);
             batch->is_held = 1;
             loader->replans++;
+            n++;
         }
         t++;
     }
+    return n;
 }
 
-static void release_after(struct pst_loader *loader, const struct pst__batch *failed)
+void pst__release_after(struct pst_loader *loader, const struct pst__batch *failed)
 {
     for (uint64_t t = failed->ticket + 1; t < loader->tail; t++)
         if (is_after(pst__batch_at(loader, t), failed))
@@ -433,13 +436,13 @@ int pst_loader_fail(struct pst_loader *loader, uint64_t ticket, int32_t slot, st
     pst__doubt_ends(loader);
     batch_fails(loader, batch, slot);
     if (!loader->is_free)
-        restart_after(loader, batch);
+        pst__restart_after(loader, batch);
     pst__unlock(&loader->lock);
-    rc = stream_top_up(loader, batch->stream, 0, err);
+    rc = pst__stream_top_up(loader, batch->stream, 0, err);
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);
-    release_after(loader, batch);
+    pst__release_after(loader, batch);
     pst__unlock(&loader->lock);
     return PST_OK;
 }
@@ -451,15 +454,32 @@ static int labels_of(struct pst_loader *loader, const struct pst__batch *batch,
                      struct pst_tensor *labels, struct pst_error *err)
 {
     struct pst_buffer *buffer;
-    int64_t n = batch->n;
+    int64_t n = batch->n - batch->n_absent;
     int rc = pst__buffer_new(&buffer, (size_t)n * sizeof(int64_t), err);
     if (rc < 0)
         return rc;
     int64_t *label = pst_buffer_data(buffer);
-    for (int64_t i = 0; i < n; i++)
-        label[i] = pst_dataset_label(loader->config.dataset, batch->sample[i].index);
+    for (int32_t i = 0; i < batch->n; i++)
+        if (!batch->sample[i].is_absent)
+            *label++ = pst_dataset_label(loader->config.dataset, batch->sample[i].index);
     pst__tensor_over(labels, buffer, PST_I64, 1, &n);
     return PST_OK;
+}
+
+/* The samples of a batch that is complete move up to the places of those that are absent. */
+static void close_gaps(const struct pst__batch *batch)
+{
+    if (batch->n_absent == 0)
+        return;
+    uint8_t *data = pst_buffer_data(batch->slab), *end = data;
+    for (int32_t i = 0; i < batch->n; i++) {
+        if (batch->sample[i].is_absent)
+            continue;
+        uint8_t *place = data + (size_t)i * batch->sample_bytes;
+        if (end != place)
+            memmove(end, place, batch->sample_bytes);
+        end += batch->sample_bytes;
+    }
 }
 
 int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch *out,
@@ -474,7 +494,8 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
     struct pst_batch taken = {0};
     pst__lock(&loader->lock);
     int is_over = pst__batch_is_over(batch);
-    int is_whole = is_over && batch->failed_slot < 0 && !batch->is_ragged;
+    int32_t n = batch->n - batch->n_absent;
+    int is_whole = is_over && batch->failed_slot < 0 && !batch->is_ragged && n > 0;
     pst__unlock(&loader->lock);
     if (!is_over)
         return PST_AGAIN;
@@ -482,16 +503,18 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
         rc = labels_of(loader, batch, &taken.labels, err);
     if (rc < 0)
         return rc;
+    if (is_whole)
+        close_gaps(batch);
     pst__lock(&loader->lock);
     if (is_whole) {
-        int64_t shape[4] = {batch->n};
+        int64_t shape[4] = {n};
         pst__transform_shape(loader->config.transform, batch->out_h, batch->out_w, shape + 1);
         pst__slab_leave(loader->pool, batch->slab);
         pst__tensor_over(&taken.images, batch->slab, pst__transform_dtype(loader->config.transform),
                          4, shape);
         batch->slab = NULL;
         loader->batches++;
-        loader->samples += batch->n;
+        loader->samples += n;
     }
     pst__trace_left(loader, batch);
     pst__batch_clear(loader, batch);

@@ -34,10 +34,12 @@ enum pst__sample_state {
 
 struct pst__sample {
     int64_t index;
+    int64_t asked;        /* the index that was submitted; another one may stand in for it */
     uint8_t state;        /* enum pst__sample_state */
     uint8_t is_planned;   /* plan and words_at are valid */
     uint8_t is_refused;   /* DOUBT: of the plan, pixels would not help */
     uint8_t is_finished;  /* pixels is the sample itself */
+    uint8_t is_absent;    /* DONE: left out of the batch */
     uint32_t words_drawn; /* DOUBT: by the steps before the one that refused */
     uint32_t words_spent; /* of them, once the reference has given pixels: stock came that far */
     int32_t next_ready;   /* slot of the next sample in the batch's ready list, -1 ends it */
@@ -60,13 +62,15 @@ struct pst__batch {
     int32_t n_done, n_active; /* DONE; READING or RUNNING */
     int32_t n_doubts;
     int32_t ready_first, ready_last;
+    int32_t n_absent;
+    int32_t shape_slot;  /* the first that is not absent, whose shape is the batch's */
     int32_t failed_slot; /* -1, or where pst_loader_fail() gave the batch up */
     int failure_status;
     struct pst_error *failure; /* the doubt it was given up for; NULL when memory was out */
     int64_t submitted_ns;      /* 0 where nothing was traced then */
     uint8_t is_held;           /* no new work is started on it: it is being reset */
     uint8_t is_ragged;
-    int32_t out_w, out_h; /* of slot 0; 0 while unknown */
+    int32_t out_w, out_h; /* of shape_slot; 0 while unknown */
     size_t sample_bytes;
     uint64_t words_start, words_end; /* of the stream, once planned */
     struct pst_buffer *slab;
@@ -161,6 +165,9 @@ void pst__sample_doubt(struct pst_loader *loader, struct pst__batch *batch,
                        struct pst__sample *sample, int status, struct pst_error *err);
 void pst__sample_ready(struct pst__batch *batch, struct pst__sample *sample);
 struct pst__sample *pst__batch_pop_ready(struct pst__batch *batch);
+/* All from a slot on NEW again; those before it are done, n_active is 0. */
+void pst__batch_restart_tail(struct pst_loader *loader, struct pst__batch *batch, int32_t slot);
+void pst__sample_begin(const struct pst_loader *loader, struct pst__sample *sample, int64_t index);
 int pst__batch_is_open(const struct pst__batch *batch); /* new work may be started on it */
 int pst__batch_is_over(const struct pst__batch *batch); /* complete, or failed and at rest */
 
@@ -177,25 +184,32 @@ int pst__cost_charge(struct pst_loader *loader, struct pst__sample *sample, int 
 void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample);
 int pst__may_read_ahead(struct pst_loader *loader);
 
+/* consume.c: the consumer's decisions. The consumer alone takes a sample out of DOUBT, so what
+ * find_doubtful finds there stays. restart_after lets the later batches of a stream begin anew and
+ * holds them until release_after; in between the stream has to be topped up. Lock held, but for
+ * find_doubtful and stream_top_up. */
+int pst__find_doubtful(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                       struct pst__batch **batch, struct pst__sample **sample,
+                       struct pst_error *err);
+void pst__doubt_ends(struct pst_loader *loader);
+int pst__restart_after(struct pst_loader *loader, const struct pst__batch *failed); /* how many */
+int pst__stream_top_up(struct pst_loader *loader, int32_t which, size_t n, struct pst_error *err);
+void pst__release_after(struct pst_loader *loader, const struct pst__batch *failed);
+
 /* order.c: planning. pst__plan_ahead draws for a stream as far as its samples are probed, for at
- * most so many, and returns for how many; pst__planned takes note of a plan: lock held.
+ * most so many, and returns for how many; pst__planned takes note of a plan, pst__plan_placed of
+ * its place in the batch: lock held.
  * pst__plan_own plans a sample whose draws need no order: for the sample's owner. */
 int pst__plan_ahead(struct pst_loader *loader, int32_t stream, int most);
 /* The consumer goes on with a stream that waited for this sample. */
 void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
                   const struct pst__sample *sample);
 void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample);
+void pst__plan_placed(struct pst_loader *loader, struct pst__batch *batch, int32_t slot);
 int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct pst__sample *sample,
                   struct pst_error *err);
 /* Words and exponentials of one sample under PST_RNG_SAMPLE, into the worker's. */
 void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_t index);
-
-/* consume.c: the consumer's decisions. The consumer alone takes a sample out of DOUBT, so what it
- * finds there stays. pst__doubt_ends: lock held. */
-int pst__find_doubtful(struct pst_loader *loader, uint64_t ticket, int32_t slot,
-                       struct pst__batch **batch, struct pst__sample **sample,
-                       struct pst_error *err);
-void pst__doubt_ends(struct pst_loader *loader);
 
 /* pipeline.c: what the threads do. */
 void pst__worker_run(void *loader, int worker);

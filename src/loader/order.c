@@ -5,23 +5,21 @@
 #include "base/status.h"
 #include "loader/engine.h"
 
-/* A sample's plan stands: its place in the batch gets its shape, and it may run. */
-void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample)
+/* A sample with a plan may run as soon as its batch has a shape, which it may give itself. */
+void pst__plan_placed(struct pst_loader *loader, struct pst__batch *batch, int32_t slot)
 {
-    sample->state = PST_SAMPLE_PLANNED;
-    sample->is_planned = 1;
-    sample->cost += pst__plan_cost(loader->config.transform, &sample->plan);
-    if (sample == &batch->sample[0]) {
+    const struct pst__sample *sample = &batch->sample[slot];
+    int32_t last = slot;
+    if (slot == batch->shape_slot) {
         batch->out_w = sample->plan.out_w;
         batch->out_h = sample->plan.out_h;
         batch->sample_bytes = pst__transform_bytes(loader->config.transform, &sample->plan);
     }
     if (!batch->out_w)
-        return; /* until slot 0 gives the shape; pst__planned() of slot 0 comes back for it */
-    int32_t first = (int32_t)(sample - batch->sample), last = first;
-    if (first == 0)
+        return; /* until shape_slot gives the shape and comes back for it */
+    if (slot == batch->shape_slot)
         last = batch->n - 1;
-    for (int32_t i = first; i <= last; i++) {
+    for (int32_t i = slot; i <= last; i++) {
         struct pst__sample *other = &batch->sample[i];
         if (other->state != PST_SAMPLE_PLANNED)
             continue;
@@ -31,11 +29,23 @@ void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct ps
     }
 }
 
+void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample)
+{
+    sample->state = PST_SAMPLE_PLANNED;
+    sample->is_planned = 1;
+    sample->cost += pst__plan_cost(loader->config.transform, &sample->plan);
+    pst__plan_placed(loader, batch, (int32_t)(sample - batch->sample));
+}
+
 /* Draws for the next sample of a batch that is at its turn. 0: it is not ready. */
 static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
                      struct pst__batch *batch)
 {
     struct pst__sample *sample = &batch->sample[batch->plan_next];
+    if (sample->is_absent) {
+        batch->plan_next++;
+        return 1;
+    }
     if (sample->state != PST_SAMPLE_PROBED)
         return 0;
     struct pst__draws draws = pst__stream_draws(stream, stream->next);

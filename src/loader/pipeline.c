@@ -62,6 +62,15 @@ static struct pst_record *record_take(struct pst_loader *loader)
     return pst__calloc(1, sizeof(struct pst_record), PST_MEM_HEAP);
 }
 
+/* The slot that is read next, or the end. A sample that stands in for another one is behind those
+ * that were claimed already. */
+static int32_t next_unread(struct pst__batch *batch)
+{
+    while (batch->read_next < batch->n && batch->sample[batch->read_next].state != PST_SAMPLE_NEW)
+        batch->read_next++;
+    return batch->read_next;
+}
+
 static void take_unread(struct pst_loader *loader, struct run *run)
 {
     struct pst__batch *batch = run->batch;
@@ -82,14 +91,14 @@ static int claim_read(struct pst_loader *loader, struct run *run)
 {
     for (uint64_t t = loader->head; t < loader->tail; t++) {
         struct pst__batch *batch = pst__batch_at(loader, t);
-        if (!pst__batch_is_open(batch) || batch->read_next == batch->n)
+        if (!pst__batch_is_open(batch) || next_unread(batch) == batch->n)
             continue;
         if (t != loader->head && !pst__may_read_ahead(loader))
             return 0;
         run->batch = batch;
         run->n = 0;
         int most = pst__run_length(loader, batch);
-        while (run->n < most && batch->read_next < batch->n)
+        while (run->n < most && next_unread(batch) < batch->n)
             take_unread(loader, run);
         return 1;
     }
@@ -407,7 +416,8 @@ static void finish_sample(struct pst_loader *loader, struct pst__worker *worker,
         pst__signal(&loader->done);
     if (pst__is_traced(loader) && batch->n_done == batch->n) {
         int64_t now = pst__now_ns();
-        pst__trace_batch(loader, worker, PST_TRACE_READY, batch->ticket, now, now, batch->n);
+        pst__trace_batch(loader, worker, PST_TRACE_READY, batch->ticket, now, now,
+                         batch->n - batch->n_absent);
     }
 }
 
