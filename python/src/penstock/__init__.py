@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from penstock.lanes import explain
     from penstock.loader import DataLoader
     from penstock.meter import Progress, ProgressLine
+    from penstock.policy import ErrorReport, Refused, TooManyErrors
     from penstock.stats import Stats
     from penstock.verification import Difference, Verification, verify
 else:
@@ -32,11 +33,14 @@ else:
     _HOMES = {
         "DataLoader": "loader",
         "Difference": "verification",
+        "ErrorReport": "policy",
         "Explanation": "explanation",
         "Progress": "meter",
         "ProgressLine": "meter",
+        "Refused": "policy",
         "Stage": "explanation",
         "Stats": "stats",
+        "TooManyErrors": "policy",
         "Verification": "verification",
         "explain": "lanes",
         "verify": "verification",
@@ -66,15 +70,18 @@ __all__ = [
     "DecodeError",
     "Difference",
     "Error",
+    "ErrorReport",
     "Explanation",
     "ForkError",
     "Generator",
     "LimitError",
     "Progress",
     "ProgressLine",
+    "Refused",
     "Stage",
     "Stats",
     "Tensor",
+    "TooManyErrors",
     "Verification",
     "__version__",
     "datasets",

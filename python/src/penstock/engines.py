@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 from penstock import _core, rng
 from penstock.kept import Kept
+from penstock.policy import ErrorReport, Refused
 from penstock.prepare import Prepared
 from penstock.tables import Table
 
@@ -118,6 +119,7 @@ class Record:
         self.epochs = 0
         self.stock_epochs = 0
         self.recorder: Recorder | None = None
+        self._errors = ErrorReport()
 
     def engines(self) -> list[Engine]:
         """Those that can be used, idle or not."""
@@ -192,6 +194,14 @@ class Record:
             engine, self._idle = self._idle, None
         if engine is not None:
             self.close(engine)
+
+    def note_errors(self, samples: int, refused: list[Refused]) -> None:
+        with self._lock:
+            self._errors.add(samples, refused)
+
+    def errors(self) -> ErrorReport:
+        with self._lock:
+            return self._errors.copy()
 
     def starts(self, iterator: Any) -> None:
         self._active[id(iterator)] = time.monotonic_ns()

@@ -103,6 +103,9 @@ def explain_native(
         Stage("deliver", "native", "torch tensors over the engine's memory, no copy"),
     ]
     settings = {"threads": chosen.threads, "rng": chosen.rng, "profile": prepared.profile}
+    on_error = getattr(loader, "on_error", "raise")  # another class of torch's has none
+    if on_error != "raise":
+        settings["on_error"] = on_error
     return Explanation("native", "every stage is proven equal", tuple(stages), settings)
 
 

@@ -4,7 +4,7 @@ __init__ was never ours, and both the drop-in and whoever else hooks `_get_itera
 
 from typing import Any
 
-from penstock import options, prepare, rng, sources, tables
+from penstock import options, policy, prepare, rng, sources, tables
 from penstock.capture import Refusal, read_loader
 from penstock.engines import Spec, record_of
 from penstock.explanation import Explanation, explain_native, explain_stock
@@ -60,23 +60,27 @@ def _spec(
     )
 
 
-def iterator_for(loader: Any) -> _BaseDataLoaderIter | None:
-    """A native iterator, or None where stock's own has to do the work."""
+def iterator_for(loader: Any, on_error: policy.Policy | None = None) -> _BaseDataLoaderIter | None:
+    """A native iterator, or None where stock's own has to do the work. on_error: in the place of
+    the loader's own."""
     record = record_of(loader)
+    if on_error is None:
+        on_error = policy.of(loader) if _is_ours(loader) else policy.Policy()
     try:
         prepared, chosen = _read(loader)
         source = sources.read(loader.dataset)
         spec = _spec(loader, source, prepared, chosen)
     except Refusal as refusal:
-        if _is_ours(loader) and not options.output_of(loader).is_stocks:
+        is_stocks = not _is_ours(loader) or options.output_of(loader).is_stocks
+        if not (is_stocks and on_error.is_stocks):
             raise ValueError(
-                "out_dtype and memory_format are the engine's, and it does not do this loader: "
-                f"{refusal}"
+                "out_dtype, memory_format and on_error are the engine's, and it does not do this "
+                f"loader: {refusal}"
             ) from None
         record.stock_epochs += 1
         return None
     make = WorkersIter if loader.num_workers > 0 else SingleIter
-    return make(loader, record, spec, source)
+    return make(loader, record, spec, source, on_error)
 
 
 def explain(loader: Any) -> Explanation:
@@ -90,6 +94,11 @@ def explain(loader: Any) -> Explanation:
     except Exception as error:  # a loader that stock, too, would not iterate
         return explain_stock(loader, Refusal("dataset", f"{type(error).__name__}: {error}"))
     return explain_native(loader, prepared, chosen, source.describe(), table)
+
+
+def report(loader: Any) -> policy.ErrorReport:
+    """Which samples could not be had so far, where the loader goes on without them."""
+    return record_of(loader).errors()
 
 
 def stats(loader: Any) -> Stats:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 import torch.utils.data
-from penstock import lanes, meter, options
+from penstock import lanes, meter, options, policy
 from penstock.engines import record_of
 from penstock.explanation import Explanation
 from penstock.stats import Stats
@@ -35,9 +35,14 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         .to(out_dtype). torch.uint8: the pixels as they are before ToTensor or ToDtype, so that they
         can be normalised on the accelerator. None: what the transforms make.
     memory_format: torch.channels_last lays images out as .contiguous(memory_format=...) would.
-        Both are the engine's alone: a loader that it does not do is refused when it is iterated.
     progress: True shows a line on stderr while the loader is iterated, if that is a terminal; a
         callable gets a Progress at most ten times a second, and at the end.
+    on_error: what becomes of a sample that cannot be had: "raise" its error, as torch does; "skip":
+        its batch has a sample less; "substitute": another one of the epoch takes its place.
+    max_errors: of an epoch: how many, or (a float) which share of its samples may be refused.
+    quarantine: a file that gets a line of JSON for each of them.
+        All of these but "raise" are the engine's alone, as are out_dtype and memory_format: a
+        loader that it does not do is refused when it is iterated.
 
     Nothing is taken, drawn or started before an iterator is asked for, and all that the iterator
     depends on is read then: frameworks rebuild, copy and change loaders.
@@ -51,6 +56,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     out_dtype: torch.dtype | None = None
     memory_format: torch.memory_format | None = None
     progress: meter.Progressing = False
+    on_error: policy.OnError = "raise"
+    max_errors: int | float | None = None
+    quarantine: str | os.PathLike[str] | None = None
 
     def __init__(
         self,
@@ -79,9 +87,13 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         out_dtype: torch.dtype | None = None,
         memory_format: torch.memory_format | None = None,
         progress: meter.Progressing = False,
+        on_error: policy.OnError = "raise",
+        max_errors: int | float | None = None,
+        quarantine: str | os.PathLike[str] | None = None,
     ) -> None:
         options.check(threads, rng, memory_budget, profile, out_dtype, memory_format)
         meter.check(progress)
+        policy.check(on_error, max_errors, quarantine)
         super().__init__(
             dataset,
             batch_size,
@@ -108,6 +120,9 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.out_dtype = out_dtype
         self.memory_format = memory_format
         self.progress = progress
+        self.on_error = on_error
+        self.max_errors = max_errors
+        self.quarantine = quarantine
 
     def __iter__(self) -> _BaseDataLoaderIter:
         iterator = super().__iter__()
@@ -125,6 +140,10 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     def explain(self) -> Explanation:
         """Which lane each stage takes, and why. Starts nothing and draws nothing."""
         return lanes.explain(self)
+
+    def report(self) -> policy.ErrorReport:
+        """Which samples could not be had so far, and why, with another on_error than "raise"."""
+        return lanes.report(self)
 
     def stats(self) -> Stats:
         """Where the time and the memory of this loader went so far."""

@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from penstock import _core, reference, rng, worker_init
+from penstock import _core, rng, worker_init
 from penstock._torch import (
     default_collate,
     make_fetcher,
@@ -25,13 +26,13 @@ from penstock._torch import (
     wrap_error,
 )
 from penstock.capture import Reading, Refusal, examine
+from penstock.doubts import Event, decide, is_of_sample
 from penstock.engines import Engine, Record, Spec, enlist, park_at_exit
+from penstock.policy import Pair, Places, Policy, Tally, TooManyErrors
 from penstock.prepare import Prepared, prepare
 from penstock.sources import Source
 from torch._utils import ExceptionWrapper
 from torch.utils.data.dataloader import _BaseDataLoaderIter
-
-Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str]]
 
 
 def wrap(array: Any, dtype: torch.dtype, layout: int = 0) -> torch.Tensor:
@@ -41,69 +42,28 @@ def wrap(array: Any, dtype: torch.dtype, layout: int = 0) -> torch.Tensor:
         return tensor.permute(0, 3, 1, 2) if layout else tensor
 
 
-def _ragged(core: _core.Loader, ticket: int, n: int, prepared: Prepared, worker: bool) -> None:
+def _ragged(
+    core: _core.Loader, ticket: int, slots: Sequence[int], prepared: Prepared, worker: bool
+) -> None:
     """Raises what default_collate says of samples of these shapes."""
     dtype = prepared.dtype
     pixel = torch.empty((), dtype=dtype, device="cpu")
-    shapes = [(prepared.channels, *core.slot_shape(ticket, slot)) for slot in range(n)]
+    shapes = [(prepared.channels, *core.slot_shape(ticket, slot)) for slot in slots]
     samples = [pixel.expand(shape) for shape in shapes]
     if worker:
         # There it writes into shared memory that has room for the samples' sum.
         size = sum(sample.numel() for sample in samples)
         out = torch.frombuffer(bytearray(size * dtype.itemsize), dtype=dtype)
-        torch.stack(samples, 0, out=out.resize_(n, *samples[0].shape))
+        torch.stack(samples, 0, out=out.resize_(len(samples), *samples[0].shape))
     default_collate([(sample, 0) for sample in samples])
-
-
-def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: Exception) -> None:
-    """A sample whose transform the engine refuses: the user's own makes it, from the words that are
-    its turn, or raises."""
-    _, ticket, slot, *_ = event
-    core, prepared = engine.core, engine.spec.prepared
-    if prepared.output.dtype is torch.uint8:  # the pixels before the transform's own numbers
-        raise refused
-    try:
-        words = core.words(ticket, slot, prepared.transform.max_words)
-    except ValueError:  # it was something else
-        raise refused from None
-    with rng.WordsAhead(words) as ahead:
-        try:
-            sample = source.transforms[0](image)
-        except Exception:
-            core.finish(ticket, slot, b"", 0, 0, ahead.taken())
-            raise
-        taken = ahead.taken()
-    with torch._C.DisableTorchFunction():
-        if prepared.output.dtype is None and sample.dtype != prepared.dtype:
-            raise RuntimeError(f"a sample is {sample.dtype}, the batch {prepared.dtype}")
-        _, height, width = sample.shape
-        sample = sample.detach().to(prepared.dtype)
-        if prepared.output.layout:
-            sample = sample.permute(1, 2, 0)
-        data = bytearray(sample.numel() * sample.element_size())
-        torch.frombuffer(data, dtype=sample.dtype).copy_(sample.reshape(-1))
-    core.finish(ticket, slot, data, height, width, taken)
-
-
-def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
-    """Puts a doubt to Pillow: its pixels go to the engine. Returns its exception, if it has one;
-    the sample is still in doubt then."""
-    _, ticket, slot, index, _, data, _ = event
-    try:
-        image = engine.spec.table.load(index, data)
-        try:
-            engine.core.resolve(ticket, slot, *reference.pixels(image))
-        except (_core.Error, ValueError) as refused:
-            _finish(engine, source, event, image, refused)
-    except Exception as error:
-        return error
-    return None
 
 
 class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
     """What both have in common: whom the engine belongs to."""
 
-    def __init__(self, loader: Any, record: Record, spec: Spec, source: Source) -> None:
+    def __init__(
+        self, loader: Any, record: Record, spec: Spec, source: Source, policy: Policy
+    ) -> None:
         self.lock = threading.RLock()
         self._engine: Engine | None = None
         self._record = record
@@ -121,19 +81,28 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
             super().__init__(loader)
         record.epochs += 1
         record.starts(self)
+        key = rng.mix(_seed_of(loader), _epoch_of(loader, record))
+        self._tally = Tally(policy, record.note_errors, key, record.epochs - 1)
 
     def __next__(self) -> Any:
         park_at_exit()
         with self.lock:
             return super().__next__()
 
-    def _note(self, core: _core.Loader, ticket: int, n: int) -> None:
+    def _note(self, core: _core.Loader, ticket: int, places: Places) -> None:
         if self._notes is not None:
-            self._notes[:] = [core.describe_slot(ticket, slot) for slot in range(n)]
+            self._notes[:] = [core.describe_slot(ticket, slot) for slot in places.present()]
 
-    def _take(self, engine: Engine, ticket: int, n: int) -> list[torch.Tensor]:
-        self._note(engine.core, ticket, n)
+    def _take(self, engine: Engine, ticket: int, places: Places) -> list[torch.Tensor] | None:
+        """A batch, None if none of its samples could be had."""
+        self._note(engine.core, ticket, places)
+        if places.is_changed:
+            delivered = places.delivered()
+            self._asked = [pair.asked for pair in delivered]
+            self._indices = [pair.place for pair in delivered]
         batch = engine.core.take(ticket)
+        if batch is None and not places.present():
+            return None
         if batch is None:
             raise RuntimeError(f"batch {ticket} of the engine is empty")
         prepared = engine.spec.prepared
@@ -143,6 +112,26 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
             with torch._C.DisableTorchFunction():
                 labels = labels.to(engine.spec.table.label_dtype)
         return [images, labels]
+
+    def _replace(
+        self, engine: Engine, places: Places, event: Event, error: Exception
+    ) -> tuple[Exception | None, int]:
+        """What the policy does about a sample: the error for which its batch is to be given up, and
+        how many later batches begin anew."""
+        core, tally = engine.core, self._tally
+        if tally.policy.is_stocks or not is_of_sample(core, event, error):
+            return error, 0
+        try:
+            other = places.decide(tally, event[2], error)
+            while other is not None and not self._has(other):
+                other = places.decide(tally, event[2], error)
+        except TooManyErrors as failure:
+            return failure, 0
+        return None, core.replace(event[1], event[2], -1 if other is None else other.place)
+
+    def _has(self, _: Pair) -> bool:
+        """Whether a sample is still the dataset's."""
+        return True
 
     def _pinned(self, data: Any) -> Any:
         return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
@@ -175,8 +164,10 @@ class SingleIter(_NativeIter):
     """num_workers=0: nothing is read, drawn or started before next(), and everything is read anew
     there; a batch that the native lane no longer covers is fetched by torch's own fetcher."""
 
-    def __init__(self, loader: Any, record: Record, spec: Spec, source: Source) -> None:
-        super().__init__(loader, record, spec, source)
+    def __init__(
+        self, loader: Any, record: Record, spec: Spec, source: Source, policy: Policy
+    ) -> None:
+        super().__init__(loader, record, spec, source, policy)
         self._reading: Reading | None = None
         self._key = rng.mix(_seed_of(loader), _epoch_of(loader, record))
         self._reader = rng.StateReader()
@@ -185,20 +176,24 @@ class SingleIter(_NativeIter):
         )
 
     def _next_data(self) -> Any:
-        try:
-            index = next(self._sampler_iter)
-        except StopIteration:
-            self._finish()
-            raise
-        return self._pinned(self._fetch(index))
+        while True:
+            try:
+                index = next(self._sampler_iter)
+            except StopIteration:
+                self._finish()
+                self._tally.end()
+                raise
+            data = self._fetch(index)
+            if data is not None:
+                return self._pinned(data)
 
     def _fetch(self, index: Any) -> Any:
         indices = self._plain_indices(index) if self._is_still_native() else None
         if indices is None:
-            if not self._spec.prepared.output.is_stocks:
+            if not (self._spec.prepared.output.is_stocks and self._tally.policy.is_stocks):
                 raise RuntimeError(
-                    "out_dtype and memory_format are the engine's, and it does not do this batch: "
-                    "the dataset, its transforms or what the sampler gives have changed"
+                    "out_dtype, memory_format and on_error are the engine's, and it does not do "
+                    "this batch: the dataset, its transforms or what the sampler gives have changed"
                 )
             return self._dataset_fetcher.fetch(index)
         engine = self._engine
@@ -237,6 +232,9 @@ class SingleIter(_NativeIter):
             return None
         return indices
 
+    def _has(self, pair: Pair) -> bool:
+        return self._plain_indices([pair.asked]) == [pair.place]
+
     def _respec(self, prepared: Prepared) -> None:
         """The user's transforms changed under way."""
         if self._engine is not None:
@@ -250,6 +248,7 @@ class SingleIter(_NativeIter):
         if draws:
             position = self._reader.read(generator)
             core.set_state(0, self._reader.words, position)
+        places = self._tally.places(self._asked, indices)
         ticket = core.submit(indices, 0)
         if ticket is None:
             raise RuntimeError("the engine is full, with nothing submitted")
@@ -262,14 +261,17 @@ class SingleIter(_NativeIter):
                 break
             error = decide(engine, self._source, event)
             if error is not None:
+                error, _ = self._replace(engine, places, event, error)
+            if error is not None:
                 core.fail(ticket, event[2])
         if draws:
             rng.advance(generator, event[4])
+        self._tally.settle(places, engine.spec.table)
         if event[0] == "batch":
-            return self._take(engine, ticket, len(indices))
+            return self._take(engine, ticket, places)
         try:
             if event[0] == "ragged":
-                _ragged(core, ticket, len(indices), engine.spec.prepared, False)
+                _ragged(core, ticket, places.present(), engine.spec.prepared, False)
         finally:
             core.take(ticket)
         try:
@@ -282,12 +284,18 @@ class _Task:
     """One batch that was asked for: `indices` go to the engine; where `error` is set, they are
     those before the index that stock's worker would have failed at."""
 
-    __slots__ = ("asked", "error", "failure", "indices", "ticket", "worker")
+    __slots__ = ("asked", "error", "failure", "indices", "places", "ticket", "worker")
 
     def __init__(
-        self, worker: int, asked: Any, indices: list[int], error: ExceptionWrapper | None
+        self,
+        worker: int,
+        asked: Any,
+        indices: list[int],
+        error: ExceptionWrapper | None,
+        places: Places,
     ) -> None:
         self.asked = asked
+        self.places = places
         self.worker = worker
         self.indices = indices
         self.error = error
@@ -298,9 +306,11 @@ class _Task:
 class WorkersIter(_NativeIter):
     """num_workers > 0: each worker is a stream of random numbers, no process."""
 
-    def __init__(self, loader: Any, record: Record, spec: Spec, source: Source) -> None:
+    def __init__(
+        self, loader: Any, record: Record, spec: Spec, source: Source, policy: Policy
+    ) -> None:
         # Workers have the dataset as it is now.
-        super().__init__(loader, record, spec, source.frozen(spec.table.leaves))
+        super().__init__(loader, record, spec, source.frozen(spec.table.leaves), policy)
         self._prefetch_factor = loader.prefetch_factor
         self._in_order = loader.in_order
         self._tasks: deque[_Task] = deque()  # in the order of delivery
@@ -356,8 +366,9 @@ class WorkersIter(_NativeIter):
         self._without_fetcher.clear()  # workers make a new one
         self._record.epochs += 1
         self._record.starts(self)
+        key = rng.mix(_seed_of(loader), _epoch_of(loader, self._record))
+        self._tally.begin(key, self._record.epochs - 1)
         if self._spec.rng == "sample":
-            key = rng.mix(_seed_of(loader), _epoch_of(loader, self._record))
             self._engine.core.seed(0, key)
 
     def _try_put_index(self) -> None:
@@ -367,7 +378,9 @@ class WorkersIter(_NativeIter):
             return
         worker = self._send_idx % self._num_workers
         self._send_idx += 1
-        task = _Task(worker, index, *self._plain_indices(index, worker))
+        indices, error = self._plain_indices(index, worker)
+        places = self._tally.places(index if indices else (), indices)
+        task = _Task(worker, index, indices, error, places)
         self._tasks.append(task)
         self._unsent.append(task)
         self._submit()
@@ -406,8 +419,16 @@ class WorkersIter(_NativeIter):
             unsent.popleft()
 
     def _next_data(self) -> Any:
+        while True:
+            data = self._next_batch()
+            if data is not None:
+                return data
+
+    def _next_batch(self) -> Any:
+        """A batch, None if all of its samples were left out."""
         if not self._tasks:
             self._end_epoch()
+            self._tally.end()
             raise StopIteration
         if self._engine is None:
             raise AssertionError(
@@ -417,8 +438,9 @@ class WorkersIter(_NativeIter):
         data = self._collect(self._tasks[0], deadline)
         self._tasks.popleft()
         self._try_put_index()
-        if isinstance(data, ExceptionWrapper):
-            error = unwrap_error(data)
+        if isinstance(data, ExceptionWrapper | Exception):
+            error = unwrap_error(data) if isinstance(data, ExceptionWrapper) else data
+            del data
             try:
                 raise error
             finally:
@@ -455,33 +477,66 @@ class WorkersIter(_NativeIter):
         if error is None:
             return
         task = self._by_ticket[event[1]]
-        # Another doubt of this batch may come again when an earlier batch of its stream failed.
-        task.failure = wrap_error(error, self._where(task.worker))
+        try:
+            failure, n_anew = self._replace(engine, task.places, event, error)
+        except BaseException:
+            self._shutdown_workers()
+            raise
         del error  # its traceback reaches this frame
+        if n_anew > 0:
+            self._forget_after(task)
+        if failure is None:
+            return
+        # Another doubt of this batch may come again when an earlier batch of its stream failed.
+        task.failure = wrap_error(failure, self._where(task.worker))
+        del failure  # as above
         try:
             engine.core.fail(event[1], event[2])
         except BaseException:
             self._shutdown_workers()
             raise
+        if engine.spec.prepared.draws and engine.spec.rng == "torch":
+            self._forget_after(task)
+
+    def _forget_after(self, task: _Task) -> None:
+        """Later batches of its worker begin anew."""
+        for other in self._tasks:
+            if (
+                other.worker == task.worker
+                and other.ticket is not None
+                and task.ticket is not None
+                and other.ticket > task.ticket
+            ):
+                other.places.forget()
+
+    def _settle(self, engine: Engine, task: _Task) -> Exception | None:
+        try:
+            self._tally.settle(task.places, engine.spec.table)
+        except Exception as error:
+            return error.with_traceback(None)
+        return None
 
     def _deliver(self, engine: Engine, task: _Task, event: Event) -> Any:
         kind, ticket = event[0], event[1]
         self._asked, self._indices = task.asked, task.indices
-        result: Any
-        if kind == "batch" and task.error is None:
-            result = self._take(engine, ticket, len(task.indices))
+        result: Any = self._settle(engine, task)
+        if result is not None:
+            engine.core.take(ticket)
+        elif kind == "batch" and task.error is None:
+            result = self._take(engine, ticket, task.places)
         else:
             result = task.error
             if kind == "failed":
                 result = task.failure
             elif kind == "ragged" and task.error is None:
                 try:
-                    _ragged(engine.core, ticket, len(task.indices), engine.spec.prepared, True)
+                    slots = task.places.present()
+                    _ragged(engine.core, ticket, slots, engine.spec.prepared, True)
                 except Exception as error:
                     result = wrap_error(error, self._where(task.worker))
             engine.core.take(ticket)
         del self._by_ticket[ticket]
-        if self._pin_memory and not isinstance(result, ExceptionWrapper):
+        if self._pin_memory and isinstance(result, list):
             try:
                 result = self._pinned(result)
             except Exception as error:

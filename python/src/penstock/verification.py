@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.utils.data
-from penstock import _core, lanes, reference
+from penstock import _core, lanes, policy, reference
 from penstock.text import table
 
 
@@ -263,7 +263,7 @@ def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) ->
             expected = [_brought_to(seen, dtype) for seen in _collect(iterator, batches)]
         after = _States(loader)
         before.restore()
-        native = lanes.iterator_for(loader)
+        native = lanes.iterator_for(loader, policy.Policy())  # torch's has no other
         if native is None:
             return Verification("python", 0, 0, None)
         with _ended(native):

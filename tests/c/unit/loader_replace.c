@@ -267,4 +267,4 @@ static void test_memory(void)
 #define FAULTS
 #endif
 
-CHECK_MAIN(CASE(test_left_out), CASE(test_replaced) FAULTS)
+CHECK_MAIN(FAULT("R20", test_left_out), FAULT("R20", test_replaced) FAULTS)

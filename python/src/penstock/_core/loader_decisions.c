@@ -109,3 +109,23 @@ PyObject *core_loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n
     core_loader_gil_acquire(self);
     return core_loader_leave_none(self, rc, &err);
 }
+
+PyObject *core_loader_replace(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot, n_replanned = 0;
+    int64_t index;
+    if (core_loader_parse_place("replace", args, n_args, 3, &ticket, &slot) < 0 ||
+        core_to_int64(args[2], "index", &index) < 0 || !core_loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    core_loader_gil_release(self); /* waits for samples that are being worked on */
+    int rc = pst_loader_replace(self->handle, ticket, slot, index, &n_replanned, &err);
+    core_loader_gil_acquire(self);
+    core_loader_leave(self);
+    if (rc != PST_OK)
+        return core_fail(core_state_of(object), rc, &err);
+    return PyLong_FromLong(n_replanned); /* new */
+}

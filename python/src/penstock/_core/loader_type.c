@@ -495,6 +495,9 @@ static PyMethodDef loader_methods[] = {
      "finish($self, ticket, slot, data, height, width, words, /)\n--\n\n"
      "The finished sample of a doubt that was refused."},
     {"fail", FASTCALL(core_loader_fail), "fail($self, ticket, slot, /)\n--\n\nGives a batch up."},
+    {"replace", FASTCALL(core_loader_replace),
+     "replace($self, ticket, slot, index, /)\n--\n\n"
+     "Another record in the place of a doubt, or with index -1 none. How many batches begin anew."},
     {"slot_shape", FASTCALL(loader_slot_shape),
      "slot_shape($self, ticket, slot, /)\n--\n\nOutput (height, width) of a sample."},
     {"describe_slot", FASTCALL(loader_describe_slot),

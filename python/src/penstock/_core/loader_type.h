@@ -42,6 +42,7 @@ PyObject *core_loader_resolve(PyObject *object, PyObject *const *args, Py_ssize_
 PyObject *core_loader_words(PyObject *object, PyObject *const *args, Py_ssize_t n_args);   /* new */
 PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t n_args);  /* new */
 PyObject *core_loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n_args);    /* new */
+PyObject *core_loader_replace(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */
 
 /* loader_events.c. */
 PyObject *core_loader_trace_start(PyObject *object, PyObject *capacity); /* new */

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a sample that the engine does not vouch for: the installed Pillow and the user's
+own transform decide it."""
+
+import errno
+from typing import Any
+
+import torch
+from penstock import _core, reference, rng
+from penstock.engines import Engine
+from penstock.sources import Source
+
+Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str]]
+
+
+def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: Exception) -> None:
+    """A sample whose transform the engine refuses: the user's own makes it, from the words that are
+    its turn, or raises."""
+    _, ticket, slot, *_ = event
+    core, prepared = engine.core, engine.spec.prepared
+    if prepared.output.dtype is torch.uint8:  # the pixels before the transform's own numbers
+        raise refused
+    try:
+        words = core.words(ticket, slot, prepared.transform.max_words)
+    except ValueError:  # it was something else
+        raise refused from None
+    with rng.WordsAhead(words) as ahead:
+        try:
+            sample = source.transforms[0](image)
+        except Exception:
+            core.finish(ticket, slot, b"", 0, 0, ahead.taken())
+            raise
+        taken = ahead.taken()
+    with torch._C.DisableTorchFunction():
+        if prepared.output.dtype is None and sample.dtype != prepared.dtype:
+            raise RuntimeError(f"a sample is {sample.dtype}, the batch {prepared.dtype}")
+        _, height, width = sample.shape
+        sample = sample.detach().to(prepared.dtype)
+        if prepared.output.layout:
+            sample = sample.permute(1, 2, 0)
+        data = bytearray(sample.numel() * sample.element_size())
+        torch.frombuffer(data, dtype=sample.dtype).copy_(sample.reshape(-1))
+    core.finish(ticket, slot, data, height, width, taken)
+
+
+def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
+    """Puts a doubt to Pillow: its pixels go to the engine. Returns its exception, if it has one;
+    the sample is still in doubt then."""
+    _, ticket, slot, index, _, data, _ = event
+    try:
+        image = engine.spec.table.load(index, data)
+        try:
+            engine.core.resolve(ticket, slot, *reference.pixels(image))
+        except (_core.Error, ValueError) as refused:
+            _finish(engine, source, event, image, refused)
+    except Exception as error:
+        return error
+    return None
+
+
+# Of the process, not of the sample: the next one would not fare better.
+_ERRNOS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+
+
+def is_of_sample(core: _core.Loader, event: Event, error: Exception) -> bool:
+    """Whether an error that decide() returned says something of the sample alone."""
+    if isinstance(error, MemoryError):
+        return False
+    if isinstance(error, OSError) and error.errno in _ERRNOS:
+        return False
+    if not isinstance(error, _core.LimitError):
+        return True
+    try:
+        core.words(event[1], event[2], 0)
+    except ValueError:  # its plan stands: it is the batch for which there is no room
+        return False
+    return True
