@@ -146,11 +146,12 @@ struct pst_event {
 PST_API int pst_loader_wait(struct pst_loader *loader, struct pst_event *event, int64_t timeout_ms,
                             struct pst_error *err);
 
-/* Decides a doubt: these are the sample's pixels, RGBX (4 bytes a pixel), copied before the call
- * returns. */
+/* Decides a doubt: these are the sample's pixels as they lie in the file, RGBX (4 bytes a pixel),
+ * copied before the call returns. orientation: EXIF's, 1 to 8, for a transform that turns images
+ * upright (PST_OP_EXIF_TRANSPOSE); another one does not look at it. */
 PST_API int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
                                const uint8_t *rgbx, int32_t w, int32_t h, ptrdiff_t stride,
-                               struct pst_error *err);
+                               int orientation, struct pst_error *err);
 /* A doubt whose transform refuses the image's size, of which pst_loader_resolve() says so, may be
  * decided by a transform of the caller's that means the same: these are the next n words that it
  * draws from (n <= pst_transform_max_words()). */

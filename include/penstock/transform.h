@@ -75,6 +75,9 @@ enum pst_op_kind {
     /* torchvision RandomPerspective: 1 word against threshold, then 8; number: the distortion's
      * scale; filter and table as of PST_OP_RANDOM_ROTATION */
     PST_OP_RANDOM_PERSPECTIVE = 35,
+    /* upright, as the EXIF tag of the file says: Pillow's ImageOps.exif_transpose(). Of an image
+     * that comes from no file: as it is */
+    PST_OP_EXIF_TRANSPOSE = 36,
     /* torchvision ColorJitter: 3 words for the order, 1 for each part. count: 1 for brightness, 2
      * for contrast, 4 for saturation, 8 for hue, added up; number: the range of each of the four */
     PST_OP_COLOR_JITTER = 50,

@@ -26,8 +26,8 @@ void pst__sample_begin(const struct pst_loader *loader, struct pst__sample *samp
     sample->next_ready = -1;
     if (!loader->is_uniform)
         return;
-    sample->info = (struct pst_image_info){
-        .format = PST_IMAGE_RAW, .width = loader->uniform.width, .height = loader->uniform.height};
+    sample->info = (struct pst_image_info){PST_IMAGE_RAW, loader->uniform.width,
+                                           loader->uniform.height, .orientation = 1};
     if (!loader->is_free)
         sample->state = PST_SAMPLE_PROBED;
 }

@@ -311,8 +311,27 @@ static int copy_pixels(uint8_t **out, const uint8_t *rgbx, int32_t w, int32_t h,
     return PST_OK;
 }
 
+/* Whether the reference sees the image that the sample was planned for. */
+static int check_same(const struct pst_loader *loader, const struct pst__sample *sample, int32_t w,
+                      int32_t h, int orientation, struct pst_error *err)
+{
+    int turns = pst__transform_turns(loader->config.transform);
+    PST_REQUIRE(!turns || (orientation >= 1 && orientation <= 8), err,
+                "orientation %d, expected 1 to 8", orientation);
+    if (!sample->is_planned)
+        return PST_OK;
+    if (w != sample->plan.src_w || h != sample->plan.src_h)
+        return pst__fail(err, PST_EFORMAT,
+                         "the header says %d x %d pixels, the reference decoded %d x %d",
+                         sample->plan.src_w, sample->plan.src_h, w, h);
+    if (turns && orientation != sample->info.orientation)
+        return pst__fail(err, PST_EFORMAT, "the header says orientation %d, the reference %d",
+                         sample->info.orientation, orientation);
+    return PST_OK;
+}
+
 int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
-                       const uint8_t *rgbx, int32_t w, int32_t h, ptrdiff_t stride,
+                       const uint8_t *rgbx, int32_t w, int32_t h, ptrdiff_t stride, int orientation,
                        struct pst_error *err)
 {
     struct pst__batch *batch;
@@ -325,16 +344,15 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
         return pst__fail(err, sample->status, "%s",
                          sample->error ? sample->error->message : pst_status_text(sample->status));
     }
-    if (sample->is_planned && (w != sample->plan.src_w || h != sample->plan.src_h))
-        return pst__fail(err, PST_EFORMAT,
-                         "the header says %d x %d pixels, the reference decoded %d x %d",
-                         sample->plan.src_w, sample->plan.src_h, w, h);
+    rc = check_same(loader, sample, w, h, orientation, err);
+    if (rc < 0)
+        return rc;
     uint8_t *pixels = NULL;
     rc = copy_pixels(&pixels, rgbx, w, h, stride, err);
     if (rc < 0)
         return rc;
     int was_planned = sample->is_planned;
-    sample->info = (struct pst_image_info){.width = w, .height = h};
+    sample->info = (struct pst_image_info){.width = w, .height = h, .orientation = orientation};
     if (!was_planned)
         sample->cost = 0; /* of a decode that did not begin */
     if (!was_planned && loader->is_free)

@@ -52,7 +52,7 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
-                                 &draws, &sample->plan, &err);
+                                 sample->info.orientation, &draws, &sample->plan, &err);
     if (rc < 0) {
         sample->is_refused = 1;
         sample->words_drawn = (uint32_t)draws.used;
@@ -118,7 +118,7 @@ int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct 
         pst__draw_own(loader, worker, sample->index);
     worker->draws.used = 0;
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
-                                 &worker->draws, &sample->plan, err);
+                                 sample->info.orientation, &worker->draws, &sample->plan, err);
     sample->is_planned = rc == PST_OK;
     sample->is_refused = rc < 0;
     return rc;

@@ -113,14 +113,18 @@ static int probe_record(struct pst_loader *loader, struct pst__sample *sample,
     const struct pst_pixels *pixels = &record->pixels;
     if (!pixels->data) {
         int rc = pst__decode_probe(record->data, record->size, &sample->info, err);
-        if (rc == PST_OK)
-            sample->cost = pst__decode_cost(record->data, record->size, &sample->info);
-        return rc;
+        if (rc < 0)
+            return rc;
+        if (sample->info.orientation == 0 && pst__transform_turns(loader->config.transform))
+            return pst__fail(err, PST_EUNSUPPORTED,
+                             "which way up it is, only the reference can tell");
+        sample->cost = pst__decode_cost(record->data, record->size, &sample->info);
+        return PST_OK;
     }
     PST_REQUIRE(pixels->channels <= pst__transform_in_channels(loader->config.transform), err,
                 "an image of %d channels, the transform is for grey ones", pixels->channels);
-    sample->info = (struct pst_image_info){
-        .format = PST_IMAGE_RAW, .width = pixels->width, .height = pixels->height};
+    sample->info =
+        (struct pst_image_info){PST_IMAGE_RAW, pixels->width, pixels->height, .orientation = 1};
     return PST_OK;
 }
 

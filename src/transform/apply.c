@@ -53,7 +53,7 @@ static int plan_alone(const struct pst_transform *transform, int32_t w, int32_t 
         pst__transform_exp(values, n);
         draws.exps[r] = values;
     }
-    int rc = pst__transform_plan(transform, w, h, &draws, plan, err);
+    int rc = pst__transform_plan(transform, w, h, 1, &draws, plan, err);
     pst__free(exps);
     *used = draws.used;
     return rc;

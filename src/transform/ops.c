@@ -22,6 +22,7 @@ static const struct pst__op_type *const types[] = {
     &pst__op_random_rotation,
     &pst__op_random_affine,
     &pst__op_random_perspective,
+    &pst__op_exif_transpose,
     &pst__op_color_jitter,
     &pst__op_grayscale,
     &pst__op_random_colour,
@@ -379,10 +380,21 @@ int pst__transform_dtype(const struct pst_transform *transform)
     return transform->output.dtype;
 }
 
+int pst__transform_turns(const struct pst_transform *transform)
+{
+    for (int i = 0; i < transform->n_steps; i++) {
+        if (transform->step[i].op.kind == PST_OP_EXIF_TRANSPOSE)
+            return 1;
+    }
+    return 0;
+}
+
 int pst__transform_plan(const struct pst_transform *transform, int32_t w, int32_t h,
-                        struct pst__draws *draws, struct pst__plan *plan, struct pst_error *err)
+                        int orientation, struct pst__draws *draws, struct pst__plan *plan,
+                        struct pst_error *err)
 {
     int rc = pst__fold_begin(plan, w, h, transform->in_channels, err);
+    plan->orientation = orientation;
     for (int i = 0; i < transform->n_steps && rc == PST_OK; i++) {
         const struct pst__step *step = &transform->step[i];
         if (step->type->plan)

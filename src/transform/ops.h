@@ -40,7 +40,7 @@ struct pst__op_type {
 extern const struct pst__op_type pst__op_resize_short, pst__op_resize, pst__op_center_crop,
     pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip, pst__op_random_apply, pst__op_pad,
     pst__op_random_crop, pst__op_random_erasing, pst__op_random_rotation, pst__op_random_affine,
-    pst__op_random_perspective;
+    pst__op_random_perspective, pst__op_exif_transpose;
 
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
     pst__op_augment, pst__op_auto_augment;

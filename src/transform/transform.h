@@ -54,6 +54,7 @@ struct pst__plan {
     int n_changes;
     int n_erased;
     int channels;           /* of the image so far: 3, or 1 when it is grey */
+    int orientation;        /* of the image so far: EXIF's, 1 to 8 */
     struct pst_rect region; /* of the source that execute needs */
     struct pst__segment segment[PST_MAX_SEGMENTS];
     struct pst__change change[PST_MAX_CHANGES];
@@ -78,10 +79,13 @@ void pst__transform_exp_arguments(const struct pst_transform *transform, int ran
 /* C's own exp in place: computed in double, rounded to float. */
 void pst__transform_exp(float *values, size_t n);
 
-/* Draws and plans for an image of w x h. Errors: PST_EINVAL, PST_ELIMIT (the result or a step
- * between is too large). Nothing is allocated. */
+/* Draws and plans for an image of w x h. orientation: EXIF's, 1 to 8, looked at where the transform
+ * turns images upright. Errors: PST_EINVAL, PST_ELIMIT (the result or a step between is too large).
+ * Nothing is allocated. */
+int pst__transform_turns(const struct pst_transform *transform);
 int pst__transform_plan(const struct pst_transform *transform, int32_t w, int32_t h,
-                        struct pst__draws *draws, struct pst__plan *plan, struct pst_error *err);
+                        int orientation, struct pst__draws *draws, struct pst__plan *plan,
+                        struct pst_error *err);
 /* One line of text: what was drawn. */
 void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size);
 

@@ -784,12 +784,12 @@ def test_doubt_is_resolved(small_paths, crop8, tmp_path):
             (b"", 2**31, SIZE, OverflowError),
         ]:
             with pytest.raises(expected):
-                loader.resolve(ticket, 1, rgbx, width, height)
+                loader.resolve(ticket, 1, rgbx, width, height, 1)
         with pytest.raises(ValueError, match="not in doubt"):
-            loader.resolve(ticket, 0, bytes(SIZE * SIZE * 4), SIZE, SIZE)
+            loader.resolve(ticket, 0, bytes(SIZE * SIZE * 4), SIZE, SIZE, 1)
         with pytest.raises(ValueError, match="not submitted"):
             loader.fail(ticket + 1, 1)
-        loader.resolve(ticket, 1, bytes([1, 2, 3, 255]) * (SIZE * SIZE), SIZE, SIZE)
+        loader.resolve(ticket, 1, bytes([1, 2, 3, 255]) * (SIZE * SIZE), SIZE, SIZE, 1)
         assert loader.wait(60_000)[0] == "batch"
         images, labels = loader.take(ticket)
         lut = make_lut()
@@ -860,7 +860,7 @@ def use_everything(loader):
         lambda: loader.set_state(0, bytes(624 * 4), 0),
         lambda: loader.submit([0], 0),
         lambda: loader.wait(0),
-        lambda: loader.resolve(1, 0, bytes(4), 1, 1),
+        lambda: loader.resolve(1, 0, bytes(4), 1, 1, 1),
         lambda: loader.fail(1, 0),
         lambda: loader.slot_shape(1, 0),
         lambda: loader.describe_slot(1, 0),
@@ -1289,7 +1289,7 @@ def test_nothing_leaks_in_failures(loader, crop8, tmp_path):
         expect(TypeError, loader.submit, ["1"], 0)
         expect(StopIteration, loader.wait, 0)
         expect(ValueError, loader.take, 1)
-        expect(ValueError, loader.resolve, 1, 0, bytes(4), 1, 1)
+        expect(ValueError, loader.resolve, 1, 0, bytes(4), 1, 1, 1)
 
     nones = sys.getrefcount(None)
     assert not leaks(life)

@@ -250,7 +250,9 @@ class Loader:
         "batch", "doubt", "failed", "ragged"; None after timeout_ms. Releases the GIL, lets signals
         through. Raises StopIteration when nothing is submitted."""
 
-    def resolve(self, ticket: int, slot: int, rgbx: Buffer, width: int, height: int, /) -> None: ...
+    def resolve(
+        self, ticket: int, slot: int, rgbx: Buffer, width: int, height: int, orientation: int, /
+    ) -> None: ...
     def words(self, ticket: int, slot: int, n: int, /) -> bytes: ...
     def finish(
         self, ticket: int, slot: int, data: Buffer, height: int, width: int, words: int, /

@@ -49,9 +49,12 @@ def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
     _, ticket, slot, index, _, data, _ = event
     try:
         image = engine.spec.table.load(index, data)
+        turns = engine.spec.prepared.output.exif
+        way = reference.orientation(image) if turns else 1
         try:
-            engine.core.resolve(ticket, slot, *reference.pixels(image))
+            engine.core.resolve(ticket, slot, *reference.pixels(image), way)
         except (_core.Error, ValueError) as refused:
+            image = reference.upright(image) if turns else image
             _finish(engine, source, event, image, refused)
     except Exception as error:
         return error

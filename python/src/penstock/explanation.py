@@ -93,11 +93,13 @@ def explain_native(
         plan = f"the generators of {workers} workers of torch, imitated word for word"
     else:
         plan = "torch's global generator, advanced as the transforms would"
+    turn = [Stage("exif", "native", "turned upright, on the pixels, in the engine")]
     stages = [
         _order(loader),
         Stage("dataset", "native", dataset),
         *_reading(loader, table),
         Stage("plan", "native", plan),
+        *(turn if prepared.output.exif else ()),
         *map(_transform_stage, prepared.key),
         Stage("collate", "native", "samples are written in their place in the batch"),
         Stage("deliver", "native", "torch tensors over the engine's memory, no copy"),

@@ -74,8 +74,8 @@ def iterator_for(loader: Any, on_error: policy.Policy | None = None) -> _BaseDat
         is_stocks = not _is_ours(loader) or options.output_of(loader).is_stocks
         if not (is_stocks and on_error.is_stocks):
             raise ValueError(
-                "out_dtype, memory_format and on_error are the engine's, and it does not do this "
-                f"loader: {refusal}"
+                "out_dtype, memory_format, exif and on_error are the engine's, and it does not do "
+                f"this loader: {refusal}"
             ) from None
         record.stock_epochs += 1
         return None

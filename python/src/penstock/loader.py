@@ -35,13 +35,15 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         .to(out_dtype). torch.uint8: the pixels as they are before ToTensor or ToDtype, so that they
         can be normalised on the accelerator. None: what the transforms make.
     memory_format: torch.channels_last lays images out as .contiguous(memory_format=...) would.
+    exif: True turns each image upright before its transforms, as its EXIF orientation says and
+        ImageOps.exif_transpose() does it. False: as it lies in the file, as torchvision has it.
     progress: True shows a line on stderr while the loader is iterated, if that is a terminal; a
         callable gets a Progress at most ten times a second, and at the end.
     on_error: what becomes of a sample that cannot be had: "raise" its error, as torch does; "skip":
         its batch has a sample less; "substitute": another one of the epoch takes its place.
     max_errors: of an epoch: how many, or (a float) which share of its samples may be refused.
     quarantine: a file that gets a line of JSON for each of them.
-        All of these but "raise" are the engine's alone, as are out_dtype and memory_format: a
+        All of these but "raise" are the engine's alone, as are out_dtype, memory_format and exif: a
         loader that it does not do is refused when it is iterated.
 
     Nothing is taken, drawn or started before an iterator is asked for, and all that the iterator
@@ -55,6 +57,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     profile: options.Profile | None = None
     out_dtype: torch.dtype | None = None
     memory_format: torch.memory_format | None = None
+    exif: bool = False
     progress: meter.Progressing = False
     on_error: policy.OnError = "raise"
     max_errors: int | float | None = None
@@ -86,12 +89,13 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         profile: options.Profile | None = None,
         out_dtype: torch.dtype | None = None,
         memory_format: torch.memory_format | None = None,
+        exif: bool = False,
         progress: meter.Progressing = False,
         on_error: policy.OnError = "raise",
         max_errors: int | float | None = None,
         quarantine: str | os.PathLike[str] | None = None,
     ) -> None:
-        options.check(threads, rng, memory_budget, profile, out_dtype, memory_format)
+        options.check(threads, rng, memory_budget, profile, out_dtype, memory_format, exif)
         meter.check(progress)
         policy.check(on_error, max_errors, quarantine)
         super().__init__(
@@ -119,6 +123,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.profile = profile
         self.out_dtype = out_dtype
         self.memory_format = memory_format
+        self.exif = exif
         self.progress = progress
         self.on_error = on_error
         self.max_errors = max_errors

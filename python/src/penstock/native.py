@@ -192,8 +192,9 @@ class SingleIter(_NativeIter):
         if indices is None:
             if not (self._spec.prepared.output.is_stocks and self._tally.policy.is_stocks):
                 raise RuntimeError(
-                    "out_dtype, memory_format and on_error are the engine's, and it does not do "
-                    "this batch: the dataset, its transforms or what the sampler gives have changed"
+                    "out_dtype, memory_format, exif and on_error are the engine's, and it does not "
+                    "do this batch: the dataset, its transforms or what the sampler gives have "
+                    "changed"
                 )
             return self._dataset_fetcher.fetch(index)
         engine = self._engine

@@ -58,6 +58,7 @@ def check(
     profile: Any,
     out_dtype: Any = None,
     memory_format: Any = None,
+    exif: Any = False,
 ) -> None:
     """Refuses what no loader could use, where the mistake was made."""
     if threads is not None:
@@ -77,18 +78,21 @@ def check(
             "memory_format should be torch.contiguous_format or torch.channels_last, got "
             f"{memory_format!r}"
         )
+    if not isinstance(exif, bool):
+        raise TypeError(f"exif should be True or False, not {type(exif).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How batches are to differ from torch's: `dtype` None and `layout` 0 are torch's own."""
+    """How batches are to differ from torch's: the defaults are torch's own."""
 
     dtype: torch.dtype | None = None
     layout: int = 0
+    exif: bool = False
 
     @property
     def is_stocks(self) -> bool:
-        return self.dtype is None and self.layout == 0
+        return self == AS_STOCK
 
 
 AS_STOCK = Output()
@@ -115,8 +119,8 @@ def era_of_pillow(version: str) -> str:
 
 def output_of(loader: Any) -> Output:
     dtype, memory_format = loader.out_dtype, loader.memory_format
-    check(None, "torch", None, None, dtype, memory_format)
-    return Output(dtype, LAYOUTS[memory_format])
+    check(None, "torch", None, None, dtype, memory_format, loader.exif)
+    return Output(dtype, LAYOUTS[memory_format], loader.exif)
 
 
 def of(loader: Any, *, own: bool) -> Options:

@@ -179,6 +179,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     mean, std = _hints(reading.key)
     entries = [entry for entry in reading.key if entry[0] in steps.OPS]
     ops = [entry[2] for entry in entries]
+    turn = [steps.exif_transpose()] if output.exif else []
     try:
         # What the steps make of an image says which values there are.
         channels = _channels(ops, profile, reading.channels)
@@ -196,7 +197,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
                 refuse("transform", "what is erased has no value before the conversion to numbers")
             dtype, lut = _converted(dtype, lut, output.dtype)
         transform = _core.Transform(
-            ops,
+            turn + ops,
             dtype=dtype,
             lut=lut,
             mean=(mean[0], mean[1], mean[2]),

@@ -32,6 +32,33 @@ def load(path: Any, data: bytes | None, *, by_path: bool = False) -> Any:
         return image.open(file).convert("RGB")
 
 
+# What ImageOps.exif_transpose() does for an orientation: the number, and the name of the turn.
+_TURNS: dict[Any, tuple[int, str]] = {
+    2: (2, "FLIP_LEFT_RIGHT"),
+    3: (3, "ROTATE_180"),
+    4: (4, "FLIP_TOP_BOTTOM"),
+    5: (5, "TRANSPOSE"),
+    6: (6, "ROTATE_270"),
+    7: (7, "TRANSVERSE"),
+    8: (8, "ROTATE_90"),
+}
+
+
+def _turn(image: Any) -> tuple[int, str | None]:
+    return _TURNS.get(image.getexif().get(0x0112), (1, None))
+
+
+def orientation(image: Any) -> int:
+    """EXIF's, 1 to 8, as ImageOps.exif_transpose() finds it."""
+    return _turn(image)[0]
+
+
+def upright(image: Any) -> Any:
+    """The pixels of ImageOps.exif_transpose(image), which also writes the EXIF anew."""
+    _, name = _turn(image)
+    return image if name is None else image.transpose(sys.modules["PIL.Image"].Transpose[name])
+
+
 def pixels(image: Any) -> tuple[bytes, int, int]:
     """Rows of RGBX without gaps, width, height."""
     if image.mode == "L":

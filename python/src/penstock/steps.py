@@ -14,7 +14,7 @@ from penstock import augment, rng
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
 RANDOM_APPLY = 7
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
-RANDOM_PERSPECTIVE = 35
+RANDOM_PERSPECTIVE, EXIF_TRANSPOSE = 35, 36
 COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
 MAX_SIDE = 65500
 
@@ -60,6 +60,10 @@ def _op(
 ) -> Op:
     head = (kind, filter, h, w, max_size, threshold)
     return (*head, *scale, *ratio, *log_ratio, number, count, table)
+
+
+def exif_transpose() -> Op:
+    return _op(EXIF_TRANSPOSE)
 
 
 def with_count(op: Op, count: int) -> Op:

@@ -238,6 +238,10 @@ def _asked_dtype(loader: Any) -> torch.dtype | None:
             "out_dtype=torch.uint8 gives pixels before the conversion to numbers, which torch's "
             "loader does not have: verify a loader without out_dtype"
         )
+    if getattr(loader, "exif", False):
+        raise ValueError(
+            "exif=True turns images, which torch's loader does not: verify a loader without exif"
+        )
     return dtype
 
 

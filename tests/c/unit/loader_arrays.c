@@ -278,7 +278,7 @@ static void resolve(struct setup *s, const struct pst_event *event)
     static uint8_t rgbx[IMAGE * 4];
     for (int i = 0; i < IMAGE; i++)
         memcpy(rgbx + 4 * i, s->array->rgb + (event->index * IMAGE + i) * 3, 3);
-    CHECK_INT(pst_loader_resolve(s->loader, event->ticket, event->slot, rgbx, W, H, 4 * W, NULL),
+    CHECK_INT(pst_loader_resolve(s->loader, event->ticket, event->slot, rgbx, W, H, 4 * W, 1, NULL),
               PST_OK);
 }
 
@@ -376,7 +376,7 @@ static void test_refused_size(void)
         CHECK_INT(event.kind, PST_EVENT_DOUBT);
         CHECK_INT(event.error.status, PST_ELIMIT);
         CHECK_INT(event.slot, 0);
-        CHECK_INT(pst_loader_resolve(s.loader, event.ticket, 0, rgbx, W, H, 4 * W, NULL),
+        CHECK_INT(pst_loader_resolve(s.loader, event.ticket, 0, rgbx, W, H, 4 * W, 1, NULL),
                   PST_ELIMIT);
         CHECK_INT(pst_loader_fail(s.loader, event.ticket, 0, NULL), PST_OK);
         CHECK_INT(pst_loader_wait(s.loader, &event, 60000, NULL), PST_OK);

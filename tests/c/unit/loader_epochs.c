@@ -230,10 +230,10 @@ static void test_resolve(void)
             for (int i = 0; i < w * h; i++)
                 memcpy(rgbx + 4 * i, (uint8_t *)rgb.data + 3 * i, 3);
             CHECK_INT(
-                pst_loader_resolve(s.loader, event.ticket, event.slot, rgbx, w, h, 4 * w, NULL),
+                pst_loader_resolve(s.loader, event.ticket, event.slot, rgbx, w, h, 4 * w, 1, NULL),
                 PST_OK);
             CHECK_INT(
-                pst_loader_resolve(s.loader, event.ticket, event.slot, rgbx, w, h, 4 * w, NULL),
+                pst_loader_resolve(s.loader, event.ticket, event.slot, rgbx, w, h, 4 * w, 1, NULL),
                 PST_EINVAL);
             free(rgbx);
             pst_tensor_reset(&rgb);

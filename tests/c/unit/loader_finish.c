@@ -50,7 +50,7 @@ static void decide(struct pst_loader *loader, const struct pst_event *event)
     uint32_t words[N_WORDS];
     uint8_t sample[SAMPLE], pixel[4] = {0};
     CHECK_INT(event->error.status, PST_ELIMIT);
-    CHECK_INT(pst_loader_resolve(loader, event->ticket, event->slot, pixel, 1, 1, 4, NULL),
+    CHECK_INT(pst_loader_resolve(loader, event->ticket, event->slot, pixel, 1, 1, 4, 1, NULL),
               PST_ELIMIT);
     CHECK_INT(pst_loader_words(loader, event->ticket, event->slot, words, N_WORDS + 1, NULL),
               PST_EINVAL);

@@ -27,7 +27,7 @@ static void plan_of(const struct pst_op *ops, size_t n, int w, int h, const uint
     struct pst__draws draws = {.words = words};
     struct pst_error err;
     pst_error_init(&err);
-    if (pst__transform_plan(transform, w, h, &draws, plan, &err) != PST_OK)
+    if (pst__transform_plan(transform, w, h, 1, &draws, plan, &err) != PST_OK)
         check_fail(__FILE__, __LINE__, "%s", err.message);
     pst_transform_unref(transform);
 }

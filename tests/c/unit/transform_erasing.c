@@ -22,7 +22,7 @@ static void plan_of(struct pst_op op, int w, int h, const uint32_t *words, const
     struct pst_error err;
     pst_error_init(&err);
     CHECK_INT(pst_transform_max_words(transform), 23);
-    CHECK_INT(pst__transform_plan(transform, w, h, &draws, plan, &err), PST_OK);
+    CHECK_INT(pst__transform_plan(transform, w, h, 1, &draws, plan, &err), PST_OK);
     CHECK_INT(draws.used, used);
     CHECK_INT(plan->n_erased, n_erased);
     pst_transform_unref(transform);

@@ -227,7 +227,7 @@ static void portions_of_rows(void)
         struct pst__plan plan;
         struct pst_error err;
         pst_error_init(&err);
-        CHECK_INT(pst__transform_plan(transform, image.w, image.h, &draws, &plan, &err), PST_OK);
+        CHECK_INT(pst__transform_plan(transform, image.w, image.h, 1, &draws, &plan, &err), PST_OK);
         CHECK(plan.region.x >= 0 && plan.region.y >= 0 && plan.region.w > 0 && plan.region.h > 0);
         CHECK(plan.region.x + plan.region.w <= image.w && plan.region.y + plan.region.h <= image.h);
 

@@ -21,7 +21,7 @@ static int plan_of(const struct pst_op *ops, size_t n, int w, int h, struct pst_
         ones[i] = 1.0f;
     struct pst__draws draws = {words, {ones, ones, ones, ones}, 0};
     pst_error_init(err);
-    int rc = pst__transform_plan(transform, w, h, &draws, plan, err);
+    int rc = pst__transform_plan(transform, w, h, 1, &draws, plan, err);
     CHECK(draws.used <= pst_transform_max_words(transform));
     pst_transform_unref(transform);
     return rc;
@@ -235,7 +235,7 @@ static void random_crop_draws(void)
     for (int i = 0; i < 22; i++)
         exps[i] = 1.0f;
     struct pst__draws draws = {words, {exps}, 0};
-    CHECK_INT(pst__transform_plan(transform, 100, 100, &draws, &plan, &err), PST_OK);
+    CHECK_INT(pst__transform_plan(transform, 100, 100, 1, &draws, &plan, &err), PST_OK);
     CHECK_INT(draws.used, 4);
     check_rect(&plan.segment[0].in, 0, 0, 100, 100);
     CHECK_INT(plan.segment[0].rs_w, 50);
@@ -243,7 +243,7 @@ static void random_crop_draws(void)
 
     /* None does: 20 words, and the middle. */
     draws.used = 0;
-    CHECK_INT(pst__transform_plan(transform, 100, 31, &draws, &plan, &err), PST_OK);
+    CHECK_INT(pst__transform_plan(transform, 100, 31, 1, &draws, &plan, &err), PST_OK);
     CHECK_INT(draws.used, 20);
     check_rect(&plan.segment[0].in, 34, 0, 31, 31);
 
@@ -252,7 +252,7 @@ static void random_crop_draws(void)
     words[4] = 1000000007;
     words[5] = 4000000000u;
     draws.used = 0;
-    CHECK_INT(pst__transform_plan(transform, 10, 39, &draws, &plan, &err), PST_OK);
+    CHECK_INT(pst__transform_plan(transform, 10, 39, 1, &draws, &plan, &err), PST_OK);
     CHECK_INT(draws.used, 6);
     check_rect(&plan.segment[0].in, 4000000000u % 1, 1000000007 % 1, 10, 39);
     pst_transform_unref(transform);
@@ -268,7 +268,7 @@ static void random_crop_places(void)
     struct pst__plan plan;
     struct pst_error err;
     pst_error_init(&err);
-    CHECK_INT(pst__transform_plan(transform, 40, 40, &draws, &plan, &err), PST_OK);
+    CHECK_INT(pst__transform_plan(transform, 40, 40, 1, &draws, &plan, &err), PST_OK);
     check_rect(&plan.segment[0].in, 1000000007 % 21, 4000000000u % 21, 20, 20);
     pst_transform_unref(transform);
 }
@@ -338,7 +338,7 @@ static void limits(void)
     CHECK_INT(plan_of(ops, 1, 2, 9000, &plan, &err), PST_OK);
     struct pst_transform *era9 = transform_of(ops, 1, PST_F32, PST_ERA_9);
     struct pst__draws none = {0};
-    CHECK_INT(pst__transform_plan(era9, 2, 9000, &none, &plan, &err), PST_ELIMIT);
+    CHECK_INT(pst__transform_plan(era9, 2, 9000, 1, &none, &plan, &err), PST_ELIMIT);
     pst_transform_unref(era9);
 
     for (int i = 0; i < PST_MAX_SEGMENTS + 1; i++)
@@ -554,7 +554,7 @@ static void containers_hold_steps(void)
         struct pst_error err;
         pst_error_init(&err);
         words[0] = taken ? 999 : 1000;
-        CHECK_INT(pst__transform_plan(transform, 10, 10, &draws, &plan, &err), PST_OK);
+        CHECK_INT(pst__transform_plan(transform, 10, 10, 1, &draws, &plan, &err), PST_OK);
         CHECK_INT((int)draws.used, taken ? 4 : 1);
         CHECK_INT(plan.segment[0].hflip, taken);
         CHECK_INT(plan.segment[0].vflip, taken);

@@ -14,12 +14,13 @@ PyObject *core_loader_resolve(PyObject *object, PyObject *const *args, Py_ssize_
 {
     struct core_loader *self = (struct core_loader *)object;
     uint64_t ticket;
-    int32_t slot, width, height;
+    int32_t slot, width, height, orientation;
     size_t size;
     Py_buffer view;
-    if (core_loader_parse_place("resolve", args, n_args, 5, &ticket, &slot) < 0 ||
+    if (core_loader_parse_place("resolve", args, n_args, 6, &ticket, &slot) < 0 ||
         core_to_int32(args[3], "width", &width) < 0 ||
         core_to_int32(args[4], "height", &height) < 0 ||
+        core_to_int32(args[5], "orientation", &orientation) < 0 ||
         core_image_size(width, height, 4, &size) < 0 ||
         core_to_buffer(args[2], "rgbx", size, &view) < 0)
         return NULL;
@@ -31,7 +32,7 @@ PyObject *core_loader_resolve(PyObject *object, PyObject *const *args, Py_ssize_
     pst_error_init(&err);
     core_loader_gil_release(self); /* the pixels are copied, up to hundreds of MB */
     int rc = pst_loader_resolve(self->handle, ticket, slot, view.buf, width, height,
-                                (ptrdiff_t)width * 4, &err);
+                                (ptrdiff_t)width * 4, orientation, &err);
     core_loader_gil_acquire(self);
     PyBuffer_Release(&view);
     return core_loader_leave_none(self, rc, &err);

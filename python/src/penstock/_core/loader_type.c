@@ -488,7 +488,8 @@ static PyMethodDef loader_methods[] = {
      "wait($self, timeout_ms, /)\n--\n\n"
      "(kind, ticket, slot, index, words, data, (status, os_errno, message)) or None."},
     {"resolve", FASTCALL(core_loader_resolve),
-     "resolve($self, ticket, slot, rgbx, width, height, /)\n--\n\nThe pixels of a doubt."},
+     "resolve($self, ticket, slot, rgbx, width, height, orientation, /)\n--\n\nThe pixels of a "
+     "doubt."},
     {"words", FASTCALL(core_loader_words),
      "words($self, ticket, slot, n, /)\n--\n\nThe next words of a doubt that was refused."},
     {"finish", FASTCALL(core_loader_finish),

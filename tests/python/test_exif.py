@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""exif=True against torchvision's ImageFolder with ImageOps.exif_transpose() in front of its
+transforms."""
+
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kit
+import penstock
+import pytest
+import torch
+from PIL import Image, ImageOps
+from torchvision import transforms
+from torchvision.transforms import v2
+
+ORIENTATION = 0x0112
+FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+
+
+def encoded(number: int, orientation: Any, format: str, **options: Any) -> bytes:
+    image = kit.picture("RGB", 30 + number % 17, 21 + number % 11, number)
+    if orientation is not None:
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        exif[0x010F] = "a maker with a longer name"  # data behind the directory
+        options["exif"] = exif
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def doubtful() -> dict[str, bytes]:
+    """What Pillow decides, of the way up or of the pixels."""
+    twice = encoded(3, 6, "JPEG")
+    length = int.from_bytes(twice[4:6], "big")
+    tiff = encoded(4, 6, "TIFF")
+    cut = encoded(5, 8, "JPEG", quality=95)
+    sixteen = io.BytesIO()
+    grey = Image.new("I;16", (31, 22), 200)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 5
+    grey.save(sixteen, "PNG", exif=exif)
+    return {
+        "twice.jpg": twice[:2] + twice[2 : 4 + length] + twice[2:],
+        "tiff.tif": tiff,
+        "cut.jpg": cut[:-40],
+        "sixteen.png": sixteen.getvalue(),
+        "deflated.png": encoded(6, None, "PNG", pnginfo=raw_profile(7)),
+    }
+
+
+def raw_profile(orientation: int) -> Any:
+    from PIL.PngImagePlugin import PngInfo
+
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    info = PngInfo()
+    body = exif.tobytes().hex()
+    info.add_text("Raw profile type exif", f"\nexif\n{len(body) // 2:8}\n{body}\n", zip=True)
+    return info
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("turned")
+    for number in range(27):
+        ending = random.Random(number).choice(list(FORMATS))
+        path = root / f"class{number % 3}" / f"{number:02}.{ending}"
+        path.parent.mkdir(exist_ok=True)
+        orientation = None if number >= 24 else number % 8 + 1
+        path.write_bytes(encoded(number, orientation, FORMATS[ending]))
+    for name, data in doubtful().items():
+        (root / "class1" / name).write_bytes(data)
+    return root
+
+
+PIPELINES: dict[str, Callable[[], list[Any]]] = {
+    "train": lambda: kit.train_v1(12).transforms,
+    "eval": lambda: kit.eval_v1().transforms,
+    "v2": lambda: kit.train_v2().transforms,
+    "colour": lambda: [
+        transforms.RandomRotation(30, expand=True),
+        transforms.ColorJitter(0.4, 0.4, 0.4, 0.1),
+        v2.Resize((18, 26)),
+        transforms.ToTensor(),
+        transforms.RandomErasing(),
+    ],
+    # Too large a mirror for some: the engine refuses them and the transform itself finishes.
+    "refused": lambda: [
+        transforms.RandomHorizontalFlip(),
+        transforms.Pad((24, 3), padding_mode="reflect"),
+        transforms.RandomCrop((18, 19)),
+        transforms.ToTensor(),
+    ],
+    "ragged": lambda: [transforms.Resize(15), transforms.ToTensor()],
+}
+
+
+def lives(root: Path, name: str, **options: Any) -> None:
+    def stock() -> Any:
+        turned = transforms.Compose([ImageOps.exif_transpose, *PIPELINES[name]()])
+        return kit.STOCK(kit.folder_of(root, turned), **options), ()
+
+    def ours() -> Any:
+        plain = transforms.Compose(PIPELINES[name]())
+        return kit.OURS(kit.folder_of(root, plain), exif=True, **options), ()
+
+    kit.assert_same(kit.run(stock, seed=3), kit.run(ours, seed=3, native=True))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_equals_exif_transpose(root: Path, name: str, num_workers: int) -> None:
+    size = 1 if name == "ragged" else 4
+    lives(root, name, batch_size=size, shuffle=True, num_workers=num_workers)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_batches_of_several_shapes(root: Path) -> None:
+    lives(root, "ragged", batch_size=2, num_workers=2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_without_it_images_are_as_they_lie(root: Path) -> None:
+    def make(kind: type) -> Any:
+        return lambda: (kind(kit.folder_of(root, kit.eval_v1()), 4), ())
+
+    kit.assert_same(kit.run(make(kit.STOCK)), kit.run(make(kit.OURS), native=True))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_way(tmp_path: Path, orientation: int) -> None:
+    """Whole images, no pixel of which is resampled."""
+    path = tmp_path / "one" / "a.png"
+    path.parent.mkdir()
+    path.write_bytes(encoded(2, orientation, "PNG"))
+    loader = kit.OURS(kit.folder_of(tmp_path, transforms.PILToTensor()), exif=True)
+    ((images, _),) = loader
+    expected = ImageOps.exif_transpose(Image.open(path).convert("RGB"))
+    assert images[0].equal(transforms.functional.pil_to_tensor(expected))
+    assert loader.stats().as_dict()["doubts"] == 0
+    assert any(stage.name == "exif" for stage in loader.explain().stages)
+
+
+def test_it_is_the_engines_alone(root: Path) -> None:
+    dataset = kit.folder_of(root, transforms.Lambda(lambda image: torch.zeros(1)))
+    with pytest.raises(ValueError, match="exif"):
+        iter(kit.OURS(dataset, exif=True))
+    with pytest.raises(TypeError, match="exif should be True or False"):
+        kit.OURS(dataset, exif=1)
+    with pytest.raises(ValueError, match="verify a loader without exif"):
+        penstock.verify(kit.OURS(kit.folder_of(root, kit.eval_v1()), exif=True))
