@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock import whole_file
+
 if TYPE_CHECKING:
     from penstock.tracing import Event, Part, Recorder
 
@@ -166,19 +168,12 @@ def rows(recorder: "Recorder") -> Iterator[Row]:
 
 
 def write(recorder: "Recorder", path: Path, about: Row) -> None:
-    """The file appears whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     about = {**about, "lost_events": recorder.lost, "unread_engines": recorder.n_unread}
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write('{"displayTimeUnit":"ms","otherData":')
-            json.dump(about, file)
-            file.write(',"traceEvents":[\n')
-            for number, row in enumerate(rows(recorder)):
-                file.write(",\n" if number else "")
-                json.dump(row, file, separators=(",", ":"))
-            file.write("\n]}\n")
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with whole_file.written(path) as file:
+        file.write('{"displayTimeUnit":"ms","otherData":')
+        json.dump(about, file)
+        file.write(',"traceEvents":[\n')
+        for number, row in enumerate(rows(recorder)):
+            file.write(",\n" if number else "")
+            json.dump(row, file, separators=(",", ":"))
+        file.write("\n]}\n")

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """verify(): a loader beside torch's own on the same seeds, bit for bit."""
 
-import contextlib
-import random
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +8,7 @@ import torch
 import torch.utils.data
 from penstock import _core, lanes, policy, reference
 from penstock.text import table
+from penstock.trial import Seen, States, collect, ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,87 +56,6 @@ class Verification:
         return f"not equal to torch's DataLoader: {seen}\n{self.difference}"
 
 
-def _generators(loader: Any) -> list[torch.Generator]:
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    owners = (loader, loader.sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = [torch.default_generator]
-    for owner in owners:
-        generator = getattr(owner, "generator", None)
-        if isinstance(generator, torch.Generator) and generator not in found:
-            found.append(generator)
-    return found
-
-
-class _States:
-    """All generators that a loader can reach, to be put back."""
-
-    def __init__(self, loader: Any) -> None:
-        self.torch = [(g, g.get_state()) for g in _generators(loader)]
-        self.random = random.getstate()
-        numpy = sys.modules.get("numpy")
-        self.numpy = numpy.random.get_state() if numpy is not None else None
-
-    def restore(self) -> None:
-        for generator, state in self.torch:
-            generator.set_state(state)
-        random.setstate(self.random)
-        if self.numpy is not None:
-            sys.modules["numpy"].random.set_state(self.numpy)
-
-    def differ(self, other: "_States") -> bool:
-        pairs = zip(self.torch, other.torch, strict=True)
-        return self.random != other.random or any(
-            not torch.equal(mine[1], theirs[1]) for mine, theirs in pairs
-        )
-
-
-@dataclass(slots=True)
-class _Seen:
-    value: Any  # a batch or an exception
-    indices: list[int]  # in the dataset
-    paths: list[str]
-    notes: list[str]
-
-
-@contextlib.contextmanager
-def _ended(iterator: Any) -> Iterator[Any]:
-    try:
-        yield iterator
-    finally:
-        if hasattr(iterator, "_shutdown_workers"):
-            iterator._shutdown_workers()
-
-
-def _samples_of(iterator: Any, dataset: Any) -> tuple[list[int], list[str]]:
-    """Indices in the dataset, and paths, of the samples that a native iterator gave last."""
-    places = range(len(dataset))
-    asked = [places[which] for which in iterator._asked]
-    return asked, [iterator._spec.table.path(index) for index in iterator._indices]
-
-
-def _collect(iterator: Any, most: int | None, dataset: Any = None) -> Iterator[_Seen]:
-    """The results of next(), exceptions too, as far as stock goes on after them."""
-    notes: list[str] = []
-    if hasattr(iterator, "_notes"):
-        iterator._notes = notes
-    n = 0
-    while most is None or n < most:
-        notes.clear()
-        try:
-            value = next(iterator)
-        except StopIteration:
-            return
-        except Exception as error:
-            value = error
-        indices: list[int] = []
-        paths: list[str] = []
-        if dataset is not None:
-            with contextlib.suppress(IndexError, TypeError):  # of a batch that has none
-                indices, paths = _samples_of(iterator, dataset)
-        yield _Seen(value, indices, paths, list(notes))
-        n += 1
-
-
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
     plain = tensor.as_subclass(torch.Tensor).contiguous()
     return plain.view(torch.uint8) if plain.dim() else plain.reshape(1).view(torch.uint8)
@@ -175,7 +91,7 @@ def _decode_is_equal(path: str) -> bool:
         return True  # such a file goes to Pillow
 
 
-def _of_sample(batch: int, slot: int, stage: str, ours: _Seen, said: tuple[str, str]) -> Difference:
+def _of_sample(batch: int, slot: int, stage: str, ours: Seen, said: tuple[str, str]) -> Difference:
     index = ours.indices[slot] if slot < len(ours.indices) else None
     path = ours.paths[slot] if slot < len(ours.paths) else None
     if stage == "transform" and path is not None and not _decode_is_equal(path):
@@ -194,7 +110,7 @@ def _values(expected: torch.Tensor, found: torch.Tensor) -> tuple[str, str]:
 
 
 def _compare_tensors(
-    batch: int, part: int, expected: torch.Tensor, ours: _Seen
+    batch: int, part: int, expected: torch.Tensor, ours: Seen
 ) -> Difference | None:
     found = ours.value[part]
     slot = _first_slot(expected, found)
@@ -205,7 +121,7 @@ def _compare_tensors(
     return _of_sample(batch, slot, stage, ours, said)
 
 
-def _compare(batch: int, stock: _Seen, ours: _Seen) -> Difference | None:
+def _compare(batch: int, stock: Seen, ours: Seen) -> Difference | None:
     said = _summary(stock.value), _summary(ours.value)
     if said[0] != said[1]:
         is_error = isinstance(stock.value, Exception) or isinstance(ours.value, Exception)
@@ -223,7 +139,7 @@ def _compare(batch: int, stock: _Seen, ours: _Seen) -> Difference | None:
     return None
 
 
-def _samples(seen: _Seen) -> int:
+def _samples(seen: Seen) -> int:
     value = seen.value
     if isinstance(value, list) and value and isinstance(value[0], torch.Tensor):
         return int(value[0].shape[0])
@@ -245,7 +161,7 @@ def _asked_dtype(loader: Any) -> torch.dtype | None:
     return dtype
 
 
-def _brought_to(seen: _Seen, dtype: torch.dtype | None) -> _Seen:
+def _brought_to(seen: Seen, dtype: torch.dtype | None) -> Seen:
     value = seen.value
     if dtype is not None and isinstance(value, list) and isinstance(value[0], torch.Tensor):
         seen.value = [value[0].to(dtype), *value[1:]]
@@ -261,26 +177,26 @@ def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) ->
     if batches is not None and batches < 1:
         raise ValueError(f"batches should be positive or None, got {batches}")
     dtype = _asked_dtype(loader)
-    before = _States(loader)
+    before = States(loader)
     try:
-        with _ended(torch.utils.data.DataLoader._get_iterator(loader)) as iterator:
-            expected = [_brought_to(seen, dtype) for seen in _collect(iterator, batches)]
-        after = _States(loader)
+        with ended(torch.utils.data.DataLoader._get_iterator(loader)) as iterator:
+            expected = [_brought_to(seen, dtype) for seen in collect(iterator, batches)]
+        after = States(loader)
         before.restore()
         native = lanes.iterator_for(loader, policy.Policy())  # torch's has no other
         if native is None:
             return Verification("python", 0, 0, None)
-        with _ended(native):
+        with ended(native):
             return _verify(expected, native, batches, loader, after)
     finally:
         before.restore()
 
 
 def _verify(
-    expected: list[_Seen], native: Any, batches: int | None, loader: Any, after: _States
+    expected: list[Seen], native: Any, batches: int | None, loader: Any, after: States
 ) -> Verification:
     n_samples = n_batches = 0
-    ours = _collect(native, batches, loader.dataset)
+    ours = collect(native, batches, loader.dataset)
     for number, stock in enumerate(expected):
         seen = next(ours, None)
         if seen is None:
@@ -298,7 +214,7 @@ def _verify(
         said = ("the end", _summary(extra.value))
         difference = Difference(n_batches, None, None, None, "order", "", *said)
         return Verification("native", n_batches, n_samples, difference)
-    if after.differ(_States(loader)):
+    if after.differ(States(loader)):
         said = ("torch's state", "another state")
         difference = Difference(n_batches, None, None, None, "generator", "", *said)
         return Verification("native", n_batches, n_samples, difference)
