@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from penstock.loader import DataLoader
     from penstock.meter import Progress, ProgressLine
     from penstock.policy import ErrorReport, Refused, TooManyErrors
+    from penstock.reporting import report
     from penstock.stats import Stats
     from penstock.verification import Difference, Verification, verify
 else:
@@ -43,6 +44,7 @@ else:
         "TooManyErrors": "policy",
         "Verification": "verification",
         "explain": "lanes",
+        "report": "reporting",
         "verify": "verification",
     }
 
@@ -87,6 +89,7 @@ __all__ = [
     "datasets",
     "explain",
     "from_dlpack",
+    "report",
     "tensor",
     "verify",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock import options, policy, prepare, rng, sources, tables
 from penstock.capture import Refusal, read_loader
-from penstock.engines import Spec, record_of
+from penstock.engines import Record, Spec, record_of
 from penstock.explanation import Explanation, explain_native, explain_stock
 from penstock.native import SingleIter, WorkersIter
 from penstock.stats import Stats
@@ -60,12 +60,17 @@ def _spec(
     )
 
 
-def iterator_for(loader: Any, on_error: policy.Policy | None = None) -> _BaseDataLoaderIter | None:
+def on_error_of(loader: Any) -> policy.Policy:
+    return policy.of(loader) if _is_ours(loader) else policy.Policy()
+
+
+def iterator_for(
+    loader: Any, on_error: policy.Policy | None = None, record: Record | None = None
+) -> _BaseDataLoaderIter | None:
     """A native iterator, or None where stock's own has to do the work. on_error: in the place of
-    the loader's own."""
-    record = record_of(loader)
-    if on_error is None:
-        on_error = policy.of(loader) if _is_ours(loader) else policy.Policy()
+    the loader's own; record: whose it is, if not the loader's own."""
+    record = record_of(loader) if record is None else record
+    on_error = on_error_of(loader) if on_error is None else on_error
     try:
         prepared, chosen = _read(loader)
         source = sources.read(loader.dataset)

@@ -70,6 +70,11 @@ def _run_tail(tail: tuple[Any, ...], channels: int, erasing: int | None = None) 
     return image.as_subclass(torch.Tensor)
 
 
+def values_of(reading: Reading, channels: int) -> torch.Tensor:
+    """What each of the 256 values of a channel becomes: (channels, 256)."""
+    return _run_tail(reading.tail, channels).reshape(channels, 256)
+
+
 def _table_of_values(tail: tuple[Any, ...], channels: int) -> tuple[str, bytes | None]:
     before = torch.default_generator.get_state()
     try:
