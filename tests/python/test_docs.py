@@ -80,11 +80,14 @@ def test_code_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PENSTOCK_CACHE", str(folder / "cache"))
     space = names()
-    for line, code in blocks(page.read_text(encoding="utf-8")):
-        program = compile(
-            "\n" * (line - 1) + code, str(page), "exec"
-        )  # errors have the page's line
-        exec(program, space)
+    try:
+        for line, code in blocks(page.read_text(encoding="utf-8")):
+            program = compile(
+                "\n" * (line - 1) + code, str(page), "exec"
+            )  # errors have the page's line
+            exec(program, space)
+    finally:
+        space.clear()  # a page's server goes on, and would keep a loader and its threads
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
