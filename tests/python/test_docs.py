@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation: every block of Python runs, every link leads somewhere."""
 
+import http.server
 import re
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,18 @@ def test_pages_with_code_are_found() -> None:
     assert {"README.md", "guide.md", "from-dataloader.md"} <= {page.name for page in WITH_CODE}
 
 
+class AnyPort(http.server.HTTPServer):
+    """The port that a page names may be another program's, or another test's."""
+
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        super().__init__((address[0], 0), handler)
+
+
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
 def test_code_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page are one program, from top to bottom."""
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(http.server, "HTTPServer", AnyPort)
     monkeypatch.setenv("PENSTOCK_CACHE", str(folder / "cache"))
     space = names()
     try:
