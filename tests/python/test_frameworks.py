@@ -48,7 +48,8 @@ def test_torchs_signature_comes_first() -> None:
     plain = [(p.name, p.kind, p.default) for p in ours[: len(theirs)]]
     assert plain == [(p.name, p.kind, p.default) for p in theirs]
     extras = ours[len(theirs) :]
-    own = ["threads", "rng", "memory_budget", "profile", "out_dtype", "memory_format", "progress"]
+    own = ["threads", "rng", "memory_budget", "profile", "out_dtype", "memory_format", "exif"]
+    own += ["progress", "on_error", "max_errors", "quarantine"]
     assert [p.name for p in extras] == own
     assert all(p.kind is p.KEYWORD_ONLY for p in extras)
 
@@ -61,7 +62,11 @@ def test_every_argument_is_kept_under_its_name(dataset: Any) -> None:
         "profile": "pillow-12.2",
         "out_dtype": torch.bfloat16,
         "memory_format": torch.channels_last,
+        "exif": True,
         "progress": True,
+        "on_error": "skip",
+        "max_errors": 0.5,
+        "quarantine": "refused",
     }
     loader = kit.OURS(dataset, 4, num_workers=2, **given)
     assert {name: getattr(loader, name) for name in given} == given
