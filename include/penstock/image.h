@@ -56,6 +56,12 @@ PST_API int pst_image_probe(struct pst_image_info *info, const void *data, size_
 PST_API int pst_image_decode(struct pst_tensor *out, const void *data, size_t size,
                              const struct pst_rect *region, struct pst_error *err);
 
+/* Holds an image to more than Pillow does, and decodes all of it for that: PST_OK only where
+ * nothing in it is damaged, as far as its format lets one see, and nothing is behind its end. A
+ * status says what is wrong, and *err where: PST_EFORMAT, PST_ETRUNCATED, PST_EUNCLEAN.
+ * PST_EUNSUPPORTED and PST_ELIMIT: it cannot be told. PST_ENOMEM. */
+PST_API int pst_image_check(const void *data, size_t size, struct pst_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -70,6 +70,8 @@ struct pst_loader_config {
     int drop_last;
     uint64_t seed;
     int64_t timeout_ms; /* of one pst_loader_next(); 0: 300,000 */
+    /* 1: an image has to pass pst_image_check(), too. Images are decoded to their ends then. */
+    int strict;
 };
 PST_API void pst_loader_config_init(struct pst_loader_config *config);
 

@@ -39,6 +39,7 @@ struct bmp {
     int is_active;
     struct header header;
     const uint8_t *data;
+    size_t size;
     struct pst_rect region;
     int n_given;
     uint8_t table[256][4];
@@ -332,6 +333,7 @@ static int bmp_start(void *state, const uint8_t *data, size_t size,
                             "BMP pixels of %zu bytes end after the file of %zu", bytes, size);
     fill_table(bmp);
     bmp->data = data;
+    bmp->size = size;
     bmp->region = *region;
     bmp->n_given = 0;
     bmp->is_active = 1;
@@ -416,6 +418,28 @@ static int bmp_finish(void *state, struct pst_error *err)
     return PST_OK;
 }
 
+/* The header says how large the file is, or 0; some writers leave it so. */
+static int bmp_finish_strict(void *state, struct pst_error *err)
+{
+    struct bmp *bmp = state;
+    const struct header *h = &bmp->header;
+    int rc = bmp_finish(bmp, err);
+    if (rc < 0)
+        return rc;
+    struct pst__bytes b = pst__bytes_over(bmp->data, bmp->size);
+    pst__bytes_take(&b, 2);
+    size_t said = pst__bytes_le32(&b), end = h->offset + h->stride * (size_t)h->height;
+    if (said > bmp->size)
+        return pst__fail_at(err, PST_ETRUNCATED, (int64_t)bmp->size,
+                            "BMP of %zu bytes says that it has %zu", bmp->size, said);
+    if (said > end)
+        end = said;
+    if (end < bmp->size)
+        return pst__fail_at(err, PST_EUNCLEAN, (int64_t)end, "BMP has %zu bytes behind its end",
+                            bmp->size - end);
+    return PST_OK;
+}
+
 const struct pst__codec pst__codec_bmp = {
     .format = PST_IMAGE_BMP,
     .name = "bmp",
@@ -426,6 +450,7 @@ const struct pst__codec pst__codec_bmp = {
     .start = bmp_start,
     .rows = bmp_rows,
     .finish = bmp_finish,
+    .finish_strict = bmp_finish_strict,
     .abort = bmp_abort,
     .bytes = bmp_bytes,
 };

@@ -19,6 +19,8 @@ struct pst__codec {
     int (*rows)(void *state, int max_rows, const uint8_t **rows, ptrdiff_t *stride, int *n_rows,
                 struct pst_error *err);
     int (*finish)(void *state, struct pst_error *err);
+    /* In the place of finish: also refuses what Pillow passes in silence. */
+    int (*finish_strict)(void *state, struct pst_error *err);
     void (*abort)(void *state); /* after a failure, or when the rest is not wanted */
     size_t (*bytes)(const void *state);
     /* As pst__decode_cost(); NULL: some rows. */

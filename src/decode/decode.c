@@ -12,6 +12,7 @@ struct pst__decoder {
     void *states[PST_N_CODECS]; /* made when a format is met for the first time */
     int active;                 /* codec at work, or -1 */
     int rows_left;
+    int is_strict;
 };
 
 /* The index of the codec for these bytes, whatever the file's name says; -1 if there is none. */
@@ -73,6 +74,11 @@ size_t pst__decoder_bytes(const struct pst__decoder *decoder)
     return bytes;
 }
 
+void pst__decoder_set_strict(struct pst__decoder *decoder, int is_strict)
+{
+    decoder->is_strict = is_strict;
+}
+
 static void stop(struct pst__decoder *decoder)
 {
     if (decoder->active >= 0)
@@ -132,8 +138,9 @@ int pst__decode_finish(struct pst__decoder *decoder, struct pst_error *err)
 {
     PST_REQUIRE(decoder->active >= 0 && decoder->rows_left == 0, err,
                 "rows of the region are left, or nothing was started");
-    int codec = decoder->active;
-    int rc = pst__codecs[codec]->finish(decoder->states[codec], err);
+    const struct pst__codec *codec = pst__codecs[decoder->active];
+    int rc = (decoder->is_strict ? codec->finish_strict
+                                 : codec->finish)(decoder->states[decoder->active], err);
     stop(decoder);
     return rc;
 }

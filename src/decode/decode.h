@@ -43,6 +43,10 @@ int pst__decode_rows(struct pst__decoder *decoder, int max_rows, const uint8_t *
 /* After the last row: looks through what is left of the file without decoding it. */
 int pst__decode_finish(struct pst__decoder *decoder, struct pst_error *err);
 
+/* From the next start on, finish holds files to more than Pillow does: damage in no row of the
+ * region, and bytes behind the image, are doubts too. What is left of a JPEG is decoded for it. */
+void pst__decoder_set_strict(struct pst__decoder *decoder, int is_strict);
+
 /* Libraries in use and their versions, static, such as "libjpeg-turbo 2.1.5, libspng 0.7.3, ...".
  */
 const char *pst__decode_libraries(void);

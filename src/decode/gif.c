@@ -55,7 +55,7 @@ static int gif_matches(const uint8_t *data, size_t size)
 
 static int bad(const struct pst__bytes *b, int status, const char *why, struct pst_error *err)
 {
-    return b->over ? pst__fail_at(err, PST_ETRUNCATED, (int64_t)b->pos, "GIF ends in its header")
+    return b->over ? pst__fail_at(err, PST_ETRUNCATED, (int64_t)b->pos, "GIF ends before its data")
                    : pst__fail_at(err, status, (int64_t)b->pos, "GIF %s", why);
 }
 
@@ -406,6 +406,46 @@ static int gif_finish(void *state, struct pst_error *err)
     return PST_OK;
 }
 
+/* One block behind the first frame's codes; PST_END at the trailer. */
+static int walk_block(struct pst__bytes *b, struct pst_error *err)
+{
+    int kind = pst__bytes_u8(b);
+    if (kind == '!') {
+        pst__bytes_u8(b);
+    } else if (kind == ',') {
+        pst__bytes_take(b, 8);
+        int flags = pst__bytes_u8(b);
+        if (flags & 0x80)
+            pst__bytes_take(b, (size_t)(2 << (flags & 7)) * 3);
+        pst__bytes_u8(b); /* bits of a sample */
+    } else {
+        return b->over       ? bad(b, PST_ETRUNCATED, "", err)
+               : kind == ';' ? PST_END
+                             : bad(b, PST_EUNCLEAN, "has something between its blocks", err);
+    }
+    skip_blocks(b);
+    return b->over ? bad(b, PST_ETRUNCATED, "", err) : PST_OK;
+}
+
+/* The blocks up to the trailer, of other frames, too, but not what is in them. */
+static int gif_finish_strict(void *state, struct pst_error *err)
+{
+    struct gif *gif = state;
+    int rc = gif_finish(gif, err);
+    if (rc < 0)
+        return rc;
+    struct pst__bytes *b = &gif->codes;
+    skip_blocks(b);
+    while (rc == PST_OK)
+        rc = walk_block(b, err);
+    if (rc < 0)
+        return rc;
+    size_t left = pst__bytes_left(b);
+    return left == 0 ? PST_OK
+                     : pst__fail_at(err, PST_EUNCLEAN, (int64_t)b->pos,
+                                    "GIF has %zu bytes behind its end", left);
+}
+
 /* The frame's samples, one byte each. */
 static size_t gif_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
 {
@@ -423,6 +463,7 @@ const struct pst__codec pst__codec_gif = {
     .start = gif_start,
     .rows = gif_rows,
     .finish = gif_finish,
+    .finish_strict = gif_finish_strict,
     .abort = gif_abort,
     .bytes = gif_bytes,
     .cost = gif_cost,

@@ -28,6 +28,7 @@ static void rgb_of_rgbx(uint8_t *to, const uint8_t *from, int n)
     }
 }
 
+/* to: NULL where nobody wants the pixels. */
 static int decode_into(uint8_t *to, struct pst__decoder *decoder, const struct pst_rect *region,
                        struct pst_error *err)
 {
@@ -38,7 +39,7 @@ static int decode_into(uint8_t *to, struct pst__decoder *decoder, const struct p
         int rc = pst__decode_rows(decoder, ROWS_A_CALL, &rows, &stride, &n, err);
         if (rc < 0)
             return rc;
-        for (int i = 0; i < n; i++, to += 3 * (size_t)region->w)
+        for (int i = 0; to && i < n; i++, to += 3 * (size_t)region->w)
             rgb_of_rgbx(to, rows + i * stride, region->w);
         done += n;
     }
@@ -73,6 +74,25 @@ int pst_image_decode(struct pst_tensor *out, const void *data, size_t size,
     buffer = NULL;
 fail:
     pst_buffer_unref(buffer);
+    pst__decoder_free(decoder);
+    return rc;
+}
+
+int pst_image_check(const void *data, size_t size, struct pst_error *err)
+{
+    PST_REQUIRE(data || size == 0, err, "data is NULL");
+    struct pst_image_info info;
+    struct pst__decoder *decoder = NULL;
+    int rc = pst__decode_probe(data, size, &info, err);
+    if (rc == PST_OK)
+        rc = pst__decoder_new(&decoder, err);
+    if (rc < 0)
+        return rc;
+    struct pst_rect whole = {0, 0, info.width, info.height};
+    pst__decoder_set_strict(decoder, 1);
+    rc = pst__decode_start(decoder, data, size, &info, &whole, err);
+    if (rc == PST_OK)
+        rc = decode_into(NULL, decoder, &whole, err);
     pst__decoder_free(decoder);
     return rc;
 }

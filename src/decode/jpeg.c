@@ -338,6 +338,41 @@ static int jpeg_finish(void *state, struct pst_error *err)
     return rc;
 }
 
+/* The rows below the region: libjpeg decodes them all but for their pixels, and the last one. It
+ * would not look at rows that are skipped up to the end. */
+static int decode_rest(struct jpeg *jpeg)
+{
+    struct jpeg_decompress_struct *cinfo = &jpeg->cinfo;
+    if (setjmp(jpeg->leave))
+        return jpeg->status;
+    JDIMENSION n = cinfo->output_height - cinfo->output_scanline;
+    if (n > 1)
+        jpeg_skip_scanlines(cinfo, n - 1);
+    JSAMPROW row = jpeg->strip.data + MISALIGN;
+    if (n > 0 && jpeg_read_scanlines(cinfo, &row, 1) != 1)
+        return pst__fail(jpeg->err, PST_EFORMAT, "libjpeg gives no more rows");
+    return PST_OK;
+}
+
+static int jpeg_finish_strict(void *state, struct pst_error *err)
+{
+    struct jpeg *jpeg = state;
+    PST_REQUIRE(jpeg->is_active && jpeg->rows_left == 0, err, "rows of the region are left");
+    jpeg->err = err;
+    int rc = PST_OK;
+    if (!jpeg_input_complete(&jpeg->cinfo)) {
+        rc = decode_rest(jpeg);
+        if (rc == PST_OK)
+            rc = finish_whole(jpeg);
+    }
+    size_t end = offset_of(jpeg);
+    if (rc == PST_OK && end < jpeg->size)
+        rc = pst__fail_at(err, PST_EUNCLEAN, (int64_t)end, "JPEG has %zu bytes behind its end",
+                          jpeg->size - end);
+    jpeg_stop(jpeg);
+    return rc;
+}
+
 static size_t jpeg_bytes(const void *state)
 {
     const struct jpeg *jpeg = state;
@@ -372,6 +407,7 @@ const struct pst__codec pst__codec_jpeg = {
     .start = jpeg_start,
     .rows = jpeg_rows,
     .finish = jpeg_finish,
+    .finish_strict = jpeg_finish_strict,
     .abort = jpeg_stop,
     .bytes = jpeg_bytes,
     .cost = jpeg_cost,

@@ -54,6 +54,7 @@ struct png {
     int feed_status; /* why feeding failed; libspng knows only that it did */
     struct pst_error *feed_err;
     struct pst__png_chunks chunks;
+    size_t size; /* of the file */
     struct pst_rect region;
     enum layout layout;
     int pixel_bits;
@@ -400,6 +401,7 @@ static int png_start(void *state, const uint8_t *data, size_t size,
                 err, "region %d,%d %d x %d is not in the image of %d x %d", region->x, region->y,
                 region->w, region->h, w, h);
     png->region = *region;
+    png->size = size;
     png->n_decoded = png->n_given = png->is_woven = 0;
     choose_layout(png);
     count_raw_bytes(png);
@@ -535,6 +537,16 @@ static int png_finish(void *state, struct pst_error *err)
     return rc;
 }
 
+static int png_finish_strict(void *state, struct pst_error *err)
+{
+    struct png *png = state;
+    int rc = png_finish(png, err);
+    if (rc == PST_OK && png->chunks.end < png->size)
+        rc = pst__fail_at(err, PST_EUNCLEAN, (int64_t)png->chunks.end,
+                          "PNG has %zu bytes behind its end", png->size - png->chunks.end);
+    return rc;
+}
+
 /* An interlaced image is kept as RGBX, at most the whole of it. */
 static size_t png_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
 {
@@ -556,6 +568,7 @@ const struct pst__codec pst__codec_png = {
     .start = png_start,
     .rows = png_rows,
     .finish = png_finish,
+    .finish_strict = png_finish_strict,
     .abort = png_abort,
     .bytes = png_bytes,
     .cost = png_cost,

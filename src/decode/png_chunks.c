@@ -413,6 +413,7 @@ static int take_chunk(struct walk *walk, int head_only)
         return take_other(walk, &chunk);
     if (chunk.size || !walk->has_idat)
         return bad_chunk(walk, &chunk, PST_EFORMAT, "is not empty or comes before the pixels");
+    walk->out->end = walk->bytes.pos;
     return PST_END;
 }
 

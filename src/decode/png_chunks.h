@@ -31,6 +31,7 @@ struct pst__png_chunks {
     const uint8_t *palette; /* view of data: n_palette times red, green, blue */
     size_t first_idat;      /* offset of the first IDAT chunk; the others follow without a gap */
     size_t idat_bytes;      /* in all IDAT chunks together */
+    size_t end;             /* behind IEND, once all were read */
 };
 
 int pst__png_has_signature(const uint8_t *data, size_t size);

@@ -26,6 +26,7 @@ enum alpha_method { ALPHA_RAW = 0, ALPHA_LOSSLESS = 1 };
 struct webp {
     int is_active;
     struct pst__webp_chunks chunks;
+    size_t size;            /* of the file */
     struct pst_rect region; /* on the canvas */
     int is_decoded;
     int n_given;           /* rows that rows() has handed out */
@@ -97,6 +98,7 @@ static int webp_start(void *state, const uint8_t *data, size_t size,
     PST_REQUIRE(info->width == w && info->height == h, err,
                 "WebP is %d x %d, the probe said %d x %d", w, h, info->width, info->height);
     webp->region = *region;
+    webp->size = size;
     webp->is_decoded = webp->n_given = 0;
     webp->is_active = 1;
     return PST_OK;
@@ -287,6 +289,16 @@ static int webp_finish(void *state, struct pst_error *err)
     return PST_OK;
 }
 
+static int webp_finish_strict(void *state, struct pst_error *err)
+{
+    struct webp *webp = state;
+    int rc = webp_finish(webp, err);
+    if (rc == PST_OK && webp->chunks.end < webp->size)
+        rc = pst__fail_at(err, PST_EUNCLEAN, (int64_t)webp->chunks.end,
+                          "WebP has %zu bytes behind its end", webp->size - webp->chunks.end);
+    return rc;
+}
+
 /* The image as RGBX, libwebp's own for a lossless one as large again. */
 static size_t webp_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
 {
@@ -304,6 +316,7 @@ const struct pst__codec pst__codec_webp = {
     .start = webp_start,
     .rows = webp_rows,
     .finish = webp_finish,
+    .finish_strict = webp_finish_strict,
     .abort = webp_abort,
     .bytes = webp_bytes,
     .cost = webp_cost,

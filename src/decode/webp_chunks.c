@@ -343,6 +343,7 @@ int pst__webp_read_chunks(struct pst__webp_chunks *chunks, const uint8_t *data, 
         return bad(&walk, PST_EFORMAT, 4, "says that it has no chunk");
     if (is_taken_by_another(data, size) || is_like_im(data, size))
         return bad(&walk, PST_EUNSUPPORTED, 0, "looks like another format too");
+    chunks->end = CHUNK_HEADER_BYTES + (size_t)riff_size + (riff_size & 1);
     /* What is behind the RIFF chunk is not looked at, as in libwebp. */
     walk.bytes = pst__bytes_over(data, CHUNK_HEADER_BYTES + (size_t)riff_size);
     pst__bytes_take(&walk.bytes, RIFF_HEADER_BYTES);

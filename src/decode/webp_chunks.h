@@ -24,6 +24,7 @@ struct pst__webp_chunks {
     const uint8_t *alpha; /* view: content of the ALPH chunk before a VP8 chunk, or NULL */
     size_t alpha_size;
     struct pst__metadata metadata;
+    size_t end; /* of the RIFF chunk, with its padding */
 };
 
 int pst__webp_has_signature(const uint8_t *data, size_t size);

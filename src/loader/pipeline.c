@@ -320,11 +320,15 @@ static void *sample_place(struct pst_loader *loader, struct pst__worker *worker,
 
 /* Decoders and executors hold working memory: each thread makes its own when it first needs them.
  */
-static int worker_tools(struct pst__worker *worker, struct pst_error *err)
+static int worker_tools(const struct pst_loader *loader, struct pst__worker *worker,
+                        struct pst_error *err)
 {
     int rc = PST_OK;
-    if (!worker->decoder)
+    if (!worker->decoder) {
         rc = pst__decoder_new(&worker->decoder, err);
+        if (rc == PST_OK)
+            pst__decoder_set_strict(worker->decoder, loader->config.strict);
+    }
     if (rc == PST_OK && !worker->executor)
         rc = pst__executor_new(&worker->executor, err);
     return rc;
@@ -334,7 +338,7 @@ static int run_sample(struct pst_loader *loader, struct pst__worker *worker,
                       struct pst__batch *batch, struct pst__sample *sample, int64_t *decode_ns,
                       struct pst_error *err)
 {
-    int rc = worker_tools(worker, err);
+    int rc = worker_tools(loader, worker, err);
     if (rc < 0)
         return rc;
     void *dst = sample_place(loader, worker, batch, sample);

@@ -84,6 +84,8 @@ static inline void fuzz_run(const uint8_t place[FUZZ_PLACE], const uint8_t *file
     int rc = fuzz_decode(decoder, file, size, &info, &all, all.h, whole_rgbx);
     int rc_part = fuzz_decode(decoder, file, size, &info, &part, 1 + place[0] % 7, part_rgbx);
     fuzz_require(rc == rc_part, "a region is judged other than the whole");
+    fuzz_require(pst_image_check(file, size, NULL) != PST_OK || rc == PST_OK,
+                 "the strict verdict is the laxer one");
     if (rc == PST_OK)
         fuzz_compare(whole_rgbx, part_rgbx, info.width, &part);
     free(part_rgbx);

@@ -37,7 +37,7 @@ static unsigned sum_rows(const uint8_t *rows, ptrdiff_t stride, int n_rows, int 
 }
 
 static int decode(void *state, const uint8_t *data, size_t size, const struct pst_image_info *info,
-                  const struct pst_rect *region, int max_rows)
+                  const struct pst_rect *region, int max_rows, int is_strict)
 {
     struct pst_error err = {0};
     int rc = pst__codec_jpeg.start(state, data, size, info, region, &err);
@@ -54,7 +54,7 @@ static int decode(void *state, const uint8_t *data, size_t size, const struct ps
     }
     keep_sum = sum;
     if (rc == PST_OK)
-        rc = pst__codec_jpeg.finish(state, &err);
+        rc = (is_strict ? pst__codec_jpeg.finish_strict : pst__codec_jpeg.finish)(state, &err);
     else
         pst__codec_jpeg.abort(state);
     if (rc < 0 && (err.status != rc || !err.message[0]))
@@ -84,9 +84,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct pst_rect region = region_of(data, &info);
     struct pst_rect whole = {0, 0, info.width, info.height};
-    decode(state, file, size, &info, &region, 1 + data[4]);
+    int loose = decode(state, file, size, &info, &region, 1 + data[4], 0);
     /* The codec must be ready for another image after any of these. */
-    decode(state, file, size, &info, &whole, whole.h);
+    decode(state, file, size, &info, &whole, whole.h, 0);
+    /* The strict verdict is on the file, whatever the region, and never the laxer one. */
+    int part = decode(state, file, size, &info, &region, 1 + data[4], 1);
+    int all = decode(state, file, size, &info, &whole, whole.h, 1);
+    if ((part == PST_OK) != (all == PST_OK) || (part == PST_OK && loose != PST_OK))
+        abort();
     pst__codec_jpeg.close(state);
     if (pst__mem_blocks() != blocks)
         abort();

@@ -101,6 +101,7 @@ def make_loader(dataset, transform, **options):
         "rng": "torch",
         "nice": 0,
         "exp": None,
+        "strict": False,
     }
     return _core.Loader(dataset, transform, **{**config, **options})
 

@@ -235,6 +235,7 @@ class Loader:
         rng: str,
         nice: int,
         exp: Callable[[memoryview], object] | None,
+        strict: bool,
     ) -> Loader: ...
     @property
     def closed(self) -> bool: ...
@@ -282,6 +283,9 @@ def orientation(data: Buffer, /) -> int:
     """EXIF's 1 to 8 as exif_transpose() finds it, 0 where only Pillow can tell.
 
     Raises as probe() does."""
+
+def check(data: Buffer, /) -> None:
+    """Raises DecodeError where anything is wrong with an image, or behind it."""
 
 def decode(data: Buffer, region: tuple[int, int, int, int] | None = None, /) -> Tensor: ...
 def kernels() -> str: ...

@@ -43,12 +43,46 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
     core.finish(ticket, slot, data, height, width, taken)
 
 
+# What strict=True does not let pass. Of other formats and sizes only Pillow can tell.
+_DAMAGE = ("EFORMAT", "ETRUNCATED", "EUNCLEAN")
+
+
+def _hold(engine: Engine, event: Event) -> None:
+    """An image that Pillow takes. Raises DecodeError for what it passes in silence; so the verdict
+    is on the whole image, whatever part of it was asked for, and whyever it was in doubt."""
+    index, data = event[3], event[5]
+    path = engine.spec.table.path(index)
+    if not path:  # of an array
+        return
+    if data is None:
+        with open(path, "rb") as file:
+            data = file.read()
+    try:
+        _core.check(data)
+    except _core.LimitError:
+        return
+    except _core.DecodeError as error:
+        if error.status not in _DAMAGE:
+            return
+        where = f", byte {error.offset}" if error.offset >= 0 else ""
+        found = _core.DecodeError(f"{path} (sample {index}{where}): {error}")
+        found.status, found.record, found.offset = error.status, index, error.offset
+        raise found from None
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether it is an error of ours about an image that Pillow takes."""
+    return isinstance(error, _core.DecodeError) and error.record >= 0
+
+
 def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
     """Puts a doubt to Pillow: its pixels go to the engine. Returns its exception, if it has one;
     the sample is still in doubt then."""
     _, ticket, slot, index, _, data, _ = event
     try:
         image = engine.spec.table.load(index, data)
+        if engine.spec.strict:
+            _hold(engine, event)
         turns = engine.spec.prepared.output.exif
         way = reference.orientation(image) if turns else 1
         try:

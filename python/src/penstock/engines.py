@@ -37,6 +37,7 @@ class Spec:
     n_streams: int
     memory_budget: int
     rng: Literal["torch", "sample"]
+    strict: bool = False
 
 
 class Engine:
@@ -59,6 +60,7 @@ class Engine:
             rng=spec.rng,
             nice=0,
             exp=rng.exp_in_place,
+            strict=spec.strict,
         )
 
     @property

@@ -104,10 +104,16 @@ def explain_native(
         Stage("collate", "native", "samples are written in their place in the batch"),
         Stage("deliver", "native", "torch tensors over the engine's memory, no copy"),
     ]
-    settings = {"threads": chosen.threads, "rng": chosen.rng, "profile": prepared.profile}
+    settings: dict[str, Any] = {
+        "threads": chosen.threads,
+        "rng": chosen.rng,
+        "profile": prepared.profile,
+    }
     on_error = getattr(loader, "on_error", "raise")  # another class of torch's has none
     if on_error != "raise":
         settings["on_error"] = on_error
+    if getattr(loader, "strict", False):
+        settings["strict"] = True
     return Explanation("native", "every stage is proven equal", tuple(stages), settings)
 
 

@@ -43,7 +43,12 @@ def _table(
 
 
 def _spec(
-    loader: Any, source: sources.Source, prepared: prepare.Prepared, chosen: options.Options
+    loader: Any,
+    source: sources.Source,
+    prepared: prepare.Prepared,
+    chosen: options.Options,
+    *,
+    strict: bool,
 ) -> Spec:
     workers = loader.num_workers
     # As far ahead as stock, but no further than keeps all threads busy past the longest sample:
@@ -57,6 +62,7 @@ def _spec(
         n_streams=workers if workers > 0 and chosen.rng == "torch" else 1,
         memory_budget=chosen.memory_budget,
         rng=chosen.rng,
+        strict=strict,
     )
 
 
@@ -74,13 +80,13 @@ def iterator_for(
     try:
         prepared, chosen = _read(loader)
         source = sources.read(loader.dataset)
-        spec = _spec(loader, source, prepared, chosen)
+        spec = _spec(loader, source, prepared, chosen, strict=on_error.strict)
     except Refusal as refusal:
         is_stocks = not _is_ours(loader) or options.output_of(loader).is_stocks
         if not (is_stocks and on_error.is_stocks):
             raise ValueError(
-                "out_dtype, memory_format, exif and on_error are the engine's, and it does not do "
-                f"this loader: {refusal}"
+                "out_dtype, memory_format, exif, on_error and strict are the engine's, and it does "
+                f"not do this loader: {refusal}"
             ) from None
         record.stock_epochs += 1
         return None

@@ -43,6 +43,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         its batch has a sample less; "substitute": another one of the epoch takes its place.
     max_errors: of an epoch: how many, or (a float) which share of its samples may be refused.
     quarantine: a file that gets a line of JSON for each of them.
+    strict: True refuses images that Pillow passes in silence though they are damaged, or have
+        something behind their end.
         All of these but "raise" are the engine's alone, as are out_dtype, memory_format and exif: a
         loader that it does not do is refused when it is iterated.
 
@@ -62,6 +64,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     on_error: policy.OnError = "raise"
     max_errors: int | float | None = None
     quarantine: str | os.PathLike[str] | None = None
+    strict: bool = False
 
     def __init__(
         self,
@@ -94,10 +97,11 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         on_error: policy.OnError = "raise",
         max_errors: int | float | None = None,
         quarantine: str | os.PathLike[str] | None = None,
+        strict: bool = False,
     ) -> None:
         options.check(threads, rng, memory_budget, profile, out_dtype, memory_format, exif)
         meter.check(progress)
-        policy.check(on_error, max_errors, quarantine)
+        policy.check(on_error, max_errors, quarantine, strict)
         super().__init__(
             dataset,
             batch_size,
@@ -128,6 +132,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.on_error = on_error
         self.max_errors = max_errors
         self.quarantine = quarantine
+        self.strict = strict
 
     def __iter__(self) -> _BaseDataLoaderIter:
         iterator = super().__iter__()

@@ -26,7 +26,7 @@ from penstock._torch import (
     wrap_error,
 )
 from penstock.capture import Reading, Refusal, examine
-from penstock.doubts import Event, decide, is_of_sample
+from penstock.doubts import Event, decide, is_of_sample, is_refusal
 from penstock.engines import Engine, Record, Spec, enlist, park_at_exit
 from penstock.policy import Pair, Places, Policy, Tally, TooManyErrors
 from penstock.prepare import Prepared, prepare
@@ -119,7 +119,7 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         """What the policy does about a sample: the error for which its batch is to be given up, and
         how many later batches begin anew."""
         core, tally = engine.core, self._tally
-        if tally.policy.is_stocks or not is_of_sample(core, event, error):
+        if tally.policy.raises or not is_of_sample(core, event, error):
             return error, 0
         try:
             other = places.decide(tally, event[2], error)
@@ -192,9 +192,9 @@ class SingleIter(_NativeIter):
         if indices is None:
             if not (self._spec.prepared.output.is_stocks and self._tally.policy.is_stocks):
                 raise RuntimeError(
-                    "out_dtype, memory_format, exif and on_error are the engine's, and it does not "
-                    "do this batch: the dataset, its transforms or what the sampler gives have "
-                    "changed"
+                    "out_dtype, memory_format, exif, on_error and strict are the engine's, and it "
+                    "does not do this batch: the dataset, its transforms or what the sampler gives "
+                    "have changed"
                 )
             return self._dataset_fetcher.fetch(index)
         engine = self._engine
@@ -300,7 +300,7 @@ class _Task:
         self.worker = worker
         self.indices = indices
         self.error = error
-        self.failure: ExceptionWrapper | None = None
+        self.failure: ExceptionWrapper | Exception | None = None
         self.ticket: int | None = None
 
 
@@ -489,7 +489,11 @@ class WorkersIter(_NativeIter):
         if failure is None:
             return
         # Another doubt of this batch may come again when an earlier batch of its stream failed.
-        task.failure = wrap_error(failure, self._where(task.worker))
+        task.failure = (
+            failure.with_traceback(None)
+            if is_refusal(failure)
+            else wrap_error(failure, self._where(task.worker))
+        )
         del failure  # as above
         try:
             engine.core.fail(event[1], event[2])

@@ -39,13 +39,18 @@ class Policy:
     on_error: OnError = "raise"
     max_errors: int | float | None = None
     quarantine: str | None = None
+    strict: bool = False
+
+    @property
+    def raises(self) -> bool:
+        return self.on_error == "raise"
 
     @property
     def is_stocks(self) -> bool:
-        return self.on_error == "raise"
+        return self.raises and not self.strict
 
 
-def check(on_error: Any, max_errors: Any, quarantine: Any) -> None:
+def check(on_error: Any, max_errors: Any, quarantine: Any, strict: Any) -> None:
     """Refuses what no loader could use, where the mistake was made."""
     if on_error not in KINDS:
         raise ValueError(f"on_error should be one of {list(KINDS)}, got {on_error!r}")
@@ -62,12 +67,14 @@ def check(on_error: Any, max_errors: Any, quarantine: Any) -> None:
         raise TypeError(f"quarantine should be a path or None, not {type(quarantine).__name__}")
     if on_error == "raise" and (max_errors is not None or quarantine is not None):
         raise ValueError("max_errors and quarantine need on_error='skip' or 'substitute'")
+    if not isinstance(strict, bool):
+        raise TypeError(f"strict should be a bool, not {type(strict).__name__}")
 
 
 def of(loader: Any) -> Policy:
-    check(loader.on_error, loader.max_errors, loader.quarantine)
+    check(loader.on_error, loader.max_errors, loader.quarantine, loader.strict)
     path = None if loader.quarantine is None else os.path.abspath(os.fsdecode(loader.quarantine))
-    return Policy(loader.on_error, loader.max_errors, path)
+    return Policy(loader.on_error, loader.max_errors, path, loader.strict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +282,7 @@ class Tally:
 
     def places(self, asked: Any, indices: list[int]) -> Places:
         """A batch that was asked for, as far as the dataset takes its indices."""
-        if self.policy.is_stocks:
+        if self.policy.raises:
             return Places(len(indices), [])
         pairs = list(map(Pair, map(_name, asked, indices), indices))
         if len(pairs) != len(indices):  # `asked` can be gone through only once
@@ -296,7 +303,7 @@ class Tally:
 
     def settle(self, places: Places, table: Table) -> None:
         """A batch is due. Raises TooManyErrors, and OSError of the quarantine."""
-        if self.policy.is_stocks:
+        if self.policy.raises:
             return
         n, choices = places.n, places.refused(self, table)
         self.samples += n

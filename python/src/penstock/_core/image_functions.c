@@ -91,7 +91,25 @@ static PyObject *core_decode(PyObject *module, PyObject *const *args, Py_ssize_t
     return rc == PST_OK ? core_tensor_wrap(state, &tensor) : core_fail(state, rc, &err);
 }
 
+static PyObject *core_check(PyObject *module, PyObject *data) /* new */
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc;
+    Py_BEGIN_ALLOW_THREADS rc = pst_image_check(view.buf, (size_t)view.len, &err);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&view);
+    if (rc != PST_OK)
+        return core_fail(core_state_of_module(module), rc, &err);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef core_image_functions[] = {
+    {"check", core_check, METH_O,
+     "check(data, /)\n--\n\nRaises DecodeError where anything is wrong with an image, or behind "
+     "it."},
     {"probe", core_probe, METH_O,
      "probe(data, /)\n--\n\n(format, width, height); raises DecodeError where the native decoders "
      "do "

@@ -100,18 +100,18 @@ static int loader_exp(float *values, size_t n, void *opaque)
 static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
                         struct pst_loader_config *config, PyObject **dataset, PyObject **exp)
 {
-    static const char *const names[] = {
-        "",    "",     "threads", "batch_size", "ahead", "n_streams", "memory_budget",
-        "rng", "nice", "exp",     NULL};
+    static const char *const names[] = {"",      "",          "threads",       "batch_size",
+                                        "ahead", "n_streams", "memory_budget", "rng",
+                                        "nice",  "exp",       "strict",        NULL};
     struct core_state *state = core_state_of(self);
     PyObject *transform;
-    int threads, batch_size, ahead, n_streams, nice;
+    int threads, batch_size, ahead, n_streams, nice, strict;
     Py_ssize_t memory_budget;
     const char *rng;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiiinsiO:Loader", (char **)names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiiinsiOp:Loader", (char **)names,
                                      state->dataset_type, dataset, state->transform_type,
                                      &transform, &threads, &batch_size, &ahead, &n_streams,
-                                     &memory_budget, &rng, &nice, exp))
+                                     &memory_budget, &rng, &nice, exp, &strict))
         return -1;
     if (*exp != Py_None && !PyCallable_Check(*exp)) {
         PyErr_SetString(PyExc_TypeError, "exp must be callable or None");
@@ -135,6 +135,7 @@ static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
     config->memory_budget = (size_t)memory_budget;
     config->rng = rng[0] == 't' ? PST_RNG_TORCH : PST_RNG_SAMPLE;
     config->nice = nice;
+    config->strict = strict;
     return 0;
 }
 
@@ -524,7 +525,7 @@ static PyGetSetDef loader_getset[] = {
 
 static char loader_doc[] =
     "Loader(dataset, transform, /, *, threads, batch_size, ahead, n_streams, memory_budget, rng, "
-    "nice, exp)\n--\n\nThreads that make batches. For one thread at a time.";
+    "nice, exp, strict)\n--\n\nThreads that make batches. For one thread at a time.";
 
 PyObject *core_loader_type_new(PyObject *module)
 {
