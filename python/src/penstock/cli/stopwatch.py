@@ -61,12 +61,14 @@ def measure(
 
     def run(thread: int) -> None:
         try:
-            while not stop.is_set() and time.monotonic() < deadline:
+            while True:  # at least one: a thread may come to run after the deadline
                 number = next(numbers)
                 if once and number >= len(items):
                     return
                 work(items[number % len(items)])
                 counts[thread] += 1
+                if stop.is_set() or time.monotonic() >= deadline:
+                    return
         except BaseException as error:
             errors.append(error)
 
