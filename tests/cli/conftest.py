@@ -54,6 +54,48 @@ def penstock() -> Run:
     return run
 
 
+SEVERAL = """
+import json, os, sys
+from penstock.cli import main
+
+where = sys.argv[1]
+kept = os.dup(1), os.dup(2)
+for number, line in enumerate(json.loads(sys.argv[2])):
+    for fd, name in enumerate(("out", "err"), 1):
+        file = os.open(f"{where}/{number}.{name}", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.dup2(file, fd)
+        os.close(file)
+    status = main(line)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for fd, before in enumerate(kept, 1):
+        os.dup2(before, fd)
+    with open(f"{where}/{number}.status", "w") as file:
+        file.write(str(status))
+"""
+
+
+@pytest.fixture
+def several(penstock: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Ended]]:
+    """Runs the tool with each of some lines, in one process: importing torch takes seconds."""
+
+    def run(*lines: tuple[Any, ...], **more: Any) -> list[Ended]:
+        where = tmp_path_factory.mktemp("several")
+        words = [list(map(str, line)) for line in lines]
+        done = penstock(where, json.dumps(words), code=SEVERAL, **more)
+        assert (done.status, done.out, done.err) == (0, "", "")
+        return [
+            Ended(
+                int((where / f"{number}.status").read_text()),
+                (where / f"{number}.out").read_text(),
+                (where / f"{number}.err").read_text(),
+            )
+            for number in range(len(lines))
+        ]
+
+    return run
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two classes of sound images: six JPEG, a PNG, a GIF that ImageFolder does not see."""

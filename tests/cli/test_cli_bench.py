@@ -2,14 +2,15 @@
 """penstock bench and penstock verify."""
 
 import json
+import shutil
 
 
-def test_bench(penstock, folder):
+def test_bench(several, folder):
     (folder / "ant" / "zero.jpg").write_bytes(b"")
-    done = penstock(
-        *("bench", "--json", "--seconds", "0.05", "--rounds", "1", "--size", "32"),
-        *("--pipeline", "eval", "--threads", "1", "--batch-size", "4"),
-        folder,
+    brief = ("bench", "--seconds", "0.05", "--rounds", "1", "--size", "32", "--threads", "1")
+    done, text = several(
+        (*brief, "--json", "--pipeline", "eval", "--batch-size", "4", folder),
+        (*brief, "--no-stock", "--pipeline", "train", "--batch-size", "4", folder),
     )
     assert (done.status, done.err) == (0, "")
     data = done.json
@@ -25,17 +26,9 @@ def test_bench(penstock, folder):
         assert line[who]["images_per_s"] > 0
         assert line[who]["cpu_ms_per_image"] > 0
     assert line["ratio_least"] <= line["ratio"] <= line["ratio_most"]
-
-
-def test_bench_text(penstock, folder):
-    done = penstock(
-        *("bench", "--seconds", "0.05", "--rounds", "1", "--threads", "1", "--batch-size", "4"),
-        *("--no-stock", "--pipeline", "train", "--size", "32"),
-        folder,
-    )
-    assert (done.status, done.err) == (0, "")
+    assert (text.status, text.err) == (0, "")
     for words in ("7 decoded natively", "transform, train", "pipelines, warm"):
-        assert words in done.out
+        assert words in text.out
 
 
 def test_bench_where_nothing_can_be_decoded(penstock, tmp_path):
@@ -46,21 +39,21 @@ def test_bench_where_nothing_can_be_decoded(penstock, tmp_path):
     assert "can be decoded" in done.err
 
 
-def test_verify_is_equal(penstock, folder):
-    done = penstock("verify", "--json", "--batches", "all", "--batch-size", "2", folder)
-    data = done.json
-    assert (done.status, done.err, data["equal"]) == (0, "", True)
+def test_verify_is_equal(several, folder):
+    """Of a broken file, too: PyTorch and Penstock raise the same."""
+    broken = shutil.copytree(folder, folder.with_name("broken"))
+    (broken / "ant" / "zero.jpg").write_bytes(b"")
+    whole, damaged = several(
+        ("verify", "--json", "--batches", "all", "--batch-size", "2", folder),
+        ("verify", "--pipeline", "eval", "--workers", "0", "--batch-size", "2", broken),
+    )
+    data = whole.json
+    assert (whole.status, whole.err, data["equal"]) == (0, "", True)
     assert [one["pipeline"] for one in data["pipelines"]] == ["eval", "train"]
     for one in data["pipelines"]:
         assert (one["samples"], one["batches"], one["difference"]) == (7, 4, None)
-
-
-def test_verify_of_a_broken_file_is_equal(penstock, folder):
-    """PyTorch and Penstock raise the same."""
-    (folder / "ant" / "zero.jpg").write_bytes(b"")
-    done = penstock("verify", "--pipeline", "eval", "--workers", "0", "--batch-size", "2", folder)
-    assert (done.status, done.err) == (0, "")
-    assert "equal, every bit" in done.out
+    assert (damaged.status, damaged.err) == (0, "")
+    assert "equal, every bit" in damaged.out
 
 
 CHANGE_A_VALUE = """

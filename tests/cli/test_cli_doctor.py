@@ -151,9 +151,9 @@ def test_a_loader_that_cannot_be_looked_at():
 # --- the machine
 
 
-def test_machine(penstock):
+def test_machine(several):
     one_core = {"preexec_fn": lambda: os.sched_setaffinity(0, {min_cpu()})}
-    done = penstock("doctor", "--json", **one_core)
+    done, text = several(("doctor", "--json"), ("doctor",), **one_core)
     data = done.json
     assert done.err == ""
     assert data["kind"] == "environment"
@@ -163,7 +163,6 @@ def test_machine(penstock):
     assert facts["native_refusal"] is None
     assert (facts["cores"]["affinity"], facts["cores"]["usable"]) == (1, 1)
     assert facts["packages"]["torch"]
-    text = penstock("doctor", **one_core)
     assert (text.status, text.out.count("\n"), text.err) == (done.status, 1, "")
 
 
@@ -174,44 +173,46 @@ def min_cpu() -> int:
 # --- a folder
 
 
-@pytest.mark.parametrize(("need", "status"), [("1", 0), ("900000", 1)])
-def test_folder(penstock, folder, need, status):
-    done = penstock("doctor", "--json", "--seconds", "0.3", "--need", need, folder)
-    data = done.json
-    assert (done.status, done.err, data["ok"]) == (status, "", status == 0)
-    assert data["kind"] == "folder"
-    assert data["images_per_s"] > 0
-    assert data["measured"]["samples"] > 0
-    assert data["measured"]["by_pillow"] == 0
-    assert data["explanation"]["lane"] == "native"
-    assert f"{'enough' if status == 0 else 'too few'} for" in data["verdict"]
+def test_folder(several, folder):
+    arguments = ("doctor", "--json", "--seconds", "0.3", "--need")
+    ends = several((*arguments, "1", folder), (*arguments, "900000", folder))
+    for status, (done, words) in enumerate(zip(ends, ("enough for", "too few for"), strict=True)):
+        data = done.json
+        assert (done.status, done.err, data["ok"]) == (status, "", status == 0)
+        assert data["kind"] == "folder"
+        assert data["images_per_s"] > 0
+        assert data["measured"]["samples"] > 0
+        assert data["measured"]["by_pillow"] == 0
+        assert data["explanation"]["lane"] == "native"
+        assert words in data["verdict"]
 
 
-def test_folder_with_a_broken_file(penstock, folder):
+def test_folder_with_a_broken_file(several, folder):
     (folder / "ant" / "zero.jpg").write_bytes(b"")
     os.mkfifo(folder / "ant" / "fifo.jpg")
-    arguments = ("doctor", "--seconds", "0.3", "--batch-size", "2", folder)
-    done = penstock(*arguments)
+    done, all_broken = several(
+        ("doctor", "--seconds", "0.3", "--batch-size", "2", folder),
+        ("doctor", "--seconds", "0.3", folder, "--batch-size", "500"),
+    )
     assert (done.status, done.err, done.out.count("\n")) == (1, "", 1)
     assert "images/s, bound by" in done.out
     assert "failed: 'penstock inspect --deep' finds the broken files" in done.out
-    all_broken = penstock("doctor", "--seconds", "0.3", folder, "--batch-size", "500")
     assert all_broken.status == 2  # options come before the folder
 
 
-def test_folder_without_images(penstock, tmp_path):
-    (tmp_path / "class").mkdir()
-    done = penstock("doctor", tmp_path)
+def test_folder_without_images(several, tmp_path):
+    (tmp_path / "images" / "class").mkdir(parents=True)
+    os.mkfifo(tmp_path / "fifo.py")
+    done, fifo = several(("doctor", tmp_path / "images"), ("doctor", tmp_path / "fifo.py"))
     assert (done.status, done.out) == (2, "")
     assert "no images" in done.err
-    os.mkfifo(tmp_path / "fifo.py")
-    assert "not a script or folder" in penstock("doctor", tmp_path / "fifo.py").err
+    assert "not a script or folder" in fifo.err
 
 
 # --- a script
 
 HEAD = """
-import os, sys, threading, time
+import os, signal, sys, threading, time
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -272,7 +273,7 @@ def test_one_line(penstock, script):
     assert done.out.count("\n") == 1
 
 
-def test_native_loader_and_verbose(penstock, script, folder):
+def test_native_loader_and_verbose(several, script, folder):
     body = """
 from torchvision import datasets, transforms
 import penstock
@@ -283,14 +284,14 @@ for epoch in range(3):  # a loader that is made anew is the same to a person
     train(DataLoader(data, batch_size=2), epochs=1)
 train(ours, epochs=3)
 """
-    done = penstock("doctor", "--json", script(body), folder)
+    path = script(body)
+    done, text = several(("doctor", "--json", path, folder), ("doctor", "-v", path, folder))
     data = done.json
     assert data["ended"] == "by itself"
     stock, ours = data["loaders"]
     assert (stock["native"], stock["could_be_native"], stock["epochs"]) == (False, True, 3)
     assert (ours["native"], ours["epochs"], ours["batches"]) == (True, 3, 12)
-    text = penstock("doctor", "-v", script(body), folder).out
-    assert "torch's own, could be native" in text
+    assert "torch's own, could be native" in text.out
 
 
 def test_ends_a_script_that_will_not_listen(penstock, script):
@@ -305,6 +306,8 @@ def main():
     iterator = iter(loader)
     print("worker", iterator._workers[0].pid)
     next(iterator)
+    _, again = signal.getitimer(signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, again)  # soon: the worker is up
     for _ in range(2):
         try:
             while True:
@@ -321,7 +324,7 @@ def main():
 if __name__ == "__main__":
     main()
 """
-    done = penstock("doctor", "--json", "--seconds", "10", script(body))
+    done = penstock("doctor", "--json", "--seconds", "60", script(body))
     assert done.status == 1, done.err
     assert done.json["ended"] == "by the clock"
     assert "on" in done.err.split()
