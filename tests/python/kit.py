@@ -309,8 +309,9 @@ def states(*generators: torch.Generator) -> str:
     digest = hashlib.blake2b(digest_size=8)
     digest.update(torch.get_rng_state().numpy().tobytes())
     digest.update(repr(random.getstate()).encode())
-    digest.update(repr(numpy.random.get_state()[1:]).encode())
-    digest.update(numpy.random.get_state()[1].tobytes())
+    _, key, *rest = numpy.random.get_state()
+    digest.update(key.tobytes())
+    digest.update(repr(rest).encode())
     for generator in generators:
         digest.update(generator.get_state().numpy().tobytes())
     return digest.hexdigest()
