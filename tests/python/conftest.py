@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests share: where the data and the other environments are, and a folder of small images."""
 
+import gc
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,32 @@ def _data(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the test data {name} are not beside the source tree")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections() -> None:
+    """What imports have made stays to the end. A garbage collection, of which tests make hundreds,
+    and a fork need not go through it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """See forked.py."""
+    from forked import Forked
+
+    with Forked(tmp_path_factory.mktemp("forked")) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """See tests/campaigns/nursery.py."""
+    import campaigns
+
+    with campaigns.load("signals").Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
+        yield nursery
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """All ways to leave a loader and to end an interpreter; see tests/campaigns/signals.py."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,6 @@ import pytest
 
 signals = campaigns.load("signals")
 scenarios = campaigns.load("scenarios")
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with signals.Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
-        yield nursery
 
 
 @pytest.fixture(scope="module")

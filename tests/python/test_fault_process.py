@@ -11,6 +11,7 @@ from pathlib import Path
 
 import kit
 import pytest
+from forked import Forked
 
 HEAD = f"""
 import os, resource, signal, sys, time
@@ -34,15 +35,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kit.make_folder(tmp_path_factory.mktemp("images"))
 
 
-def run(root: Path, body: str, before: Callable[[], None] | None = None) -> str:
-    command = [sys.executable, "-X", "faulthandler", "-c", HEAD + body, str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, preexec_fn=before)
+def run(forked: Forked, root: Path, body: str) -> str:
+    done = forked.run(HEAD + body, [str(root)], timeout=100)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def run_alone(root: Path, body: str, before: Callable[[], None]) -> None:
+    """In an interpreter of its own; `before`: what is there when it starts."""
+    command = [sys.executable, "-X", "faulthandler", "-c", HEAD + body, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, preexec_fn=before)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.fault("R6")
-def test_a_storm_of_signals(root: Path, tried: Callable[[int], None]) -> None:
+def test_a_storm_of_signals(forked: Forked, root: Path, tried: Callable[[int], None]) -> None:
     """One every 100 microseconds, with a handler that does not restart calls."""
     body = """
 expected = {workers: epoch(kit.STOCK, workers) for workers in (0, 2)}
@@ -62,13 +69,13 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 assert epochs >= 4
 print(n)
 """
-    n_signals = int(run(root, body))
+    n_signals = int(run(forked, root, body))
     assert n_signals > 1000
     tried(n_signals)
 
 
 @pytest.mark.fault("R16")
-def test_no_file_runs_code(root: Path, tmp_path: Path) -> None:
+def test_no_file_runs_code(forked: Forked, root: Path, tmp_path: Path) -> None:
     """Epochs over whole and damaged files, some of which are programs, pickles and archives, under
     an audit hook. Pillow's plugins are there before, since importing them is running code. (Stock's
     text of a traceback parses lines of source, which compiles and does not run.)"""
@@ -115,7 +122,7 @@ on = False
 assert not seen and not writes, (seen, writes)
 assert all(sum(step[0] == "error" for step in life) >= 4 for life in lives)
 """
-    run(tmp_path, body)
+    run(forked, tmp_path, body)
     assert not list(tmp_path.rglob("owned"))
     assert not Path("owned").exists()
 
@@ -151,11 +158,11 @@ kept.clear()
 assert n_open() == before
 assert epoch(kit.OURS, 0) == expected
 """
-    run(root, body, limits)
+    run_alone(root, body, limits)
 
 
 @pytest.mark.fault("R34")
-def test_no_shared_memory(root: Path) -> None:
+def test_no_shared_memory(forked: Forked, root: Path) -> None:
     """Nothing of /dev/shm or of a memfd is mapped or open while batches are made and held."""
     body = """
 def shared():
@@ -179,11 +186,11 @@ assert len(kept) == 9
 batch = next(iter(kit.STOCK(dataset, 2, num_workers=1)))
 assert shared() != before or not torch.multiprocessing.get_sharing_strategy().startswith("file")
 """
-    run(root, body)
+    run(forked, root, body)
 
 
 @pytest.mark.fault("R34")
-def test_threads_that_may_not_start(root: Path) -> None:
+def test_threads_that_may_not_start(forked: Forked, root: Path) -> None:
     """A limit of processes counts threads. The error says so, and the loader works afterwards."""
     body = """
 def threads():
@@ -216,4 +223,4 @@ assert [kit.visible(batch) for batch in loader] == [s[1] for s in expected if s[
     for folder in (root, *root.parents[:3]):
         if not folder.stat().st_mode & 0o005:
             folder.chmod(folder.stat().st_mode | 0o055)
-    run(root, body)
+    run(forked, root, body)

@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -16,6 +15,7 @@ from typing import Any
 import kit
 import penstock
 import pytest
+from forked import Forked
 from penstock import engines
 
 
@@ -243,21 +243,15 @@ def test_fork_in_a_running_epoch(dataset: Any, num_workers: int) -> None:
     assert seen == expected
 
 
-def script(root: Path, body: str) -> subprocess.CompletedProcess[str]:
+def script(forked: Forked, root: Path, body: str) -> subprocess.CompletedProcess[str]:
     code = f"""
-import sys, gc
-sys.path.insert(0, {str(Path(kit.__file__).parent)!r})
+import gc, sys
 import kit, penstock
 from pathlib import Path
 dataset = kit.folder_of(Path({str(root)!r}), kit.train_v1(12))
 {body}
 """
-    return subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-W", "error::ResourceWarning", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return forked.run(code)
 
 
 @pytest.mark.fault("R29")
@@ -272,14 +266,16 @@ dataset = kit.folder_of(Path({str(root)!r}), kit.train_v1(12))
         "it = iter(kit.OURS(dataset, 4, num_workers=2)); it.me = it; dataset.it = it; next(it)",
     ],
 )
-def test_the_interpreter_may_end_with_a_live_iterator(root: Path, body: str) -> None:
-    done = script(root, body + "\nprint('end')")
+def test_the_interpreter_may_end_with_a_live_iterator(
+    forked: Forked, root: Path, body: str
+) -> None:
+    done = script(forked, root, body + "\nprint('end')")
     assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
     assert "rror" not in done.stderr
 
 
 @pytest.mark.fault("R28")
-def test_the_parent_may_end_after_a_fork(root: Path) -> None:
+def test_the_parent_may_end_after_a_fork(forked: Forked, root: Path) -> None:
     body = """
 import os
 it = iter(kit.OURS(dataset, 4, num_workers=2)); next(it)
@@ -287,5 +283,5 @@ if os.fork() == 0:
     sys.exit(0)
 print('end', os.wait()[1])
 """
-    done = script(root, body)
+    done = script(forked, root, body)
     assert (done.returncode, done.stdout) == (0, "end 0\n"), done.stderr
