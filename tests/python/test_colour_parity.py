@@ -85,7 +85,11 @@ def randoms(family: ModuleType) -> st.SearchStrategy[Any]:
 
 
 @MANY
-@given(families.flatmap(lambda f: st.tuples(st.just(f), st.lists(randoms(f)))), sizes, seeds)
+@given(
+    families.flatmap(lambda f: st.tuples(st.just(f), st.lists(randoms(f), max_size=24))),
+    sizes,
+    seeds,
+)
 def test_steps_that_change_colours_or_not(
     steps: tuple[ModuleType, list[Any]], size: tuple[int, int], seed: int
 ) -> None:
