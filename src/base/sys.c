@@ -61,6 +61,11 @@ int64_t pst__fault_clock_skew(void)
     return atomic_load_explicit(&faults.clock_skew, memory_order_relaxed);
 }
 
+void pst__fault_clock_set_right(void)
+{
+    atomic_store_explicit(&faults.clock_skew, 0, memory_order_relaxed);
+}
+
 /* The errno that this call is to fail with, or -1. */
 static int fault(enum pst__sys_call call)
 {

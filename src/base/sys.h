@@ -65,8 +65,9 @@ void pst__fault_arm(uint32_t mask, int64_t nth, int forever, int os_errno);
 void pst__fault_disarm(void);
 int64_t pst__fault_calls(void); /* calls counted since pst__fault_arm() */
 int64_t pst__fault_fired(void); /* of them made to fail */
-/* How far the clock was made to jump, in all; it never jumps back. */
+/* How far the clock was made to jump, in all; it does not jump back by itself. */
 int64_t pst__fault_clock_skew(void);
+void pst__fault_clock_set_right(void); /* it may go back: while no thread waits */
 #endif
 
 #endif

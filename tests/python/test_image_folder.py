@@ -8,6 +8,7 @@ import random
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def settled() -> None:
+def settled() -> Iterator[None]:
     """The engine's clock an hour ahead of the files': times of folders count as settled."""
     if not hasattr(_core, "_fault_arm"):
         pytest.skip("a build without -Dchecks=true")
     _core._fault_arm(1 << 7, 1, 0, 0)
     _core.folder(os.fsencode(os.path.dirname(__file__) + "/.."), allow_empty=True, extensions=None)
     _core._fault_disarm()
+    yield
+    _core._fault_clock_set_right()
 
 
 def random_name(state: random.Random) -> str:

@@ -14,6 +14,7 @@ void pst__fault_arm(uint32_t mask, int64_t nth, int forever, int os_errno);
 void pst__fault_disarm(void);
 int64_t pst__fault_calls(void);
 int64_t pst__fault_fired(void);
+void pst__fault_clock_set_right(void);
 int64_t pst__mem_blocks(void);
 #endif
 

@@ -54,6 +54,13 @@ static PyObject *fault_disarm(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(a
     Py_RETURN_NONE;
 }
 
+static PyObject *fault_clock_set_right(PyObject *Py_UNUSED(module),
+                                       PyObject *Py_UNUSED(arg)) /* new */
+{
+    pst__fault_clock_set_right();
+    Py_RETURN_NONE;
+}
+
 static PyObject *fault_calls(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arg)) /* new */
 {
     return PyLong_FromLongLong(pst__fault_calls()); /* new */
@@ -73,6 +80,8 @@ static PyMethodDef check_functions[] = {
     {"_fault_arm", fault_arm, METH_VARARGS,
      "_fault_arm(mask, nth, forever, errno, /)\n--\n\nMakes calls of the system fail."},
     {"_fault_disarm", fault_disarm, METH_NOARGS, "_fault_disarm()\n--\n\n"},
+    {"_fault_clock_set_right", fault_clock_set_right, METH_NOARGS,
+     "_fault_clock_set_right()\n--\n\nAfter faults of the clock."},
     {"_fault_calls", fault_calls, METH_NOARGS, "_fault_calls()\n--\n\n"},
     {"_fault_fired", fault_fired, METH_NOARGS, "_fault_fired()\n--\n\n"},
     {"_mem_blocks", mem_blocks, METH_NOARGS, "_mem_blocks()\n--\n\nBlocks of the engine."},
