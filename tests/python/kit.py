@@ -318,6 +318,11 @@ def states(*generators: torch.Generator) -> str:
     return digest.hexdigest()
 
 
+def _digest(tensor: torch.Tensor) -> str:
+    data = tensor.contiguous().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
+    return hashlib.blake2b(data.numpy().tobytes(), digest_size=8).hexdigest()
+
+
 def visible(value: Any) -> Any:
     """All of a batch that is compared, as plain data."""
     if isinstance(value, torch.Tensor):
@@ -332,7 +337,7 @@ def visible(value: Any) -> Any:
             value.requires_grad,
             value.is_contiguous(),
             value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last),
-            hashlib.blake2b(value.contiguous().numpy().tobytes(), digest_size=8).hexdigest(),
+            _digest(value),
         )
     if isinstance(value, list | tuple):
         return (type(value).__name__, [visible(item) for item in value])

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datasets over random images: folders, images in memory, parts and sums of them."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch.utils.data import ConcatDataset, Subset
+from torchvision import datasets
+
+MAKERS = ("ImageFolder", "CIFAR10", "MNIST", "SVHN")
+
+
+def _bare(cls: Any, transform: Any, **attributes: Any) -> Any:
+    """An instance as the constructor leaves it, without its files."""
+    dataset = cls.__new__(cls)
+    datasets.VisionDataset.__init__(dataset, "nowhere", transform=transform)
+    vars(dataset).update(attributes)
+    return dataset
+
+
+def _in_memory(name: str, rng: random.Random, n: int, transform: Any) -> Any:
+    state = numpy.random.RandomState(rng.getrandbits(32))
+    shape = {"CIFAR10": (n, 32, 32, 3), "MNIST": (n, 28, 28), "SVHN": (n, 3, 32, 32)}[name]
+    data: Any = state.randint(0, 256, shape, dtype=numpy.uint8)
+    labels: Any = state.randint(0, 10, n)
+    if name == "MNIST":
+        data, labels = torch.from_numpy(data), torch.from_numpy(labels)
+        return _bare(datasets.MNIST, transform, data=data, targets=labels)
+    if name == "SVHN":
+        return _bare(datasets.SVHN, transform, data=data, labels=labels)
+    return _bare(datasets.CIFAR10, transform, data=data, targets=labels.tolist())
+
+
+def make_dataset(rng: random.Random, name: str, root: Path, transform: Any) -> Any:
+    """name: one of MAKERS."""
+    if name == "ImageFolder":
+        whole: Any = datasets.ImageFolder(str(root), transform)
+    else:
+        whole = _in_memory(name, rng, 20, transform)
+    kind = rng.random()
+    if kind < 0.8:
+        return whole
+    places = rng.choices(range(len(whole)), k=rng.randint(1, 25))
+    if kind < 0.9:
+        return Subset(whole, places)
+    return ConcatDataset([Subset(whole, places), whole])

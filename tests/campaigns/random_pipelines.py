@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random pipelines of torchvision's transforms, v1 and v2."""
+
+import random
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode, v2
+from twins import kit
+
+FILTERS = [
+    InterpolationMode.NEAREST,
+    InterpolationMode.BILINEAR,
+    InterpolationMode.BICUBIC,
+    InterpolationMode.BOX,
+    InterpolationMode.HAMMING,
+    InterpolationMode.LANCZOS,
+]
+
+
+def _range(rng: random.Random, low: float, middle: float, high: float) -> tuple[float, float]:
+    if rng.random() < 0.1:
+        value = rng.uniform(low, high)
+        return value, value
+    return rng.uniform(low, middle), rng.uniform(middle, high)
+
+
+def _crop(rng: random.Random, family: Any) -> Any:
+    """RandomResizedCrop."""
+    size = rng.randint(1, 160) if rng.random() < 0.5 else (rng.randint(1, 160), rng.randint(1, 160))
+    options: dict[str, Any] = {}
+    if rng.random() < 0.6:
+        options["scale"] = _range(rng, 0.01, rng.uniform(0.05, 1.0), 1.4)
+    if rng.random() < 0.6:
+        options["ratio"] = _range(rng, 0.1, 1.0, 6.0)
+    if rng.random() < 0.7:
+        options["interpolation"] = rng.choice(FILTERS)
+    return family.RandomResizedCrop(size, **options)
+
+
+def _resize(rng: random.Random, family: Any) -> Any:
+    options: dict[str, Any] = {}
+    kind = rng.random()
+    if kind < 0.4:
+        size: Any = (rng.randint(1, 160), rng.randint(1, 160))
+    else:
+        # The long side of a strip becomes up to 400 times this.
+        size = rng.randint(1, 64)
+        if kind < 0.7:
+            options["max_size"] = size + rng.randint(1, 100)
+        size = [size] if rng.random() < 0.3 else size
+    if rng.random() < 0.8:
+        options["interpolation"] = rng.choice(FILTERS)
+    return family.Resize(size, **options)
+
+
+def _center(rng: random.Random, family: Any) -> Any:
+    size = rng.randint(1, 200) if rng.random() < 0.5 else (rng.randint(1, 200), rng.randint(1, 200))
+    return family.CenterCrop(size)
+
+
+MODES = ["constant", "edge", "reflect", "symmetric"]
+SMOOTH = FILTERS[:3]
+
+
+def _fill(rng: random.Random) -> Any:
+    one = rng.randint(0, 255)
+    return rng.choice(
+        [0, one, one + 0.5 if one < 255 else 255.0, tuple(rng.choices(range(256), k=3))]
+    )
+
+
+def _padding(rng: random.Random) -> Any:
+    sides = [rng.randint(0, 20) for _ in range(4)]
+    return rng.choice([sides[0], sides[:1], sides[:2], tuple(sides)])
+
+
+def _place(rng: random.Random, family: Any) -> Any:
+    """RandomCrop."""
+    size = rng.randint(1, 120) if rng.random() < 0.5 else (rng.randint(1, 120), rng.randint(1, 120))
+    padding = _padding(rng) if rng.random() < 0.5 else None
+    mode = rng.choice(MODES) if rng.random() < 0.5 else "constant"
+    return family.RandomCrop(size, padding, rng.random() < 0.8, _fill(rng), mode)
+
+
+def _pad(rng: random.Random, family: Any) -> Any:
+    return family.Pad(_padding(rng), _fill(rng), rng.choice(MODES))
+
+
+def _angles(rng: random.Random) -> Any:
+    return rng.choice(
+        [rng.uniform(0, 30), rng.uniform(0, 180), (90, 90), _range(rng, -180, 0, 180)]
+    )
+
+
+def _center_of(rng: random.Random) -> Any:
+    return (rng.uniform(-5, 100), rng.randint(0, 60)) if rng.random() < 0.15 else None
+
+
+def _rotation(rng: random.Random, family: Any) -> Any:
+    expand = rng.random() < 0.3
+    return family.RandomRotation(
+        _angles(rng), rng.choice(SMOOTH), expand, _center_of(rng), _fill(rng)
+    )
+
+
+def _affine(rng: random.Random, family: Any) -> Any:
+    return family.RandomAffine(
+        _angles(rng) if rng.random() < 0.7 else 0,
+        (rng.random(), rng.random()) if rng.random() < 0.5 else None,
+        _range(rng, 0.2, 1.0, 3.0) if rng.random() < 0.5 else None,
+        rng.choice([None, rng.uniform(0, 40), [-10, 20], [-10, 10, -30, 5]]),
+        rng.choice(SMOOTH),
+        _fill(rng),
+        _center_of(rng),
+    )
+
+
+def _perspective(rng: random.Random, family: Any) -> Any:
+    return family.RandomPerspective(rng.random(), rng.random(), rng.choice(SMOOTH), _fill(rng))
+
+
+def _erasing(rng: random.Random, family: Any) -> Any:
+    return family.RandomErasing(
+        rng.random(),
+        _range(rng, 0.0, 0.3, 1.0),
+        _range(rng, 0.1, 1.0, 5.0),
+        rng.choice([0, rng.uniform(-2, 2), (1, 0.5, 0)]),
+        rng.random() < 0.3,
+    )
+
+
+def _flip(rng: random.Random, family: Any) -> Any:
+    cls = rng.choice([family.RandomHorizontalFlip, family.RandomVerticalFlip])
+    return cls(rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()]))
+
+
+def _normalize(rng: random.Random, family: Any) -> Any:
+    n = 1 if rng.random() < 0.15 else 3
+    if rng.random() < 0.3:
+        mean, std = list(kit.MEAN), list(kit.STD)
+    else:
+        mean = [rng.uniform(-1, 1) for _ in range(n)]
+        std = [rng.uniform(0.01, 2) for _ in range(n)]
+    return family.Normalize(mean, std, inplace=rng.random() < 0.3)
+
+
+def _numbers(rng: random.Random, family: Any) -> list[Any]:
+    """From the image to the batch's dtype. Half and double floats are torch's."""
+    steps: list[Any]
+    if family is v2 and rng.random() < 0.8:
+        steps = [v2.ToImage()]
+        kind = rng.random()
+        if kind < 0.15:
+            return [*steps, v2.ToDtype(torch.uint8, scale=True)] if rng.random() < 0.5 else steps
+        if kind < 0.2:
+            return [*steps, v2.ToDtype(rng.choice([torch.float16, torch.float64]), scale=True)]
+        steps.append(v2.ToDtype(torch.float32, scale=rng.random() < 0.8))
+    elif rng.random() < 0.3:
+        steps = [family.PILToTensor()]
+        if rng.random() < 0.3:
+            return steps
+        steps.append(family.ConvertImageDtype(torch.float32))
+    else:
+        steps = [family.ToTensor()]
+    if rng.random() < 0.75:
+        steps.append(_normalize(rng, family))
+    return steps
+
+
+def _nested(rng: random.Random, steps: list[Any], family: Any) -> Any:
+    if len(steps) > 2 and rng.random() < 0.2:
+        cut = rng.randint(1, len(steps) - 1)
+        tail = steps[cut:]
+        whole = all(isinstance(step, nn.Module) for step in tail)
+        make = nn.Sequential if whole and rng.random() < 0.5 else lambda *s: family.Compose(list(s))
+        steps = [*steps[:cut], make(*tail)]
+    return family.Compose(steps)
+
+
+def _colour(rng: random.Random, family: Any) -> Any:
+    p = rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()])
+    kind = rng.randrange(10)
+    if kind < 3:
+        parts = [rng.choice([0.0, 0.4, _range(rng, 0.0, 1.0, 2.5)]) for _ in range(3)]
+        return family.ColorJitter(*parts, hue=rng.choice([0.0, 0.1, _range(rng, -0.5, 0.0, 0.5)]))
+    return [
+        lambda: family.RandomGrayscale(p),
+        lambda: family.RandomInvert(p),
+        lambda: family.RandomPosterize(rng.randint(1, 8), p),
+        lambda: family.RandomSolarize(rng.uniform(0, 260), p),
+        lambda: family.RandomAdjustSharpness(rng.uniform(0, 3), p),
+        lambda: family.RandomAutocontrast(p),
+        lambda: family.RandomEqualize(p),
+    ][kind - 3]()
+
+
+def _augment(rng: random.Random, family: Any) -> Any:
+    options: dict[str, Any] = {
+        "interpolation": rng.choice([InterpolationMode.NEAREST, InterpolationMode.BILINEAR]),
+        "fill": rng.choice([None, 0, 200]),
+    }
+    kind = rng.randrange(3)
+    if kind == 0:
+        return family.TrivialAugmentWide(**options)
+    if kind == 1:
+        return family.RandAugment(rng.randint(0, 4), rng.randint(0, 30), **options)
+    return family.AutoAugment(rng.choice(list(transforms.AutoAugmentPolicy)), **options)
+
+
+def make_pipeline(rng: random.Random) -> Any:
+    family = rng.choice([transforms, v2])
+    other = rng.choice([transforms, v2]) if rng.random() < 0.1 else family
+    draws = [_crop, _crop, _crop, _resize, _resize, _resize, _center, _center, _place, _place]
+    draws += [_pad, _rotation, _affine, _perspective]
+    steps = [rng.choice(draws)(rng, family) for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3]))]
+    for _ in range(rng.choice([0, 1, 1, 2])):
+        steps.insert(rng.randint(0, len(steps)), _flip(rng, family))
+    for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
+        step = _augment(rng, family) if rng.random() < 0.2 else _colour(rng, family)
+        if rng.random() < 0.15:
+            step = family.RandomApply([step, _colour(rng, family)], p=rng.random())
+        steps.insert(rng.randint(0, len(steps)), step)
+    steps += _numbers(rng, other)
+    if rng.random() < 0.2:
+        steps.append(_erasing(rng, other))
+        if rng.random() < 0.3:
+            steps.append(_normalize(rng, other))
+    if rng.random() < 0.05:
+        steps.append(_flip(rng, other))
+    return _nested(rng, steps, family)
+
+
+def is_even(pipeline: Any) -> bool:
+    """Whether all images come out with one size."""
+    even = False
+    for step in pipeline.modules() if isinstance(pipeline, nn.Module) else flat(pipeline):
+        name = type(step).__name__
+        if name in ("CenterCrop", "RandomResizedCrop", "RandomCrop"):
+            even = True
+        elif name == "RandomRotation" and step.expand:
+            even = False
+        elif name == "Resize":
+            even = even or (isinstance(step.size, list | tuple) and len(step.size) == 2)
+    return even
+
+
+def flat(step: Any) -> list[Any]:
+    inner = getattr(step, "transforms", None)
+    if inner is None:
+        return list(step.modules()) if isinstance(step, nn.Sequential) else [step]
+    return [step, *(one for part in inner for one in flat(part))]
+
+
+def loader_options(rng: random.Random, is_even: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {"shuffle": rng.random() < 0.7, "batch_size": 1}
+    if is_even or rng.random() < 0.1:
+        options["batch_size"] = rng.randint(1, 8)
+        options["drop_last"] = rng.random() < 0.1
+    if rng.random() < 0.08:
+        options["num_workers"] = rng.randint(1, 3)
+        options["prefetch_factor"] = rng.randint(1, 4)
+        options["persistent_workers"] = rng.random() < 0.3
+    return options
