@@ -182,7 +182,7 @@ def _nested(rng: random.Random, steps: list[Any], family: Any) -> Any:
 
 def _colour(rng: random.Random, family: Any) -> Any:
     p = rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()])
-    kind = rng.randrange(10)
+    kind = rng.randrange(11)
     if kind < 3:
         parts = [rng.choice([0.0, 0.4, _range(rng, 0.0, 1.0, 2.5)]) for _ in range(3)]
         return family.ColorJitter(*parts, hue=rng.choice([0.0, 0.1, _range(rng, -0.5, 0.0, 0.5)]))
@@ -194,6 +194,7 @@ def _colour(rng: random.Random, family: Any) -> Any:
         lambda: family.RandomAdjustSharpness(rng.uniform(0, 3), p),
         lambda: family.RandomAutocontrast(p),
         lambda: family.RandomEqualize(p),
+        lambda: v2.Identity() if rng.random() < 0.3 else family.Grayscale(3),
     ][kind - 3]()
 
 

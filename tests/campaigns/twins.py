@@ -14,6 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
+import decode_kit  # noqa: E402, F401
 import kit  # noqa: E402
 import penstock  # noqa: E402
 import torch  # noqa: E402

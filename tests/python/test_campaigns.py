@@ -10,6 +10,7 @@ import pytest
 parity = campaigns.load("parity")
 properties = campaigns.load("properties")
 twins = campaigns.load("twins")
+mutations = campaigns.load("mutations")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -87,3 +88,22 @@ def test_a_word_drawn_too_many_is_a_difference(tmp_path: Path) -> None:
 
     assert twins.difference(life(0), life(0)) is None
     assert "step 0" in twins.difference(life(0), life(1))
+
+
+def test_mutations_of_a_photo(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(twins.kit.jpeg(64, 48))
+    cut, flipped = mutations.cut(path, 1), mutations.flip(path, 1, 40, 1)
+    assert cut.differences == flipped.differences == []
+    assert cut.files > 500
+    assert cut.vouched < 3  # without its last marker it may pass
+    assert flipped.files == 40
+    assert 0 < flipped.vouched < 40
+
+
+def test_other_pixels_are_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    native = twins.decode_kit.native
+    monkeypatch.setattr(twins.decode_kit, "native", lambda data: native(data) ^ 1)
+    result = mutations.Result()
+    mutations.compare(result, twins.kit.jpeg(), "a photo")
+    assert result.differences == ["a photo: other pixels than Pillow's"]
