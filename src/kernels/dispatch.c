@@ -12,6 +12,7 @@
 #include "kernels/x86/colour_avx2.h"
 #include "kernels/x86/colour_avx512.h"
 #include "kernels/x86/layout_avx512.h"
+#include "kernels/x86/unfilter_avx2.h"
 #include "kernels/x86/warp_avx2.h"
 #include "kernels/x86/warp_avx512.h"
 
@@ -36,6 +37,8 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->warp_fixed = warp_fixed_avx2;
     kernels->warp_bilinear = warp_bilinear_avx2;
     kernels->warp_bicubic = warp_bicubic_avx2;
+    kernels->unfilter = unfilter_avx2;
+    kernels->adler32 = adler32_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -57,6 +60,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->warp_fixed = warp_fixed_avx512;
     kernels->warp_bilinear = warp_bilinear_avx512;
     kernels->warp_bicubic = warp_bicubic_avx512;
+    /* No unfilter and adler32: the one goes pixel by pixel, the other is bound by its loads. */
 }
 #endif
 
@@ -82,6 +86,8 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->warp_fixed = pst__warp_fixed_scalar;
     kernels->warp_bilinear = pst__warp_bilinear_scalar;
     kernels->warp_bicubic = pst__warp_bicubic_scalar;
+    kernels->unfilter = pst__unfilter_scalar;
+    kernels->adler32 = pst__adler32_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

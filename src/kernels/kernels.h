@@ -59,6 +59,15 @@ struct pst__map {
     uint8_t channel[3][256];
 };
 
+/* How a row of a PNG is filtered; the numbers are the file's. */
+enum pst__filter {
+    PST_FILTER_NONE,
+    PST_FILTER_SUB,
+    PST_FILTER_UP,
+    PST_FILTER_AVERAGE,
+    PST_FILTER_PAETH,
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -127,6 +136,14 @@ struct pst__kernels {
                           const double *y);
     void (*warp_bicubic)(uint8_t *dst, const struct pst__raster *src, int n, const double *x,
                          const double *y);
+
+    /* Undoes a filter in place: n bytes of pixels of bpp bytes (1, 2, 3, 4, 6 or 8; n is a multiple
+     * of it), above being the row above, without its filter. Up to PST_PAD bytes behind either row
+     * may be read; writes exactly n bytes. */
+    void (*unfilter)(uint8_t *row, const uint8_t *above, int n, int bpp, enum pst__filter filter);
+
+    /* The checksum of zlib. Reads exactly n bytes. */
+    uint32_t (*adler32)(const uint8_t *src, size_t n);
 };
 
 /* Adds to count[c][v] the pixels of n whose channel c has the value v. */

@@ -37,6 +37,13 @@ void pst__hue_scalar(uint8_t *px, int n, uint8_t shift);
 void pst__sharpen_scalar(uint8_t *dst, const uint8_t *above, const uint8_t *row,
                          const uint8_t *below, int n, float factor);
 
+void pst__unfilter_scalar(uint8_t *row, const uint8_t *above, int n, int bpp,
+                          enum pst__filter filter);
+uint32_t pst__adler32_scalar(const uint8_t *src, size_t n);
+
+/* The largest prime below 2^16. */
+#define PST__ADLER_MODULUS 65521u
+
 /* Pillow's luma of RGB, in 65536ths. */
 #define PST__LUMA_R 19595
 #define PST__LUMA_G 38470

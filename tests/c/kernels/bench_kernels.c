@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cpu.h"
+#include "base/mem.h"
 #include "kernels/kernels.h"
 #include "kernels/taps.h"
 
@@ -265,6 +266,43 @@ static void bench_warps(const struct pst__kernels *versions, int n)
                warp_us(versions + v, 1), warp_us(versions + v, 2));
 }
 
+/* A row of 500 pixels of noise, and its checksum. */
+static double unfilter_ns(const struct pst__kernels *k, int bpp, enum pst__filter filter)
+{
+    enum { PIXELS = 500, CALLS = 200 };
+    static uint8_t row[8 * PIXELS + PST_PAD], above[8 * PIXELS + PST_PAD];
+    uint32_t noise = 7;
+    for (int i = 0; i < 8 * PIXELS; i++) {
+        row[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+        above[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+    }
+    double best = 0;
+    for (int repeat = 0; repeat < 50; repeat++) {
+        double t = now_us();
+        for (int i = 0; i < CALLS; i++) {
+            if (filter == PST_FILTER_NONE)
+                row[0] ^= (uint8_t)k->adler32(row, PIXELS * (size_t)bpp);
+            else
+                k->unfilter(row, above, PIXELS * bpp, bpp, filter);
+        }
+        keep_least(&best, now_us() - t);
+    }
+    return best * 1e3 / CALLS;
+}
+
+static void bench_unfilters(const struct pst__kernels *versions, int n)
+{
+    for (int bpp = 3; bpp <= 4; bpp++) {
+        printf("500 pixels of %d bytes, ns: adler32, undo Sub, Up, Average, Paeth\n", bpp);
+        for (int v = 0; v < n; v++) {
+            printf("    %-7s", versions[v].name);
+            for (int filter = PST_FILTER_NONE; filter <= PST_FILTER_PAETH; filter++)
+                printf(" %7.1f", unfilter_ns(versions + v, bpp, (enum pst__filter)filter));
+            printf("\n");
+        }
+    }
+}
+
 enum colour_kernel { MAP, GREY, GREY_SUM, SATURATE, HUE, SHARPEN, N_COLOURS };
 
 static double colour_us(const struct pst__kernels *k, enum colour_kernel which, uint8_t *image,
@@ -342,6 +380,7 @@ int bench_kernels(void)
     }
     bench_row_kernels(versions, n, norm);
     bench_colours(versions, n);
+    bench_unfilters(versions, n);
     bench_rows_per_call(versions, n);
     bench_warps(versions, n);
     bench_images(versions, n, norm);

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "kernels/bench_kernels.h"
 #include "kernels/check_memory.h"
+#include "kernels/check_unfilter.h"
 #include "kernels/check_warp.h"
 #include "kernels/kernels.h"
 #include "kernels/taps.h"
@@ -411,7 +412,9 @@ static int check_version(const struct pst__kernels *kernels)
                     {"interleave", check_interleave},
                     {"warp_fixed", check_warp_fixed},
                     {"warp_bilinear", check_warp_bilinear},
-                    {"warp_bicubic", check_warp_bicubic}};
+                    {"warp_bicubic", check_warp_bicubic},
+                    {"unfilter", check_unfilter},
+                    {"adler32", check_adler32}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -424,6 +427,7 @@ static int check_version(const struct pst__kernels *kernels)
     }
     check_all_bytes(kernels);
     check_largest_sums(kernels);
+    check_all_paeth(kernels);
     return done;
 }
 
@@ -462,6 +466,9 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->warp_fixed != below->warp_fixed);
     CHECK(k->warp_bilinear != below->warp_bilinear);
     CHECK(k->warp_bicubic != below->warp_bicubic);
+    /* Nor why AVX-512 brings nothing here. */
+    CHECK((k->unfilter != below->unfilter) == is_avx2);
+    CHECK((k->adler32 != below->adler32) == is_avx2);
 }
 
 int main(int argc, char **argv)
