@@ -8,6 +8,7 @@ tests/fuzz. The file itself follows.
 import io
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 import numpy
@@ -16,6 +17,7 @@ from PIL import Image
 PREFIXES = {
     "bmp": (b"\x00\x20\x30", b"\x10\x10\x40"),
     "gif": (b"\x00\x20\x30", b"\x10\x10\x40"),
+    "inflate": (b"\xff\xff",),
     "jpeg": (b"\x00\x00\xff\xff\x07", b"\x40\x60\x80\x30\x00"),
     "png": (b"\x00\x20\x30\x80", b"\x01\x10\x10\x40"),
     "webp": (b"\x20\x30\x80\x00", b"\x10\x10\x40\x01"),
@@ -94,6 +96,17 @@ def gif_files() -> list[bytes]:
     return files
 
 
+def deflate_streams() -> list[bytes]:
+    streams = []
+    for mode, size in (("1", 9), ("L", 21), ("RGB", 60)):
+        plain = picture(mode, size, size).tobytes()
+        for strategy in range(zlib.Z_FIXED + 1):
+            for level in (0, 1, 9):
+                packer = zlib.compressobj(level, wbits=-15, strategy=strategy)
+                streams.append(packer.compress(plain) + packer.flush())
+    return streams
+
+
 def index_file(classes: list[tuple[int, bytes, list[bytes]]]) -> bytes:
     """docs/format-index.md, without the hashes, which the target makes right."""
     folders = [(0, b"", []), *classes]
@@ -133,6 +146,7 @@ def list_files() -> list[bytes]:
 SEEDS = {
     "bmp": bmp_files,
     "gif": gif_files,
+    "inflate": deflate_streams,
     "jpeg": jpeg_files,
     "png": png_files,
     "webp": webp_files,
