@@ -54,7 +54,6 @@ LIBRARIES: dict[str, set[str]] = {
     "jpeglib.h": {"decode"},
     "jerror.h": {"decode"},
     "jmorecfg.h": {"decode"},
-    "spng.h": {"decode"},
     "webp/decode.h": {"decode"},
     "xxhash.h": {"format"},
     "zlib.h": {"decode", "base"},

@@ -19,7 +19,6 @@ NEEDED = {
     "ld-linux-aarch64.so.1",
     "libjpeg.so.62",
     "libjpeg.so.8",
-    "libspng.so.0",
     "libwebp.so.7",
     "libxxhash.so.0",
     "libz.so.1",

@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include <jpeglib.h>
-#include <spng.h>
 
 #include "decode/codec.h"
 
@@ -14,6 +13,5 @@ const struct pst__codec *const pst__codecs[PST_N_CODECS] = {
 
 const char *pst__decode_libraries(void)
 {
-    return "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION) ", libspng " TEXT(SPNG_VERSION_MAJOR) "." TEXT(
-        SPNG_VERSION_MINOR) "." TEXT(SPNG_VERSION_PATCH) ", libwebp " PST_LIBWEBP_VERSION;
+    return "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION) ", libwebp " PST_LIBWEBP_VERSION;
 }

@@ -47,8 +47,7 @@ int pst__decode_finish(struct pst__decoder *decoder, struct pst_error *err);
  * region, and bytes behind the image, are doubts too. What is left of a JPEG is decoded for it. */
 void pst__decoder_set_strict(struct pst__decoder *decoder, int is_strict);
 
-/* Libraries in use and their versions, static, such as "libjpeg-turbo 2.1.5, libspng 0.7.3, ...".
- */
+/* Libraries in use and their versions, static, such as "libjpeg-turbo 2.1.5, libwebp 1.2.4". */
 const char *pst__decode_libraries(void);
 
 #endif

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <spng.h>
-
-#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -11,13 +8,11 @@
 #include "decode/orientation.h"
 #include "decode/png_chunks.h"
 #include "decode/png_inflate.h"
+#include "kernels/kernels.h"
 
 /* png_chunks.c judges the chunks. png_inflate.c inflates the pixels and sees that the stream ends
- * where the image does, with its checksum right and nothing behind it. (libspng alone leaves that
- * open; and Pillow refuses some streams that end too early though all their pixels are in them.)
- * libspng then undoes the row filters and interlacing: it reads a PNG made up as it goes, of grey
- * or colour samples, with the inflated bytes in stored blocks. What it would check again is off.
- * The samples come raw: every rule of how they become RGB stands here, and is Pillow's. */
+ * where the image does, with its checksum right and nothing behind it. Here the filters and the
+ * interlacing are undone, and samples become RGB by Pillow's rules. */
 
 /* Adam7: pass p has the pixels x0 + i * dx of the rows y0 + j * dy. */
 static const struct {
@@ -36,53 +31,23 @@ enum layout {
     LAYOUT_RGBA16,
 };
 
-/* The PNG that libspng reads: signature, IHDR, and one IDAT of stored blocks. */
-#define STORED_BYTES 65535 /* the most that a stored block holds */
-#define STORED_HEADER_BYTES 5
-struct feed {
-    uint8_t text[64]; /* what comes next, before more pixels */
-    size_t text_at, text_size;
-    size_t block_left; /* bytes of the current stored block to come */
-    size_t raw_left;   /* scanlines' bytes, filter bytes included, not yet in a block */
-    int is_over;
-};
-
 struct png {
-    spng_ctx *spng;
+    int is_active;
     struct pst__png_inflate inflate;
-    struct feed feed;
-    int feed_status; /* why feeding failed; libspng knows only that it did */
-    struct pst_error *feed_err;
     struct pst__png_chunks chunks;
     size_t size; /* of the file */
     struct pst_rect region;
     enum layout layout;
     int pixel_bits;
     size_t scanline_bytes; /* of a full row, without its filter byte */
-    size_t raw_bytes;      /* of the whole image, with the filter bytes */
-    int n_decoded;         /* scanlines of the image, not interlaced */
+    int n_decoded;         /* scanlines, of all passes */
     int n_given;           /* rows of the region that rows() has handed out */
     int is_woven;          /* interlaced: the region lies in `strip` */
     uint8_t table[256][4];
-    struct pst__scratch scanline; /* as libspng gives it */
-    struct pst__scratch pass;     /* a scanline of an interlaced image as pixels */
-    struct pst__scratch strip;    /* rows of the region */
+    struct pst__scratch blank; /* zeros: what stands above the first scanline */
+    struct pst__scratch pass;  /* a scanline of an interlaced image as pixels */
+    struct pst__scratch strip; /* rows of the region */
 };
-
-static void *hook_malloc(size_t size)
-{
-    return pst__alloc(size, PST_MEM_SCRATCH);
-}
-
-static void *hook_realloc(void *block, size_t size)
-{
-    return pst__realloc(block, size, PST_MEM_SCRATCH);
-}
-
-static void *hook_calloc(size_t n, size_t size)
-{
-    return pst__calloc(n, size, PST_MEM_SCRATCH);
-}
 
 static int png_matches(const uint8_t *data, size_t size)
 {
@@ -115,11 +80,11 @@ static int png_open(void **state, struct pst_error *err)
 static void png_abort(void *state)
 {
     struct png *png = state;
-    spng_ctx_free(png->spng);
-    png->spng = NULL;
+    png->is_active = 0;
+    pst__png_inflate_trim(&png->inflate);
     pst__scratch_trim(&png->strip);
     pst__scratch_trim(&png->pass);
-    pst__scratch_trim(&png->scanline);
+    pst__scratch_trim(&png->blank);
 }
 
 static void png_close(void *state)
@@ -130,7 +95,7 @@ static void png_close(void *state)
     png_abort(png);
     pst__scratch_reset(&png->strip);
     pst__scratch_reset(&png->pass);
-    pst__scratch_reset(&png->scanline);
+    pst__scratch_reset(&png->blank);
     pst__png_inflate_reset(&png->inflate);
     pst__free(png);
 }
@@ -138,7 +103,8 @@ static void png_close(void *state)
 static size_t png_bytes(const void *state)
 {
     const struct png *png = state;
-    return sizeof *png + png->strip.size + png->pass.size + png->scanline.size;
+    return sizeof *png + png->strip.size + png->pass.size + png->blank.size +
+           pst__png_inflate_bytes(&png->inflate);
 }
 
 /* From grey samples of `depth` bits to 0..255; exact, since 255 is a multiple of every range. */
@@ -162,20 +128,25 @@ static void fill_palette(struct png *png)
     }
 }
 
-static size_t bytes_of_pixels(const struct png *png, int n)
-{
-    return ((size_t)n * (size_t)png->pixel_bits + 7) / 8;
-}
-
-static void choose_layout(struct png *png)
+static int bits_of_pixel(const struct pst__png_chunks *chunks)
 {
     static const int n_channels[] = {
         [PST_PNG_GREY] = 1,       [PST_PNG_RGB] = 3,  [PST_PNG_PALETTE] = 1,
         [PST_PNG_GREY_ALPHA] = 2, [PST_PNG_RGBA] = 4,
     };
-    int depth = png->chunks.bit_depth, n = n_channels[png->chunks.color_type];
-    png->pixel_bits = n * depth;
-    png->scanline_bytes = bytes_of_pixels(png, png->chunks.width);
+    return n_channels[chunks->color_type] * chunks->bit_depth;
+}
+
+static size_t bytes_of_pixels(int n, int pixel_bits)
+{
+    return ((size_t)n * (size_t)pixel_bits + 7) / 8;
+}
+
+static void choose_layout(struct png *png)
+{
+    int depth = png->chunks.bit_depth;
+    png->pixel_bits = bits_of_pixel(&png->chunks);
+    png->scanline_bytes = bytes_of_pixels(png->chunks.width, png->pixel_bits);
     switch (png->chunks.color_type) {
     case PST_PNG_RGB:
         png->layout = depth == 8 ? LAYOUT_RGB8 : LAYOUT_RGB16;
@@ -205,20 +176,19 @@ static int count_steps(int from, int step, int end)
 }
 
 /* The bytes of all scanlines, filter bytes included. */
-static void count_raw_bytes(struct png *png)
+static size_t count_raw_bytes(const struct pst__png_chunks *chunks)
 {
-    int w = png->chunks.width, h = png->chunks.height;
-    if (!png->chunks.interlaced) {
-        png->raw_bytes = (size_t)h * (1 + png->scanline_bytes);
-        return;
-    }
-    png->raw_bytes = 0;
+    int w = chunks->width, h = chunks->height, bits = bits_of_pixel(chunks);
+    if (!chunks->interlaced)
+        return (size_t)h * (1 + bytes_of_pixels(w, bits));
+    size_t bytes = 0;
     for (int p = 0; p < 7; p++) {
         int across = count_steps(adam7[p].x0, adam7[p].dx, w);
         int down = count_steps(adam7[p].y0, adam7[p].dy, h);
         if (across > 0)
-            png->raw_bytes += (size_t)down * (1 + bytes_of_pixels(png, across));
+            bytes += (size_t)down * (1 + bytes_of_pixels(across, bits));
     }
+    return bytes;
 }
 
 static void convert_bits(const struct png *png, uint8_t *dst, const uint8_t *src, int x, int n)
@@ -281,107 +251,14 @@ static void convert(const struct png *png, uint8_t *dst, const uint8_t *scanline
     }
 }
 
-static void feed_text(struct feed *feed, const void *text, size_t size)
+/* A filter is looked at as soon as it is there: behind the scanline before it. */
+static int check_filter(const struct png *png, const uint8_t *filter, struct pst_error *err)
 {
-    memcpy(feed->text + feed->text_size, text, size);
-    feed->text_size += size;
-}
-
-static void feed_be32(struct feed *feed, uint32_t v)
-{
-    const uint8_t b[] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
-    feed_text(feed, b, sizeof b);
-}
-
-/* Up to the first stored block. A palette image goes as a grey one: the samples are the same. */
-static void begin_feed(struct png *png, const uint8_t *data)
-{
-    struct feed *feed = &png->feed;
-    size_t raw = png->raw_bytes, n_blocks = (raw + STORED_BYTES - 1) / STORED_BYTES;
-    *feed = (struct feed){.raw_left = raw};
-    feed_text(feed, data, 8 + 8 + 13); /* signature and IHDR */
-    if (png->chunks.color_type == PST_PNG_PALETTE)
-        feed->text[8 + 8 + 9] = PST_PNG_GREY;
-    feed_be32(feed, (uint32_t)crc32(0, feed->text + 8 + 4, 4 + 13));
-    feed_be32(feed, (uint32_t)(2 + n_blocks * STORED_HEADER_BYTES + raw + 4));
-    feed_text(feed, "IDAT\x78\x01", 6);
-}
-
-/* The header of the next stored block, or the checksum behind the last one. */
-static void feed_header(struct png *png)
-{
-    struct feed *feed = &png->feed;
-    feed->text_at = feed->text_size = 0;
-    if (feed->raw_left == 0) {
-        feed_be32(feed, (uint32_t)png->inflate.z.adler);
-        feed->is_over = 1;
-        return;
-    }
-    size_t n = feed->raw_left < STORED_BYTES ? feed->raw_left : STORED_BYTES;
-    uint8_t lo = (uint8_t)n, hi = (uint8_t)(n >> 8);
-    const uint8_t header[STORED_HEADER_BYTES] = {n == feed->raw_left, lo, hi, (uint8_t)~lo,
-                                                 (uint8_t)~hi};
-    feed_text(feed, header, sizeof header);
-    feed->block_left = n;
-    feed->raw_left -= n;
-}
-
-static int hook_read(spng_ctx *spng, void *user, void *dest, size_t length)
-{
-    struct png *png = user;
-    struct feed *feed = &png->feed;
-    (void)spng;
-    for (uint8_t *out = dest; length > 0;) {
-        size_t n = feed->text_size - feed->text_at;
-        if (n > 0) {
-            n = n < length ? n : length;
-            memcpy(out, feed->text + feed->text_at, n);
-            feed->text_at += n;
-        } else if (feed->block_left > 0) {
-            n = feed->block_left < length ? feed->block_left : length;
-            png->feed_status = pst__png_inflate_read(&png->inflate, out, n, png->feed_err);
-            if (png->feed_status < 0)
-                return SPNG_IO_ERROR;
-            feed->block_left -= n;
-        } else if (!feed->is_over) {
-            feed_header(png);
-        } else {
-            return SPNG_IO_EOF;
-        }
-        out += n;
-        length -= n;
-    }
-    return 0;
-}
-
-static int fail_spng(struct png *png, int rc, struct pst_error *err)
-{
-    if (png->feed_status < 0)
-        return png->feed_status;
-    if (rc == SPNG_EMEM || rc == SPNG_EZLIB_INIT || rc == SPNG_EIDAT_STREAM)
-        /* Of the stored blocks, which are right, zlib can only complain for want of its window. */
-        return pst__fail(err, PST_ENOMEM, "no memory to decode a PNG");
-    return pst__fail(err, PST_EFORMAT, "PNG pixels are damaged in scanline %d: %s", png->n_decoded,
-                     spng_strerror(rc));
-}
-
-static int open_spng(struct png *png, const uint8_t *data, struct pst_error *err)
-{
-    struct spng_alloc hooks = {hook_malloc, hook_realloc, hook_calloc, pst__free};
-    begin_feed(png, data);
-    png->feed_status = PST_OK;
-    png->feed_err = err;
-    png->spng = spng_ctx_new2(&hooks, 0);
-    if (!png->spng)
-        return fail_spng(png, SPNG_EMEM, err);
-    int rc = spng_set_image_limits(png->spng, PST_MAX_SIDE, PST_MAX_SIDE);
-    if (!rc) /* USE: neither CRC nor checksum is computed for bytes that were made up here */
-        rc = spng_set_crc_action(png->spng, SPNG_CRC_USE, SPNG_CRC_USE);
-    if (!rc)
-        rc = spng_set_png_stream(png->spng, hook_read, png);
-    if (!rc)
-        rc = spng_decode_image(png->spng, NULL, 0, SPNG_FMT_RAW, SPNG_DECODE_PROGRESSIVE);
-    return rc ? fail_spng(png, rc, err) : PST_OK;
+    if (*filter <= PST_FILTER_PAETH)
+        return PST_OK;
+    return pst__fail(err, PST_EFORMAT,
+                     "PNG pixels are damaged in scanline %d: invalid scanline filter",
+                     png->n_decoded);
 }
 
 static int png_start(void *state, const uint8_t *data, size_t size,
@@ -404,26 +281,46 @@ static int png_start(void *state, const uint8_t *data, size_t size,
     png->size = size;
     png->n_decoded = png->n_given = png->is_woven = 0;
     choose_layout(png);
-    count_raw_bytes(png);
-    if (!pst__scratch_reserve(&png->scanline, png->scanline_bytes))
+    if (!pst__scratch_reserve(&png->blank, png->scanline_bytes))
         return pst__fail(err, PST_ENOMEM, "no memory for a scanline of a PNG");
-    rc = pst__png_inflate_start(&png->inflate, &png->chunks, data, err);
+    memset(png->blank.data, 0, png->scanline_bytes);
+    rc = pst__png_inflate_start(&png->inflate, &png->chunks, data, count_raw_bytes(&png->chunks),
+                                1 + png->scanline_bytes, err);
+    struct pst__png_line line;
     if (rc == PST_OK)
-        rc = open_spng(png, data, err);
+        rc = pst__png_inflate_line(&png->inflate, 0, &line, err);
+    if (rc == PST_OK)
+        rc = check_filter(png, line.next, err);
+    png->is_active = rc == PST_OK;
     if (rc < 0)
         png_abort(png);
     return rc;
 }
 
-/* The next scanline into `scanline`. */
-static int decode_scanline(struct png *png, struct pst_error *err)
+/* The next scanline, of n bytes, the first n_wanted of them without their filter. */
+static int decode_scanline(struct png *png, size_t n, size_t n_wanted, int is_first,
+                           const uint8_t **scanline, struct pst_error *err)
 {
-    png->feed_err = err;
-    int rc = spng_decode_scanline(png->spng, png->scanline.data, png->scanline_bytes);
-    if (rc && rc != SPNG_EOI)
-        return fail_spng(png, rc, err);
+    struct pst__png_line line;
+    int rc = pst__png_inflate_line(&png->inflate, 1 + n, &line, err);
+    if (rc == PST_OK && line.next)
+        rc = check_filter(png, line.next, err);
+    if (rc < 0)
+        return rc;
     png->n_decoded++;
+    *scanline = line.bytes + 1;
+    if (n_wanted > 0)
+        pst__kernels()->unfilter(line.bytes + 1, is_first ? png->blank.data : line.before + 1,
+                                 (int)n_wanted, (png->pixel_bits + 7) / 8, line.bytes[0]);
     return PST_OK;
+}
+
+/* The next row of an image that is not interlaced. Nothing right of the region changes it. */
+static int decode_row(struct png *png, const uint8_t **scanline, struct pst_error *err)
+{
+    return decode_scanline(png, png->scanline_bytes,
+                           bytes_of_pixels(png->region.x + png->region.w, png->pixel_bits),
+                           png->n_decoded == 0, scanline, err);
 }
 
 static ptrdiff_t row_stride(const struct png *png)
@@ -440,22 +337,36 @@ static int reserve_strip(struct png *png, int n_rows, struct pst_error *err)
     return PST_OK;
 }
 
-static void weave_scanline(struct png *png, const struct spng_row_info *info)
+static void weave_scanline(struct png *png, int pass, int y, const uint8_t *scanline)
 {
     const struct pst_rect *region = &png->region;
-    int64_t y = (int64_t)info->row_num - region->y;
-    if (y < 0 || y >= region->h)
-        return;
-    int x0 = adam7[info->pass].x0, dx = adam7[info->pass].dx;
+    int x0 = adam7[pass].x0, dx = adam7[pass].dx;
     int from = count_steps(x0, dx, region->x);
     int n = count_steps(x0, dx, region->x + region->w) - from;
-    if (n <= 0)
+    if (y < region->y || y >= region->y + region->h || n <= 0)
         return;
-    convert(png, png->pass.data, png->scanline.data, from, n);
-    uint8_t *row = png->strip.data + y * row_stride(png);
+    convert(png, png->pass.data, scanline, from, n);
+    uint8_t *row = png->strip.data + (y - region->y) * row_stride(png);
     row += 4 * (ptrdiff_t)(x0 + from * dx - region->x);
     for (ptrdiff_t i = 0; i < n; i++)
         memcpy(row + 4 * i * dx, png->pass.data + 4 * i, 4);
+}
+
+static int weave_pass(struct png *png, int pass, struct pst_error *err)
+{
+    int across = count_steps(adam7[pass].x0, adam7[pass].dx, png->chunks.width),
+        y0 = adam7[pass].y0;
+    size_t n = bytes_of_pixels(across, png->pixel_bits);
+    if (across == 0)
+        return PST_OK;
+    for (int y = y0; y < png->chunks.height; y += adam7[pass].dy) {
+        const uint8_t *scanline;
+        int rc = decode_scanline(png, n, n, y == y0, &scanline, err);
+        if (rc < 0)
+            return rc;
+        weave_scanline(png, pass, y, scanline);
+    }
+    return PST_OK;
 }
 
 /* An interlaced image has to be decoded whole before its first row is known. */
@@ -466,31 +377,24 @@ static int weave(struct png *png, struct pst_error *err)
         return rc;
     if (!pst__scratch_reserve(&png->pass, 4 * (size_t)png->region.w))
         return pst__fail(err, PST_ENOMEM, "no memory for a PNG pass");
-    for (;;) {
-        struct spng_row_info info;
-        int state = spng_get_row_info(png->spng, &info);
-        if (state == SPNG_EOI)
-            break;
-        if (state)
-            return fail_spng(png, state, err);
-        rc = decode_scanline(png, err);
-        if (rc < 0)
-            return rc;
-        weave_scanline(png, &info);
-    }
+    for (int pass = 0; rc == PST_OK && pass < 7; pass++)
+        rc = weave_pass(png, pass, err);
+    if (rc < 0)
+        return rc;
     png->is_woven = 1;
     return PST_OK;
 }
 
 static int decode_strip(struct png *png, int n_rows, struct pst_error *err)
 {
+    const uint8_t *scanline;
     int rc = reserve_strip(png, n_rows, err);
     while (rc == PST_OK && png->n_decoded < png->region.y)
-        rc = decode_scanline(png, err);
+        rc = decode_row(png, &scanline, err);
     for (int i = 0; rc == PST_OK && i < n_rows; i++) {
-        rc = decode_scanline(png, err);
+        rc = decode_row(png, &scanline, err);
         if (rc == PST_OK)
-            convert(png, png->strip.data + i * row_stride(png), png->scanline.data, png->region.x,
+            convert(png, png->strip.data + i * row_stride(png), scanline, png->region.x,
                     png->region.w);
     }
     return rc;
@@ -500,7 +404,7 @@ static int png_rows(void *state, int max_rows, const uint8_t **rows, ptrdiff_t *
                     struct pst_error *err)
 {
     struct png *png = state;
-    PST_REQUIRE(png->spng, err, "no PNG is being decoded");
+    PST_REQUIRE(png->is_active, err, "no PNG is being decoded");
     int n = png->region.h - png->n_given;
     PST_REQUIRE(n > 0 && max_rows > 0, err, "no more rows of the PNG to give");
     if (n > max_rows)
@@ -524,13 +428,14 @@ static int png_rows(void *state, int max_rows, const uint8_t **rows, ptrdiff_t *
 static int png_finish(void *state, struct pst_error *err)
 {
     struct png *png = state;
+    const uint8_t *scanline;
     int rc = PST_OK;
-    PST_REQUIRE(png->spng, err, "no PNG is being decoded");
+    PST_REQUIRE(png->is_active, err, "no PNG is being decoded");
     /* Pillow decodes what lies below the region too, and so may refuse it. */
     if (png->chunks.interlaced && !png->is_woven)
         rc = weave(png, err);
     while (rc == PST_OK && !png->chunks.interlaced && png->n_decoded < png->chunks.height)
-        rc = decode_scanline(png, err);
+        rc = decode_scanline(png, png->scanline_bytes, 0, 0, &scanline, err);
     if (rc == PST_OK)
         rc = pst__png_inflate_end(&png->inflate, err);
     png_abort(png);
@@ -547,15 +452,19 @@ static int png_finish_strict(void *state, struct pst_error *err)
     return rc;
 }
 
-/* An interlaced image is kept as RGBX, at most the whole of it. */
+/* An interlaced image is kept as RGBX, at most the whole of it. One that is inflated at once is
+ * kept filtered, and its IDAT chunks may be joined. */
 static size_t png_cost(const uint8_t *data, size_t size, const struct pst_image_info *info)
 {
     struct pst__png_chunks chunks;
     struct pst_error err;
     pst_error_init(&err);
-    if (pst__png_read_head(&chunks, data, size, &err) < 0 || !chunks.interlaced)
+    if (pst__png_read_head(&chunks, data, size, &err) < 0)
         return 0;
-    return (size_t)info->width * (size_t)info->height * 4;
+    size_t raw = count_raw_bytes(&chunks), cost = 0;
+    if (chunks.interlaced)
+        cost = (size_t)info->width * (size_t)info->height * 4;
+    return raw <= PST_PNG_MOST_AT_ONCE ? cost + raw + size : cost;
 }
 
 const struct pst__codec pst__codec_png = {
