@@ -6,14 +6,17 @@ The batches are those that torch's loader would make, had the sampler asked for 
 samples that are left out, and with others in the place of those that are substituted.
 """
 
+import contextlib
 import errno
+import fcntl
 import json
 import math
 import operator
 import os
 import stat
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +30,7 @@ MOST_TRIES = 16  # samples tried in the place of one
 MOST_BEFORE = 64  # samples of earlier batches that may stand in for one
 MOST_KEPT = 10_000  # refusals that a report holds
 MOST_TEXT = 500  # characters of an error's text
+_LOCK_S = 5.0  # how long a writer of the quarantine waits for the others
 _TOLD = 5  # refusals that an error names
 
 
@@ -144,15 +148,36 @@ def _ends_torn(fd: int) -> bool:
     return os.pread(fd, 1, status.st_size - 1) != b"\n"
 
 
+@contextlib.contextmanager
+def _alone(fd: int) -> Iterator[None]:
+    """While others write to the file its last byte says nothing. Without a lock in time, or on a
+    file system that has none, the worst is an empty line between two."""
+    deadline = time.monotonic() + _LOCK_S
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(0.001)
+        except OSError:
+            break
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 def quarantine(path: str, refused: list[Refused]) -> None:
     """One write for each line, at the end of the file wherever that is now: loaders of several
     processes may share it. What was written survives the machine when this returns."""
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        for one in refused:
-            line = b"\n" * _ends_torn(fd) + _line(one)
-            if os.write(fd, line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        with _alone(fd):
+            for one in refused:
+                line = b"\n" * _ends_torn(fd) + _line(one)
+                if os.write(fd, line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe or a device has no disk
             os.fsync(fd)
     finally:
