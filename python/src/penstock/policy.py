@@ -158,7 +158,7 @@ def _alone(fd: int) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
-            time.sleep(0.001)
+            time.sleep(0.001)  # flock() waits for ever or not at all
         except OSError:
             break
     try:
