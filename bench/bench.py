@@ -196,15 +196,21 @@ def find_data(given: Path | None) -> Path:
     return demo_data.tiles(Path("build/demo/tiles"))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(doc: str, results: str) -> argparse.ArgumentParser:
+    """The options of benchmarks on a folder of images."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--data", type=Path, help="an image folder")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--json", type=Path, default=Path(results))
+    return parser
+
+
+def main() -> None:
+    parser = arguments(__doc__, "build/bench.json")
     parser.add_argument("--memory-epochs", type=int, default=20)
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
     data = find_data(args.data)

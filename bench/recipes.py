@@ -83,15 +83,9 @@ def run(data: Path, steps: list, args: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="an image folder")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser = bench.arguments(__doc__, "build/bench-recipes.json")
     parser.add_argument("--converted", type=int, default=200, help="how many WebP and PNG files")
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--json", type=Path, default=Path("build/bench-recipes.json"))
     args = parser.parse_args()
     photos = bench.find_data(args.data)
     results: dict = {"machine": bench.machine(), "threads": args.threads, "recipes": {}}

@@ -9,16 +9,9 @@ import numpy
 import torch
 from torch.utils.data import ConcatDataset, Subset
 from torchvision import datasets
+from twins import kit
 
 MAKERS = ("ImageFolder", "CIFAR10", "MNIST", "SVHN")
-
-
-def _bare(cls: Any, transform: Any, **attributes: Any) -> Any:
-    """An instance as the constructor leaves it, without its files."""
-    dataset = cls.__new__(cls)
-    datasets.VisionDataset.__init__(dataset, "nowhere", transform=transform)
-    vars(dataset).update(attributes)
-    return dataset
 
 
 def _in_memory(name: str, rng: random.Random, n: int, transform: Any) -> Any:
@@ -28,10 +21,10 @@ def _in_memory(name: str, rng: random.Random, n: int, transform: Any) -> Any:
     labels: Any = state.randint(0, 10, n)
     if name == "MNIST":
         data, labels = torch.from_numpy(data), torch.from_numpy(labels)
-        return _bare(datasets.MNIST, transform, data=data, targets=labels)
+        return kit.bare(datasets.MNIST, transform, data=data, targets=labels)
     if name == "SVHN":
-        return _bare(datasets.SVHN, transform, data=data, labels=labels)
-    return _bare(datasets.CIFAR10, transform, data=data, targets=labels.tolist())
+        return kit.bare(datasets.SVHN, transform, data=data, labels=labels)
+    return kit.bare(datasets.CIFAR10, transform, data=data, targets=labels.tolist())
 
 
 def make_dataset(rng: random.Random, name: str, root: Path, transform: Any) -> Any:

@@ -297,6 +297,14 @@ def folder_of(root: Path, transform: Any, **options: Any) -> Any:
     return datasets.ImageFolder(str(root), transform, **options)
 
 
+def bare(cls: Any, transform: Any, **attributes: Any) -> Any:
+    """An instance as the constructor leaves it, without its files."""
+    dataset = cls.__new__(cls)
+    datasets.VisionDataset.__init__(dataset, "nowhere", transform=transform)
+    vars(dataset).update(attributes)
+    return dataset
+
+
 # --- what a user can see
 
 

@@ -35,49 +35,41 @@ def labels(seed: int = 1) -> list[int]:
     return numpy.random.RandomState(seed).randint(0, 10, N).tolist()
 
 
-def bare(cls: Any, transform: Any, **attributes: Any) -> Any:
-    """An instance as the constructor leaves it, without its files."""
-    dataset = cls.__new__(cls)
-    datasets.VisionDataset.__init__(dataset, "nowhere", transform=transform)
-    vars(dataset).update(attributes)
-    return dataset
-
-
 # How each class holds its images, by its constructor.
 def cifar10(transform: Any = None) -> Any:
     data = pixels(N, 3, 32, 32).transpose(0, 2, 3, 1)
-    return bare(datasets.CIFAR10, transform, data=data, targets=labels())
+    return kit.bare(datasets.CIFAR10, transform, data=data, targets=labels())
 
 
 def mnist(transform: Any = None) -> Any:
     data, targets = torch.from_numpy(pixels(N, 28, 28)), torch.tensor(labels())
-    return bare(datasets.MNIST, transform, data=data, targets=targets)
+    return kit.bare(datasets.MNIST, transform, data=data, targets=targets)
 
 
 def svhn(transform: Any = None) -> Any:
     data = numpy.asfortranarray(pixels(32, 32, 3, N)).transpose(3, 2, 0, 1)
-    return bare(datasets.SVHN, transform, data=data, labels=numpy.array(labels()))
+    return kit.bare(datasets.SVHN, transform, data=data, labels=numpy.array(labels()))
 
 
 def stl10(transform: Any = None) -> Any:
     data = pixels(N, 3, 96, 96).transpose(0, 1, 3, 2)
     marks = numpy.array(labels(), dtype=numpy.uint8)
-    return bare(datasets.STL10, transform, data=data, labels=marks)
+    return kit.bare(datasets.STL10, transform, data=data, labels=marks)
 
 
 def qmnist(transform: Any = None) -> Any:
     targets = torch.tensor(labels()).reshape(-1, 1).expand(-1, 8).clone()
     data = torch.from_numpy(pixels(N, 28, 28))
-    return bare(datasets.QMNIST, transform, data=data, targets=targets, compat=True)
+    return kit.bare(datasets.QMNIST, transform, data=data, targets=targets, compat=True)
 
 
 def usps(transform: Any = None) -> Any:
-    return bare(datasets.USPS, transform, data=pixels(N, 16, 16), targets=labels())
+    return kit.bare(datasets.USPS, transform, data=pixels(N, 16, 16), targets=labels())
 
 
 def semeion(transform: Any = None) -> Any:
     marks = numpy.array(labels())
-    return bare(datasets.SEMEION, transform, data=pixels(N, 16, 16), labels=marks)
+    return kit.bare(datasets.SEMEION, transform, data=pixels(N, 16, 16), labels=marks)
 
 
 def packed(transform: Any = None) -> Any:
@@ -95,7 +87,7 @@ def mirrored(transform: Any = None) -> Any:
 
 
 def grey_cifar(transform: Any = None) -> Any:
-    return bare(datasets.CIFAR100, transform, data=pixels(N, 19, 23), targets=labels())
+    return kit.bare(datasets.CIFAR100, transform, data=pixels(N, 19, 23), targets=labels())
 
 
 MAKERS: dict[str, Callable[..., Any]] = {

@@ -169,7 +169,6 @@ class SingleIter(_NativeIter):
     ) -> None:
         super().__init__(loader, record, spec, source, policy)
         self._reading: Reading | None = None
-        self._key = rng.mix(_seed_of(loader), _epoch_of(loader, record))
         self._reader = rng.StateReader()
         self._dataset_fetcher = make_fetcher(
             self._dataset, self._auto_collation, self._collate_fn, self._drop_last
@@ -201,7 +200,7 @@ class SingleIter(_NativeIter):
         if engine is None or not engine.is_usable:
             engine = self._engine = self._record.acquire(self._spec)
             if self._spec.rng == "sample":
-                engine.core.seed(0, self._key)
+                engine.core.seed(0, self._tally.key)
         self._asked, self._indices = index, indices
         try:
             return self._native(engine, indices)
@@ -324,7 +323,7 @@ class WorkersIter(_NativeIter):
         try:
             self._engine = record.acquire(spec)
             if spec.rng == "sample":
-                self._engine.core.seed(0, rng.mix(_seed_of(loader), _epoch_of(loader, record)))
+                self._engine.core.seed(0, self._tally.key)
             else:
                 for worker in range(self._num_workers):
                     self._engine.core.seed(worker, int(self._base_seed) + worker)
