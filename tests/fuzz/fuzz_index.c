@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
+#include "../c/unit/index_hashes.h"
 #include "base/mem.h"
 
 /* An index of a folder. With an odd first byte its hashes are made right, so that mutation reaches
@@ -20,34 +19,6 @@ static void require(int condition, const char *what)
         return;
     fprintf(stderr, "fuzz_index: %s\n", what);
     abort();
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
-}
-
-static void make_hashes_right(uint8_t *bytes, size_t size)
-{
-    uint64_t at = 128;
-    for (int i = 0; i < 4 && size >= 128; i++) {
-        uint64_t n = get64(bytes + 40 + 16 * i);
-        if (n > size - at)
-            break;
-        put64(bytes + 48 + 16 * i, XXH64(bytes + at, n, 0));
-        at += n;
-    }
-    if (size >= 128)
-        put64(bytes + 120, XXH64(bytes, 120, 0));
 }
 
 static void check_samples(struct pst_dataset *dataset)

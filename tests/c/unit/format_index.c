@@ -5,13 +5,12 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include <xxhash.h>
-
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/sys.h"
 #include "check.h"
 #include "unit/format_tree.h"
+#include "unit/index_hashes.h"
 
 /* The index of a folder: what is noticed, what is survived, what is kept. */
 
@@ -350,31 +349,6 @@ static void damage_is_repaired(void)
     tree_close(&tree);
 }
 
-static void put64(uint8_t *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
-}
-
-/* The hashes of the sections and of the header made right again: only the parser is left. */
-static void make_hashes_right(uint8_t *bytes)
-{
-    uint64_t at = 128;
-    for (int i = 0; i < 4; i++) {
-        put64(bytes + 48 + 16 * i, XXH64(bytes + at, get64(bytes + 40 + 16 * i), 0));
-        at += get64(bytes + 40 + 16 * i);
-    }
-    put64(bytes + 120, XXH64(bytes, 120, 0));
-}
-
 static void lies_with_right_hashes(void)
 {
     char path[TREE_PATH], name[TREE_PATH];
@@ -391,7 +365,7 @@ static void lies_with_right_hashes(void)
             struct pst_dataset *dataset;
             memcpy(bad, good, size);
             bad[i] = values[k];
-            make_hashes_right(bad);
+            make_hashes_right(bad, size);
             if (pst_folder_restore(&dataset, bad, size, NULL) < 0) {
                 n_refused++;
                 continue;
