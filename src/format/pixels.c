@@ -10,7 +10,7 @@
 #include "format/self.h"
 
 /* Images of one size in an array. The pixels are the owner's; labels are copied. */
-struct array {
+struct pixels {
     struct pst_pixels first;
     ptrdiff_t image;
     int64_t n;
@@ -34,14 +34,14 @@ int pst__pixels_check(const struct pst_pixels *pixels, struct pst_error *err)
     return PST_OK;
 }
 
-static int64_t array_length(void *self)
+static int64_t pixels_length(void *self)
 {
-    return ((struct array *)self)->n;
+    return ((struct pixels *)self)->n;
 }
 
-static int array_read(void *self, int64_t index, struct pst_record *record, struct pst_error *err)
+static int pixels_read(void *self, int64_t index, struct pst_record *record, struct pst_error *err)
 {
-    const struct array *array = self;
+    const struct pixels *array = self;
     struct pst_pixels pixels = array->first;
     (void)err;
     pixels.data += (ptrdiff_t)index * array->image;
@@ -49,33 +49,33 @@ static int array_read(void *self, int64_t index, struct pst_record *record, stru
     return PST_OK;
 }
 
-static int64_t array_label(void *self, int64_t index)
+static int64_t pixels_label(void *self, int64_t index)
 {
-    return ((struct array *)self)->labels[index];
+    return ((struct pixels *)self)->labels[index];
 }
 
-static int array_uniform(void *self, struct pst_pixels *size)
+static int pixels_uniform(void *self, struct pst_pixels *size)
 {
-    *size = ((struct array *)self)->first;
+    *size = ((struct pixels *)self)->first;
     return PST_OK;
 }
 
-static void array_close(void *self)
+static void pixels_close(void *self)
 {
-    struct array *array = self;
+    struct pixels *array = self;
     if (array->release)
         array->release(array->opaque);
     pst__free(array->labels);
     pst__free(array);
 }
 
-static const struct pst_dataset_vtable array_vtable = {
-    .struct_size = sizeof array_vtable,
-    .length = array_length,
-    .read = array_read,
-    .label = array_label,
-    .close = array_close,
-    .uniform = array_uniform,
+static const struct pst_dataset_vtable pixels_vtable = {
+    .struct_size = sizeof pixels_vtable,
+    .length = pixels_length,
+    .read = pixels_read,
+    .label = pixels_label,
+    .close = pixels_close,
+    .uniform = pixels_uniform,
 };
 
 int pst_pixels_open(struct pst_dataset **out, const struct pst_pixels *first, int64_t n,
@@ -92,7 +92,7 @@ int pst_pixels_open(struct pst_dataset **out, const struct pst_pixels *first, in
     int rc = pst__pixels_check(first, err);
     if (rc < 0)
         return rc;
-    struct array *array = pst__calloc(1, sizeof *array, PST_MEM_HEAP);
+    struct pixels *array = pst__calloc(1, sizeof *array, PST_MEM_HEAP);
     if (!array)
         return pst__fail(err, PST_ENOMEM, "no memory for an array dataset");
     array->labels = pst__calloc((size_t)n, sizeof *labels, PST_MEM_HEAP);
@@ -104,12 +104,12 @@ int pst_pixels_open(struct pst_dataset **out, const struct pst_pixels *first, in
     array->first = *first;
     array->image = image;
     array->n = n;
-    if ((rc = pst_dataset_new(out, &array_vtable, array, err)) < 0)
+    if ((rc = pst_dataset_new(out, &pixels_vtable, array, err)) < 0)
         goto fail;
     array->release = release;
     array->opaque = opaque;
     return PST_OK;
 fail:
-    array_close(array);
+    pixels_close(array);
     return pst__fail(err, rc, "no memory for the labels of %" PRId64 " images", n);
 }
