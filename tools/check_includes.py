@@ -44,7 +44,7 @@ FRONTS: dict[str, set[str] | None] = {
     "buffer": {"buffer/buffer.h", "buffer/slab_pool.h"},
     "sample": {"sample/permutation.h"},
     "exec": {"exec/workers.h"},
-    "io": {"io/file.h", "io/record.h", "io/replace.h"},
+    "io": {"io/file.h", "io/guard.h", "io/record.h", "io/replace.h", "io/source.h"},
     "format": {"format/dataset.h"},
 }
 

@@ -121,6 +121,13 @@ void *pst__sys_mmap(size_t size)
     return block;
 }
 
+void *pst__sys_map_file(int fd, size_t size, int is_writable)
+{
+    FAULT(PST_SYS_MAP, NULL);
+    void *block = mmap(NULL, size, PROT_READ | (is_writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+    return block == MAP_FAILED ? NULL : block;
+}
+
 void pst__sys_munmap(void *block, size_t size)
 {
     munmap(block, size);
@@ -131,6 +138,12 @@ int pst__sys_open(const char *path)
     FAULT(PST_SYS_OPEN, -1);
     /* O_NONBLOCK: open() of a FIFO without a writer would wait; regular files do not know it. */
     return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+int pst__sys_open_edit(const char *path)
+{
+    FAULT(PST_SYS_OPEN, -1);
+    return open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
 int pst__sys_fstat(int fd, struct stat *st)

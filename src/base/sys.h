@@ -31,7 +31,10 @@ void *pst__sys_malloc(size_t size); /* 64-byte aligned */
 void pst__sys_free(void *block);
 void *pst__sys_mmap(size_t size); /* anonymous, private; NULL on failure */
 void pst__sys_munmap(void *block, size_t size);
-int pst__sys_open(const char *path); /* read only, close on exec, never blocks on a FIFO */
+/* The first size bytes of a file, shared with all who map it; NULL on failure. */
+void *pst__sys_map_file(int fd, size_t size, int is_writable);
+int pst__sys_open(const char *path);      /* read only, close on exec, never blocks on a FIFO */
+int pst__sys_open_edit(const char *path); /* the same for reading and writing */
 int pst__sys_fstat(int fd, struct stat *st);
 int pst__sys_stat(const char *path, struct stat *st);
 ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset);

@@ -121,6 +121,11 @@ int pst__thread_start(pthread_t *thread, const char *name, int nice, void *(*fn)
     /* A thread is born with its creator's mask. */
     sigset_t all, old;
     sigfillset(&all);
+    /* What a thread brings on itself would end the process if it were blocked. */
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
     must(pthread_sigmask(SIG_SETMASK, &all, &old));
     int rc = pst__sys_thread_create(thread, run, start);
     must(pthread_sigmask(SIG_SETMASK, &old, NULL));

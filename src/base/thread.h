@@ -30,7 +30,8 @@ void pst__broadcast(struct pst__cond *cond);
  * spurious returns happen. */
 int pst__cond_wait(struct pst__cond *cond, struct pst__mutex *mutex, int64_t deadline_ns);
 
-/* Starts a thread with all signals blocked, so that the host's handlers run on the host's threads.
+/* Starts a thread with all signals blocked but those that it can bring on itself, so that the
+ * host's handlers run on the host's threads.
  * name: at most 15 characters. nice is added to the thread's nice value where the kernel allows it.
  */
 int pst__thread_start(pthread_t *thread, const char *name, int nice, void *(*fn)(void *), void *arg,

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_IO_SOURCE_H
+#define PST_IO_SOURCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/error.h>
+#include <penstock/tensor.h>
+
+#include "base/attributes.h"
+
+/* A file of any size that is read here and there: mapped, or by pread(). Shared by reference count;
+ * all calls but pst__source_unref() of the last reference from any thread, several at once. */
+struct pst__source;
+
+enum pst__access {
+    PST__ACCESS_READ, /* pread(): nothing of the file is in the process' memory */
+    PST__ACCESS_MAP,  /* mapped, read only */
+    PST__ACCESS_EDIT, /* mapped, what is written reaches the file */
+};
+
+/* Only regular files. Errors: PST_EIO, PST_EUNSUPPORTED, PST_ELIMIT, PST_ENOMEM. */
+int pst__source_open(struct pst__source **out, const char *path, enum pst__access access,
+                     struct pst_error *err) PST_NODISCARD;
+struct pst__source *pst__source_ref(struct pst__source *source);
+void pst__source_unref(struct pst__source *source); /* NULL is legal */
+
+uint64_t pst__source_size(const struct pst__source *source); /* when it was opened */
+const char *pst__source_path(const struct pst__source *source);
+/* Its bytes where it is mapped, else NULL. Read them within pst__guarded() and hand what that says
+ * to pst__source_fault(). */
+uint8_t *pst__source_data(const struct pst__source *source);
+/* A buffer over the whole mapping, which holds a reference: for who may read without a guard. */
+int pst__source_buffer(struct pst__source *source, struct pst_buffer **out, struct pst_error *err);
+
+/* Copies n bytes at offset. Errors: PST_ETRUNCATED (behind the end), PST_EIO (the file is no longer
+ * what it was, or the system's). */
+int pst__source_read(const struct pst__source *source, uint64_t offset, size_t n, void *out,
+                     struct pst_error *err);
+/* What a fault at this address (NULL: somewhere in the n bytes at offset) says: PST_EIO. */
+int pst__source_fault(const struct pst__source *source, const void *address, uint64_t offset,
+                      size_t n, struct pst_error *err);
+/* These bytes will be read soon: the system begins to fetch them. Returns at once. */
+void pst__source_intend(const struct pst__source *source, uint64_t offset, size_t n);
+/* Whether the page at offset is in memory, as far as the system tells; only where it is mapped. */
+int pst__source_is_resident(const struct pst__source *source, uint64_t offset);
+/* Whether the file of that name is still this one, of the same size and time. PST_EIO says what
+ * changed. */
+int pst__source_check(const struct pst__source *source, struct pst_error *err);
+
+#endif
