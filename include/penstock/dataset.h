@@ -29,6 +29,14 @@ PST_API void *pst_record_reserve(struct pst_record *record, size_t size);
 PST_API void pst_record_view(struct pst_record *record, const void *data, size_t size);
 PST_API void pst_record_pixels(struct pst_record *record, const struct pst_pixels *pixels);
 
+/* One part of each sample of a dataset of rows. name is valid while the dataset is. */
+struct pst_field {
+    const char *name;
+    int dtype, ndim;             /* enum pst_dtype */
+    int64_t shape[PST_MAX_DIMS]; /* of one sample */
+};
+#define PST_MAX_FIELDS 64
+
 /* What a dataset is made of; a C user fills this in to bring a dataset of their own. All calls but
  * close may come from several threads at once. struct_size first, append only. */
 struct pst_dataset_vtable {
@@ -50,6 +58,16 @@ struct pst_dataset_vtable {
     int (*uniform)(void *self, struct pst_pixels *size);
     /* As pst_dataset_copy_name(); may be NULL where name is enough. */
     int64_t (*copy_name)(void *self, int64_t index, char *out, size_t size);
+    /* For datasets of rows: samples are fields of a fixed dtype and shape, which are copied and not
+     * decoded. Returns how many fields there are and fills in as many as `most`; 0: not of rows.
+     * read and label may be NULL then. May be NULL. */
+    int (*fields)(void *self, struct pst_field *fields, int most);
+    /* Writes the rows at n indices, each within the length, in that order: field f to dst[f], C
+     * order, the machine's bytes. On failure err->record is the index. Required with fields. */
+    int (*gather)(void *self, const int64_t *indices, size_t n, void *const *dst,
+                  struct pst_error *err);
+    /* These rows will be asked for soon. Returns at once. May be NULL. */
+    void (*intend)(void *self, const int64_t *indices, size_t n);
 };
 
 /* Makes a dataset of a vtable and its self. The vtable is copied. On failure self stays the
@@ -68,6 +86,20 @@ PST_API const char *pst_dataset_name(const struct pst_dataset *dataset, int64_t 
  * the NUL, or -1 where there is none. */
 PST_API int64_t pst_dataset_copy_name(const struct pst_dataset *dataset, int64_t index, char *out,
                                       size_t size);
+
+/* Fields of a dataset of rows: how many there are; fills in as many as `most`. 0 for another kind
+ * of dataset. */
+PST_API int pst_dataset_fields(const struct pst_dataset *dataset, struct pst_field *fields,
+                               int most);
+/* Copies rows, in the order of the indices: field f to dst[f], which has room for n samples. Any
+ * thread. Errors: PST_ERANGE (an index), PST_EINVAL (not of rows), PST_EIO (names file and offset);
+ * what dst holds is not defined then. */
+PST_API int pst_gather(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+                       void *const *dst, struct pst_error *err);
+/* Rows that will be asked for soon: the system begins to fetch them. Indices that are not in the
+ * dataset are passed over. Any thread; returns at once. */
+PST_API void pst_dataset_intend(const struct pst_dataset *dataset, const int64_t *indices,
+                                size_t n);
 
 /* An image folder by the rules of torchvision.datasets.ImageFolder: each folder in root is a class,
  * in bytewise order; in it every file with one of the extensions, folders walked in order, links

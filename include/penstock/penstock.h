@@ -8,6 +8,7 @@
  * finished batches from a loader (loader.h opens with the complete loop). Functions return a status
  * (error.h); detail goes to an optional struct pst_error. */
 
+#include <penstock/array.h>
 #include <penstock/dataset.h>
 #include <penstock/error.h>
 #include <penstock/image.h>

@@ -27,16 +27,20 @@ int pst_dataset_new(struct pst_dataset **out, const struct pst_dataset_vtable *v
     size_t size = vtable->struct_size, required = offsetof(struct pst_dataset_vtable, name);
     PST_REQUIRE(size >= required, err, "pst_dataset_new: struct_size is %zu, at least %zu expected",
                 size, required);
-    PST_REQUIRE(vtable->length && vtable->read && vtable->label, err,
+    struct pst_dataset_vtable known = {0};
+    /* A caller built against another release knows fewer or more functions. */
+    memcpy(&known, vtable, size < sizeof known ? size : sizeof known);
+    PST_REQUIRE(known.length && ((known.read && known.label) || known.fields), err,
                 "pst_dataset_new: length, read and label are required");
-    int64_t length = vtable->length(self);
+    PST_REQUIRE(!known.fields || known.gather, err,
+                "pst_dataset_new: a dataset of rows needs gather");
+    int64_t length = known.length(self);
     PST_REQUIRE(length >= 0, err, "pst_dataset_new: length is %" PRId64, length);
     struct pst_dataset *dataset = pst__calloc(1, sizeof *dataset, PST_MEM_HEAP);
     if (!dataset)
         return pst__fail(err, PST_ENOMEM, "no memory for a dataset");
     atomic_init(&dataset->refs, 1);
-    /* A caller built against another release knows fewer or more functions. */
-    memcpy(&dataset->vtable, vtable, size < sizeof dataset->vtable ? size : sizeof dataset->vtable);
+    dataset->vtable = known;
     dataset->self = self;
     dataset->length = length;
     *out = dataset;
@@ -70,7 +74,9 @@ int64_t pst_dataset_length(const struct pst_dataset *dataset)
 
 int64_t pst_dataset_label(const struct pst_dataset *dataset, int64_t index)
 {
-    return is_within(dataset, index) ? dataset->vtable.label(dataset->self, index) : -1;
+    return is_within(dataset, index) && dataset->vtable.label
+               ? dataset->vtable.label(dataset->self, index)
+               : -1;
 }
 
 const char *pst_dataset_name(const struct pst_dataset *dataset, int64_t index)
@@ -126,6 +132,7 @@ int pst__dataset_read(struct pst_dataset *dataset, int64_t index, struct pst_rec
     if (!is_within(dataset, index))
         return pst__fail(err, PST_ERANGE, "index %" PRId64 " of a dataset of %" PRId64, index,
                          dataset->length);
+    PST_REQUIRE(dataset->vtable.read, err, "samples of a dataset of rows are gathered, not read");
     struct pst_error own;
     if (!err || err->status < 0)
         err = &own; /* the first error stays */
@@ -144,4 +151,42 @@ int pst__dataset_uniform(const struct pst_dataset *dataset, struct pst_pixels *s
     *size = (struct pst_pixels){0};
     return dataset->vtable.uniform && dataset->vtable.uniform(dataset->self, size) == PST_OK &&
            size->width > 0 && size->height > 0;
+}
+
+/* --- rows
+ * --------------------------------------------------------------------------------------------- */
+
+int pst_dataset_fields(const struct pst_dataset *dataset, struct pst_field *fields, int most)
+{
+    return dataset->vtable.fields ? dataset->vtable.fields(dataset->self, fields, most) : 0;
+}
+
+int pst_gather(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+               void *const *dst, struct pst_error *err)
+{
+    PST_REQUIRE(dataset->vtable.fields, err, "pst_gather: the dataset is not of rows");
+    PST_REQUIRE(n == 0 || (indices && dst), err, "pst_gather: indices or dst is NULL");
+    for (size_t i = 0; i < n; i++)
+        if (!is_within(dataset, indices[i]))
+            return pst__fail(err, PST_ERANGE, "index %" PRId64 " of a dataset of %" PRId64,
+                             indices[i], dataset->length);
+    int rc = dataset->vtable.gather(dataset->self, indices, n, dst, err);
+    if (rc > 0)
+        return pst__fail(err, PST_ECALLBACK, "gather returned %d, expected 0 or a negative status",
+                         rc);
+    return rc < 0 ? pst__fail(err, rc, "gather: %s", pst_status_text(rc)) : PST_OK;
+}
+
+void pst_dataset_intend(const struct pst_dataset *dataset, const int64_t *indices, size_t n)
+{
+    /* In pieces without the indices that are not in the dataset. */
+    for (size_t i = 0; dataset->vtable.intend && i < n;) {
+        size_t first = i;
+        while (i < n && is_within(dataset, indices[i]))
+            i++;
+        if (i > first)
+            dataset->vtable.intend(dataset->self, indices + first, i - first);
+        else
+            i++;
+    }
 }

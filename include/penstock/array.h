@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PENSTOCK_ARRAY_H
+#define PENSTOCK_ARRAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <penstock/dataset.h>
+#include <penstock/error.h>
+#include <penstock/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Arrays in files, of any size. What they are made of is described by the file, or for raw bytes by
+ * the caller; a row is what one index of the first dimension gives. */
+enum pst_array_kind {
+    PST_ARRAY_AUTO = 0,        /* by the file's first bytes; raw is never guessed */
+    PST_ARRAY_RAW = 1,         /* elements in C order and the machine's bytes */
+    PST_ARRAY_NPY = 2,         /* numpy.save(), versions 1 to 3 */
+    PST_ARRAY_SAFETENSORS = 3, /* all tensors of the file, by their names */
+    PST_ARRAY_PENSTOCK = 4,    /* docs/format-array.md */
+};
+
+/* How rows are read. */
+enum pst_array_access {
+    PST_ARRAY_CHOOSE = 0, /* mapped where all of it fits the budget, else read */
+    PST_ARRAY_MAP = 1,
+    PST_ARRAY_READ = 2, /* by pread(): nothing of the file is in the process' memory */
+};
+
+/* A file of one array or of several. */
+struct pst_array_source {
+    const char *path;
+    const char *name; /* of a file's only array; NULL: the names in the file, else "data" */
+    int kind;         /* enum pst_array_kind */
+    /* Of PST_ARRAY_RAW. shape[0] of -1: as many rows as there are. */
+    int dtype, ndim;
+    int64_t shape[PST_MAX_DIMS];
+    uint64_t offset; /* of the first element, in bytes */
+};
+
+struct pst_array_config {
+    size_t struct_size;
+    int access; /* enum pst_array_access */
+    /* Bytes of the files that may be in the process' memory, for PST_ARRAY_CHOOSE. 0: half of the
+     * memory that the system has available, or of the control group's limit. */
+    uint64_t memory_budget;
+    int is_unverified; /* 1: checksums of PST_ARRAY_PENSTOCK's blocks are not looked at */
+};
+static inline void pst_array_config_init(struct pst_array_config *config)
+{
+    config->struct_size = sizeof *config;
+    config->access = PST_ARRAY_CHOOSE;
+    config->memory_budget = 0;
+    config->is_unverified = 0;
+}
+
+/* A dataset of rows (pst_gather()) over the arrays of some files, which must have as many rows;
+ * each array is a field. config may be NULL. Errors: PST_EFORMAT, PST_ETRUNCATED (file, offset,
+ * expected and found), PST_EUNSUPPORTED (a dtype that is none of ours, or objects), PST_EINVAL,
+ * PST_ELIMIT, PST_EIO, PST_ENOMEM. */
+PST_API int pst_array_open(struct pst_dataset **out, const struct pst_array_source *sources,
+                           size_t n_sources, const struct pst_array_config *config,
+                           struct pst_error *err);
+/* The same over tensors, which are shared; names may be NULL. All have as many rows. */
+PST_API int pst_rows_open(struct pst_dataset **out, const struct pst_tensor *tensors,
+                          const char *const *names, size_t n, struct pst_error *err);
+/* How the rows of an opened array are read: PST_ARRAY_MAP or PST_ARRAY_READ; 0: another dataset. */
+PST_API int pst_array_access(const struct pst_dataset *dataset);
+/* PST_EIO where a file is no longer what was opened (cut, grown, replaced, written to). */
+PST_API int pst_array_check(const struct pst_dataset *dataset, struct pst_error *err);
+
+/* A page of a mapped file that cannot be had (the file was cut, the disk fails) is a signal to who
+ * touches it. The library's own reads return PST_EIO; where a caller reads a tensor over a mapped
+ * file, the page becomes zeros and the fault is noted.
+ * pst_fault_next() takes the oldest: PST_EIO names file and offset, PST_END: there is none.
+ * pst_fault_notify(): fn is called within the signal's handler, on the thread that met the fault,
+ * and may do only what is safe there; NULL: nobody is told. */
+PST_API int pst_fault_next(struct pst_error *err);
+PST_API void pst_fault_notify(void (*fn)(void *opaque), void *opaque);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PST_FORMAT_ROWS_H
+#define PST_FORMAT_ROWS_H
+
+#include <penstock/array.h>
+
+#include "io/source.h"
+
+/* The dataset of rows over arrays in files or in memory, whatever file described them. */
+
+/* One array. Zero-initialised means empty. */
+struct pst__column {
+    char *name;      /* PST_MEM_HEAP */
+    int dtype, ndim; /* of the array: shape[0] is the number of rows */
+    int64_t shape[PST_MAX_DIMS];
+    int64_t strides[PST_MAX_DIMS]; /* bytes */
+    int is_swapped;                /* its bytes are of the other order */
+    struct pst__source *source;    /* a reference, and where in it the first element is */
+    uint64_t offset;
+    struct pst_buffer *buffer; /* or in memory: a reference, and the first element */
+    const uint8_t *data;
+};
+void pst__column_reset(struct pst__column *column);
+
+/* Takes over what the columns hold, and leaves them empty, also on failure. They have as many rows.
+ * Elements of a column with a source lie within it. Errors: PST_EINVAL, PST_ENOMEM. */
+int pst__rows_new(struct pst_dataset **out, struct pst__column *columns, size_t n,
+                  struct pst_error *err);
+
+#endif
