@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef PST_FORMAT_ROWS_H
-#define PST_FORMAT_ROWS_H
+#ifndef PST_FORMAT_COLUMNS_H
+#define PST_FORMAT_COLUMNS_H
 
 #include <penstock/array.h>
 
@@ -24,7 +24,7 @@ void pst__column_reset(struct pst__column *column);
 
 /* Takes over what the columns hold, and leaves them empty, also on failure. They have as many rows.
  * Elements of a column with a source lie within it. Errors: PST_EINVAL, PST_ENOMEM. */
-int pst__rows_new(struct pst_dataset **out, struct pst__column *columns, size_t n,
+int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, size_t n,
                   struct pst_error *err);
 
 #endif
