@@ -50,12 +50,13 @@ enum pst_rng {
 /* Zero means the default in every field. */
 struct pst_loader_config {
     size_t struct_size;
-    struct pst_dataset *dataset;     /* required; the loader takes a reference */
-    struct pst_transform *transform; /* required; the loader takes a reference */
-    int32_t threads;                 /* 0: the cores that this process may use */
-    int32_t batch_size;              /* most samples in a batch; 0: 1 */
-    int32_t ahead;                   /* most batches submitted and not taken; 0: 4 */
-    int32_t n_streams;               /* random streams (virtual workers); 0: 1 */
+    struct pst_dataset *dataset; /* required; the loader takes a reference */
+    /* Required but for a dataset of rows, which has none; the loader takes a reference. */
+    struct pst_transform *transform;
+    int32_t threads;    /* 0: the cores that this process may use */
+    int32_t batch_size; /* most samples in a batch; 0: 1 */
+    int32_t ahead;      /* most batches submitted and not taken; 0: 4 */
+    int32_t n_streams;  /* random streams (virtual workers); 0: 1 */
     /* Bytes the engine may hold: batches that are not delivered, records, working memory. The
      * look-ahead shrinks to keep within it; a batch that would not fit alone fails with PST_ELIMIT.
      * Only the oldest sample may exceed it, with what decoding one large image takes. 0: 1 GiB, or
@@ -84,7 +85,8 @@ struct pst_batch {
 };
 PST_API void pst_batch_reset(struct pst_batch *batch); /* idempotent; any thread */
 
-/* Starts the threads. Errors: PST_EINVAL, PST_ENOMEM, PST_ETHREAD. */
+/* Starts the threads, for a dataset of rows when the first batch is submitted. Errors: PST_EINVAL,
+ * PST_ENOMEM, PST_ETHREAD. */
 PST_API int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *config,
                             struct pst_error *err);
 
@@ -190,6 +192,21 @@ PST_API int pst_loader_describe_slot(struct pst_loader *loader, uint64_t ticket,
  * batch is left empty. PST_AGAIN: it is not complete. */
 PST_API int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch *batch,
                             struct pst_error *err);
+
+/* A dataset of rows (dataset.h): its batches are fields[f] of (n, ...), for each of its fields,
+ * over one piece of memory. There are no doubts: a row that cannot be read fails its batch. */
+
+/* As pst_loader_take(); fields[0 .. n_fields) are written over. */
+PST_API int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket,
+                                   struct pst_tensor *fields, int n_fields, struct pst_error *err);
+/* A batch at once, on the caller's thread: for what is quicker gathered than handed over. It has no
+ * place in the order of what is submitted. Errors: PST_ERANGE, PST_EINVAL, PST_ELIMIT, PST_ENOMEM,
+ * those of pst_gather(). */
+PST_API int pst_loader_gather(struct pst_loader *loader, const int64_t *indices, size_t n,
+                              struct pst_tensor *fields, int n_fields, struct pst_error *err);
+/* The simple circle. */
+PST_API int pst_loader_next_fields(struct pst_loader *loader, struct pst_tensor *fields,
+                                   int n_fields, struct pst_error *err);
 
 /* Drops everything that is submitted; waits for the samples that are being worked on. */
 PST_API int pst_loader_cancel(struct pst_loader *loader, struct pst_error *err);

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -170,6 +171,13 @@ ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset)
         n = 1;
 #endif
     return pread(fd, buf, n, offset);
+}
+
+int pst__sys_is_cached(int fd, off_t offset)
+{
+    char byte;
+    struct iovec one = {&byte, 1};
+    return preadv2(fd, &one, 1, offset, RWF_NOWAIT) >= 0 || errno != EAGAIN;
 }
 
 void pst__sys_close(int fd)

@@ -38,6 +38,8 @@ int pst__sys_open_edit(const char *path); /* the same for reading and writing */
 int pst__sys_fstat(int fd, struct stat *st);
 int pst__sys_stat(const char *path, struct stat *st);
 ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset);
+/* 0 where a read of the byte would wait for the disk; 1 also where the system does not say. */
+int pst__sys_is_cached(int fd, off_t offset);
 void pst__sys_close(int fd);
 /* For reading and writing, made where it is not there; only the user may read it. A link is refused
  * (ELOOP). */

@@ -25,6 +25,6 @@ void pst__column_reset(struct pst__column *column);
 /* Takes over what the columns hold, and leaves them empty, also on failure. They have as many rows.
  * Elements of a column with a source lie within it. Errors: PST_EINVAL, PST_ENOMEM. */
 int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, size_t n,
-                  struct pst_error *err);
+                         struct pst_error *err);
 
 #endif

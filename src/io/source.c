@@ -236,11 +236,17 @@ void pst__source_intend(const struct pst__source *source, uint64_t offset, size_
     (void)posix_fadvise(source->fd, (off_t)offset, (off_t)n, POSIX_FADV_WILLNEED);
 }
 
+void pst__source_random(const struct pst__source *source)
+{
+    if (source->data)
+        (void)madvise(source->data, (size_t)source->was.st_size, MADV_RANDOM);
+}
+
 int pst__source_is_resident(const struct pst__source *source, uint64_t offset)
 {
     unsigned char page = 0;
     if (!source->data)
-        return 0;
+        return pst__sys_is_cached(source->fd, (off_t)offset);
     uintptr_t size = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t at = (uintptr_t)(source->data + offset) / size * size;
     return mincore((void *)at, 1, &page) == 0 && (page & 1);

@@ -43,7 +43,9 @@ int pst__source_fault(const struct pst__source *source, const void *address, uin
                       size_t n, struct pst_error *err);
 /* These bytes will be read soon: the system begins to fetch them. Returns at once. */
 void pst__source_intend(const struct pst__source *source, uint64_t offset, size_t n);
-/* Whether the page at offset is in memory, as far as the system tells; only where it is mapped. */
+/* It will be read here and there: the system fetches nothing by itself. */
+void pst__source_random(const struct pst__source *source);
+/* Whether the byte at offset is in memory, as far as the system tells: 1 also where it does not. */
 int pst__source_is_resident(const struct pst__source *source, uint64_t offset);
 /* Whether the file of that name is still this one, of the same size and time. PST_EIO says what
  * changed. */

@@ -15,7 +15,7 @@ int pst__batch_is_over(const struct pst__batch *batch)
 {
     if (batch->is_held)
         return 0;
-    return batch->failed_slot < 0 ? batch->n_done == batch->n : batch->n_active == 0;
+    return batch->n_active == 0 && (batch->failed_slot >= 0 || batch->n_done == batch->n);
 }
 
 void pst__sample_begin(const struct pst_loader *loader, struct pst__sample *sample, int64_t index)
@@ -52,7 +52,7 @@ static void batch_begin(struct pst__batch *batch)
     batch->ready_first = batch->ready_last = -1;
     batch->n_absent = batch->shape_slot = 0;
     batch->failed_slot = -1;
-    batch->is_held = batch->is_ragged = 0;
+    batch->is_held = batch->is_ragged = batch->is_intended = 0;
     batch->out_w = batch->out_h = 0;
     batch->sample_bytes = 0;
     batch->words_start = batch->words_end = 0;
@@ -61,7 +61,11 @@ static void batch_begin(struct pst__batch *batch)
 int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_t ticket,
                     const int64_t *indices, size_t n, int32_t stream, struct pst_error *err)
 {
-    if (batch->capacity < (int32_t)n) {
+    if (loader->n_fields > 0) {
+        int rc = pst__rows_fill(batch, indices, n, err);
+        if (rc < 0)
+            return rc;
+    } else if (batch->capacity < (int32_t)n) {
         struct pst__sample *sample = pst__calloc(n, sizeof *sample, PST_MEM_HEAP);
         if (!sample)
             return pst__fail(err, PST_ENOMEM, "no memory for a batch of %zu samples", n);
@@ -73,7 +77,8 @@ int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_
     batch->ticket = ticket;
     batch->stream = stream;
     batch->n = (int32_t)n;
-    samples_begin(loader, batch, indices);
+    if (loader->n_fields == 0)
+        samples_begin(loader, batch, indices);
     return PST_OK;
 }
 
@@ -114,7 +119,7 @@ static void slab_drop(struct pst_loader *loader, struct pst__batch *batch)
 
 void pst__batch_clear(struct pst_loader *loader, struct pst__batch *batch)
 {
-    for (int32_t i = 0; i < batch->n; i++)
+    for (int32_t i = 0; batch->sample && i < batch->n; i++)
         pst__sample_settle(loader, batch, &batch->sample[i]);
     slab_drop(loader, batch);
     batch_begin(batch);

@@ -121,7 +121,9 @@ int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t 
     /* Only this thread moves head and tail. */
     if (loader->tail - loader->head == (uint64_t)loader->config.ahead)
         return PST_AGAIN;
-    rc = pst__stream_top_up(loader, stream, n, err);
+    rc = pst__threads_start(loader, err);
+    if (rc == PST_OK)
+        rc = pst__stream_top_up(loader, stream, n, err);
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);
@@ -177,7 +179,8 @@ static void event_of_batch(const struct pst__batch *batch, struct pst_event *eve
     if (batch->failed_slot >= 0) {
         event->kind = PST_EVENT_FAILED;
         event->slot = batch->failed_slot;
-        event->index = batch->sample[batch->failed_slot].index;
+        event->index =
+            batch->rows ? batch->rows[batch->failed_slot] : batch->sample[batch->failed_slot].index;
         event_error(event, batch->failure_status, batch->failure);
     }
 }
@@ -259,6 +262,7 @@ static int find_sample(struct pst_loader *loader, uint64_t ticket, int32_t slot,
     int rc = pst__loader_check(loader, err);
     if (rc < 0)
         return rc;
+    PST_REQUIRE(loader->n_fields == 0, err, "rows have no samples to ask for or decide about");
     PST_REQUIRE(ticket >= loader->head && ticket < loader->tail, err, "batch %llu is not submitted",
                 (unsigned long long)ticket);
     *batch = pst__batch_at(loader, ticket);
@@ -506,6 +510,7 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
     int rc = pst__loader_check(loader, err);
     if (rc < 0)
         return rc;
+    PST_REQUIRE(loader->n_fields == 0, err, "batches of rows are taken as fields");
     PST_REQUIRE(out && ticket == loader->head && loader->head < loader->tail, err,
                 "batch %llu is not the oldest one", (unsigned long long)ticket);
     struct pst__batch *batch = pst__head(loader);

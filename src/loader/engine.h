@@ -74,8 +74,10 @@ struct pst__batch {
     size_t sample_bytes;
     uint64_t words_start, words_end; /* of the stream, once planned */
     struct pst_buffer *slab;
-    int32_t capacity; /* of sample */
+    int32_t capacity; /* of sample, or of rows */
     struct pst__sample *sample;
+    int64_t *rows;       /* of a dataset of rows: the indices, and no samples */
+    uint8_t is_intended; /* it was told that they will be read */
 };
 
 /* What one thread adds up; only that thread writes, relaxed. */
@@ -105,7 +107,12 @@ struct pst_loader {
                   */
     int is_uniform; /* sizes are known and samples hold no records: they are taken in runs */
     struct pst_pixels uniform; /* the size */
-    _Atomic int is_traced;     /* among what is only read: each sample looks at it a few times */
+    /* Of a dataset of rows; 0: another one. */
+    int n_fields;
+    struct pst_field *field;
+    size_t *field_bytes;   /* of one row */
+    size_t row_bytes;      /* of all fields */
+    _Atomic int is_traced; /* among what is only read: each sample looks at it a few times */
     int32_t fixed_w, fixed_h;
     int staged_most; /* samples of other batches than the oldest that may hold a record */
     int64_t opened_ns;
@@ -222,6 +229,14 @@ void pst__worker_reset(struct pst__worker *worker);
 int pst__run_length(const struct pst_loader *loader, const struct pst__batch *batch);
 int pst__plan_run(
     struct pst_loader *loader); /* of the oldest batch; 0: there was nothing to plan */
+
+/* gather.c: batches of a dataset of rows. Lock held. */
+int pst__rows_init(struct pst_loader *loader, struct pst_error *err); /* nothing runs yet */
+int pst__rows_fill(struct pst__batch *batch, const int64_t *indices, size_t n,
+                   struct pst_error *err);
+/* One step of a thread's work: PST_OK, or PST_AGAIN where there is nothing to do. */
+int pst__rows_work(struct pst_loader *loader, struct pst__worker *worker);
+int pst__threads_start(struct pst_loader *loader, struct pst_error *err);
 
 /* trace.c: notes for pst_loader_trace(). Ask pst__is_traced() first. The consumer's worker is the
  * last one. */

@@ -69,7 +69,18 @@ static int epoch_submit(struct pst_loader *loader, struct pst_error *err)
     return PST_OK;
 }
 
-static int epoch_take(struct pst_loader *loader, struct pst_batch *batch, struct pst_error *err)
+/* Takes the batch of an event, in whichever form the dataset has. */
+static int batch_take(struct pst_loader *loader, const struct pst_event *event,
+                      struct pst_batch *batch, struct pst_tensor *fields, struct pst_error *err)
+{
+    if (fields)
+        return pst_loader_take_fields(loader, event->ticket, fields, loader->n_fields, err);
+    return pst_loader_take(loader, event->ticket, batch, err);
+}
+
+/* batch, or the fields of a dataset of rows. */
+static int epoch_take(struct pst_loader *loader, struct pst_batch *batch, struct pst_tensor *fields,
+                      struct pst_error *err)
 {
     int64_t deadline = pst__now_ns() + loader->config.timeout_ms * 1000000;
     for (;;) {
@@ -89,7 +100,7 @@ static int epoch_take(struct pst_loader *loader, struct pst_batch *batch, struct
                 return rc;
             continue;
         }
-        rc = pst_loader_take(loader, event.ticket, batch, err);
+        rc = batch_take(loader, &event, batch, fields, err);
         if (rc < 0 || event.kind == PST_EVENT_BATCH)
             return rc;
         if (event.kind == PST_EVENT_RAGGED)
@@ -100,7 +111,8 @@ static int epoch_take(struct pst_loader *loader, struct pst_batch *batch, struct
     }
 }
 
-int pst_loader_next(struct pst_loader *loader, struct pst_batch *batch, struct pst_error *err)
+static int epoch_next(struct pst_loader *loader, struct pst_batch *batch, struct pst_tensor *fields,
+                      struct pst_error *err)
 {
     struct pst__epoch *epoch = &loader->epoch;
     int rc = pst__loader_check(loader, err);
@@ -110,10 +122,24 @@ int pst_loader_next(struct pst_loader *loader, struct pst_batch *batch, struct p
         rc = epoch_submit(loader, err);
     if (rc < 0)
         return rc;
-    rc = epoch_take(loader, batch, err);
+    rc = epoch_take(loader, batch, fields, err);
     if (rc == PST_END) {
         epoch->is_open = 0;
         epoch->number++;
     }
     return rc;
+}
+
+int pst_loader_next(struct pst_loader *loader, struct pst_batch *batch, struct pst_error *err)
+{
+    PST_REQUIRE(loader->n_fields == 0, err, "batches of rows are taken as fields");
+    return epoch_next(loader, batch, NULL, err);
+}
+
+int pst_loader_next_fields(struct pst_loader *loader, struct pst_tensor *fields, int n_fields,
+                           struct pst_error *err)
+{
+    PST_REQUIRE(loader->n_fields > 0 && fields && n_fields == loader->n_fields, err,
+                "%d tensors for %d fields", n_fields, loader->n_fields);
+    return epoch_next(loader, NULL, fields, err);
 }

@@ -53,7 +53,8 @@ static int config_settle(struct pst_loader_config *to, const struct pst_loader_c
     pst_loader_config_init(to);
     memcpy(to, from, from->struct_size < sizeof *to ? from->struct_size : sizeof *to);
     to->struct_size = sizeof *to;
-    PST_REQUIRE(to->dataset && to->transform, err, "a loader needs a dataset and a transform");
+    PST_REQUIRE(to->dataset && (to->transform || pst_dataset_fields(to->dataset, NULL, 0) > 0), err,
+                "a loader needs a dataset and a transform");
     if (to->threads == 0)
         to->threads = pst__cpu_count();
     if (to->batch_size == 0)
@@ -106,6 +107,7 @@ static void loader_free(struct pst_loader *loader)
         for (int32_t i = 0; i < loader->config.ahead; i++) {
             pst__batch_clear(loader, &loader->ring[i]);
             pst__free(loader->ring[i].sample);
+            pst__free(loader->ring[i].rows);
         }
     for (int i = 0; i < loader->n_idle_records; i++) {
         pst__record_reset(loader->idle_records[i]);
@@ -118,6 +120,8 @@ static void loader_free(struct pst_loader *loader)
         for (int i = 0; i <= loader->n_workers; i++)
             pst__worker_reset(&loader->worker[i]);
     pst__refill_reset(&loader->refill);
+    pst__free(loader->field);
+    pst__free(loader->field_bytes);
     pst__free(loader->epoch.indices);
     pst__free(loader->idle_records);
     pst__free(loader->ring);
@@ -159,6 +163,29 @@ static int check_uniform(const struct pst_loader *loader, struct pst_error *err)
     return PST_OK;
 }
 
+static void threads_stop(struct pst_loader *loader)
+{
+    pst__lock(&loader->lock);
+    loader->is_stopping = 1;
+    pst__broadcast(&loader->work);
+    pst__unlock(&loader->lock);
+    pst__workers_join(loader->team);
+    loader->team = NULL;
+}
+
+int pst__threads_start(struct pst_loader *loader, struct pst_error *err)
+{
+    if (loader->team)
+        return PST_OK;
+    int rc = pst__workers_start(&loader->team, loader->n_workers, "penstock", loader->config.nice,
+                                pst__worker_run, loader, err);
+    if (rc < 0) {
+        threads_stop(loader); /* those that were started */
+        loader->is_stopping = 0;
+    }
+    return rc;
+}
+
 int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *config,
                     struct pst_error *err)
 {
@@ -177,24 +204,29 @@ int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *con
         return pst__fail(err, rc, "no memory for the loader's locks");
     }
     pst_dataset_ref(settled.dataset);
-    pst_transform_ref(settled.transform);
+    if (settled.transform)
+        pst_transform_ref(settled.transform);
     loader->generation = pst__fork_generation();
     loader->opened_ns = pst__now_ns();
     loader->head = loader->tail = 1;
     loader->is_strict_budget = config->memory_budget != 0;
-    loader->max_words = pst_transform_max_words(settled.transform);
-    loader->n_ranges = pst__transform_n_exp_ranges(settled.transform);
-    loader->is_free = loader->max_words == 0 || settled.rng == PST_RNG_SAMPLE;
-    loader->is_uniform = pst__dataset_uniform(settled.dataset, &loader->uniform);
+    loader->is_free = 1;
+    if (settled.transform) {
+        loader->max_words = pst_transform_max_words(settled.transform);
+        loader->n_ranges = pst__transform_n_exp_ranges(settled.transform);
+        loader->is_free = loader->max_words == 0 || settled.rng == PST_RNG_SAMPLE;
+        loader->is_uniform = pst__dataset_uniform(settled.dataset, &loader->uniform);
+    }
     /* Each thread runs one record and has one read; as much again keeps them from waiting for a
      * plan. */
     loader->staged_most = 4 * settled.threads + 2;
-    rc = check_uniform(loader, err);
+    rc = pst__rows_init(loader, err);
+    if (rc == PST_OK)
+        rc = check_uniform(loader, err);
     if (rc == PST_OK)
         rc = loader_allocate(loader, err);
-    if (rc == PST_OK)
-        rc = pst__workers_start(&loader->team, loader->n_workers, "penstock", settled.nice,
-                                pst__worker_run, loader, err);
+    if (rc == PST_OK && loader->n_fields == 0)
+        rc = pst__threads_start(loader, err);
     if (rc < 0) {
         pst_loader_close(&loader);
         return rc;
@@ -213,10 +245,6 @@ void pst_loader_close(struct pst_loader **out)
      * leaves the parent's copy alone. */
     if (loader->generation != pst__fork_generation())
         return;
-    pst__lock(&loader->lock);
-    loader->is_stopping = 1;
-    pst__broadcast(&loader->work);
-    pst__unlock(&loader->lock);
-    pst__workers_join(loader->team);
+    threads_stop(loader);
     loader_free(loader);
 }

@@ -488,6 +488,8 @@ static void execute_run(struct pst_loader *loader, struct pst__worker *worker, s
 static int work_once(struct pst_loader *loader, struct pst__worker *worker)
 {
     struct run run;
+    if (loader->n_fields > 0)
+        return pst__rows_work(loader, worker) == PST_OK;
     if (claim_run(loader, &run)) {
         pst__unlock(&loader->lock);
         execute_run(loader, worker, &run);

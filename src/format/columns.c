@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "format/columns.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "format/self.h"
+#include "io/guard.h"
+
+/* Rows of more than this are fetched ahead by the processor itself. */
+#define PREFETCH_BYTES 2048
+#define PREFETCH_AHEAD 4
+#define LINE 64
+
+/* What is worked out of a column once. */
+struct plan {
+    size_t row_bytes; /* of a row as it is delivered */
+    ptrdiff_t row;    /* from one row to the next */
+    int is_dense;     /* a row's elements lie one after the other in C order */
+    int item;
+};
+
+struct rows {
+    int64_t n;
+    size_t n_columns;
+    struct pst__column *column;
+    struct plan *plan;
+    /* How many looks found all in memory, without one between that did not: then it is looked less
+     * often. Relaxed: it is a guess. */
+    _Atomic uint32_t n_warm, n_looks;
+};
+
+void pst__column_reset(struct pst__column *column)
+{
+    pst__free(column->name);
+    pst__source_unref(column->source);
+    pst_buffer_unref(column->buffer);
+    *column = (struct pst__column){0};
+}
+
+/* The address of a column's first element; NULL where it is not in memory. */
+static const uint8_t *base_of(const struct pst__column *column)
+{
+    if (!column->source)
+        return column->data;
+    const uint8_t *data = pst__source_data(column->source);
+    return data ? data + column->offset : NULL;
+}
+
+/* --- copying
+ * ------------------------------------------------------------------------------------------ */
+
+struct rows_copy {
+    const struct pst__column *column;
+    const struct plan *plan;
+    const uint8_t *base;
+    const int64_t *indices;
+    size_t n;
+    uint8_t *to;
+};
+
+static void prefetch(const uint8_t *row, size_t n)
+{
+    for (size_t at = 0; at < n; at += LINE)
+        __builtin_prefetch(row + at);
+}
+
+static void copy_dense(void *arg)
+{
+    const struct rows_copy *copy = arg;
+    size_t bytes = copy->plan->row_bytes, n = copy->n;
+    ptrdiff_t row = copy->plan->row;
+    const int64_t *indices = copy->indices;
+    uint8_t *to = copy->to;
+    size_t ahead = bytes <= PREFETCH_BYTES ? bytes : LINE;
+    for (size_t i = 0; i < n; i++, to += bytes) {
+        if (i + PREFETCH_AHEAD < n)
+            prefetch(copy->base + (ptrdiff_t)indices[i + PREFETCH_AHEAD] * row, ahead);
+        memcpy(to, copy->base + (ptrdiff_t)indices[i] * row, bytes);
+    }
+}
+
+/* Elements of dimensions from `dim` on, in C order. Returns the place behind them. */
+static uint8_t *copy_elements(const struct pst__column *column, int dim, const uint8_t *from,
+                              size_t item, uint8_t *to)
+{
+    if (dim == column->ndim) {
+        memcpy(to, from, item);
+        return to + item;
+    }
+    for (int64_t i = 0; i < column->shape[dim]; i++)
+        to = copy_elements(column, dim + 1, from + i * column->strides[dim], item, to);
+    return to;
+}
+
+static void copy_strided(void *arg)
+{
+    const struct rows_copy *copy = arg;
+    uint8_t *to = copy->to;
+    for (size_t i = 0; i < copy->n; i++) {
+        const uint8_t *from = copy->base + (ptrdiff_t)copy->indices[i] * copy->plan->row;
+        to = copy_elements(copy->column, 1, from, (size_t)copy->plan->item, to);
+    }
+}
+
+static void swap(uint8_t *data, size_t bytes, int item)
+{
+    for (size_t at = 0; at < bytes; at += (size_t)item)
+        for (int i = 0; i < item / 2; i++) {
+            uint8_t first = data[at + (size_t)i];
+            data[at + (size_t)i] = data[at + (size_t)(item - 1 - i)];
+            data[at + (size_t)(item - 1 - i)] = first;
+        }
+}
+
+/* --- reading
+ * ------------------------------------------------------------------------------------------ */
+
+/* Whose row could not be read: that which the fault lies in, or is the first behind. */
+static int64_t faulted_row(const struct rows_copy *copy, const void *address)
+{
+    const uint8_t *at = address;
+    for (size_t i = 0; i < copy->n && at; i++) {
+        const uint8_t *row = copy->base + (ptrdiff_t)copy->indices[i] * copy->plan->row;
+        /* The address may be that of the page. */
+        if (at + LINE * LINE > row && at < row + copy->plan->row_bytes)
+            return copy->indices[i];
+    }
+    return -1;
+}
+
+static int gather_mapped(const struct rows_copy *copy, struct pst_error *err)
+{
+    const struct pst__column *column = copy->column;
+    void (*fn)(void *) = copy->plan->is_dense ? copy_dense : copy_strided;
+    struct rows_copy own = *copy;
+    const void *address = NULL;
+    if (!column->source) {
+        fn(&own);
+        return PST_OK;
+    }
+    if (pst__guarded(fn, &own, &address) == PST_OK)
+        return PST_OK;
+    int64_t row = faulted_row(copy, address);
+    uint64_t offset = column->offset;
+    size_t n = 1;
+    if (row >= 0) {
+        offset += (uint64_t)row * (uint64_t)copy->plan->row;
+        n = copy->plan->row_bytes;
+    }
+    pst__source_fault(column->source, address, offset, n, err);
+    if (err)
+        err->record = row;
+    return PST_EIO;
+}
+
+/* A row's place in the file and in the batch. */
+struct place {
+    int64_t index;
+    size_t slot;
+};
+
+static int by_index(const void *a, const void *b)
+{
+    const struct place *one = a, *other = b;
+    if (one->index != other->index)
+        return one->index < other->index ? -1 : 1;
+    return one->slot < other->slot ? -1 : one->slot > other->slot;
+}
+
+/* Rows in the file's order; those that lie one after the other in the file and in the batch in one
+ * call. */
+static int read_places(const struct rows_copy *copy, const struct place *places,
+                       struct pst_error *err)
+{
+    size_t bytes = copy->plan->row_bytes;
+    for (size_t i = 0, end; i < copy->n; i = end) {
+        for (end = i + 1; end < copy->n && places[end].index == places[end - 1].index + 1 &&
+                          places[end].slot == places[end - 1].slot + 1;)
+            end++;
+        uint64_t offset = copy->column->offset + (uint64_t)places[i].index * bytes;
+        int rc = pst__source_read(copy->column->source, offset, (end - i) * bytes,
+                                  copy->to + places[i].slot * bytes, err);
+        if (rc < 0) {
+            if (err && err->offset >= 0)
+                err->record = (int64_t)(((uint64_t)err->offset - copy->column->offset) / bytes);
+            else if (err)
+                err->record = places[i].index;
+            return rc;
+        }
+    }
+    return PST_OK;
+}
+
+static int gather_read(const struct rows_copy *copy, struct pst_error *err)
+{
+    struct place few[64], *places = few;
+    if (copy->n > PST_COUNTOF(few))
+        places = pst__alloc(copy->n * sizeof *places, PST_MEM_SCRATCH);
+    if (!places)
+        return pst__fail(err, PST_ENOMEM, "no memory to sort %zu rows", copy->n);
+    int is_sorted = 1;
+    for (size_t i = 0; i < copy->n; i++) {
+        places[i] = (struct place){copy->indices[i], i};
+        is_sorted &= i == 0 || copy->indices[i] >= copy->indices[i - 1];
+    }
+    if (!is_sorted)
+        qsort(places, copy->n, sizeof *places, by_index);
+    int rc = read_places(copy, places, err);
+    if (places != few)
+        pst__free(places);
+    return rc;
+}
+
+/* --- intent
+ * ------------------------------------------------------------------------------------------- */
+
+/* After so many looks that found everything in memory only each so manyth batch is looked at. */
+#define WARM_LOOKS 8
+#define LOOK_EACH 32
+#define LOOK_ROWS 3
+
+/* Are some of these rows not in memory? Asking the system takes about as long as copying 4 KiB, so
+ * a few rows answer for all. */
+static int is_cold(struct rows *rows, const int64_t *indices, size_t n)
+{
+    uint32_t looks = atomic_fetch_add_explicit(&rows->n_looks, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&rows->n_warm, memory_order_relaxed) >= WARM_LOOKS &&
+        looks % LOOK_EACH != 0)
+        return 0;
+    for (size_t c = 0; c < rows->n_columns; c++) {
+        const struct pst__column *column = &rows->column[c];
+        if (!column->source || rows->plan[c].row_bytes == 0)
+            continue;
+        for (size_t i = 0; i < LOOK_ROWS; i++) {
+            int64_t index = indices[i * (n - 1) / (LOOK_ROWS - 1)];
+            uint64_t at = column->offset + (uint64_t)index * (uint64_t)rows->plan[c].row;
+            if (!pst__source_is_resident(column->source, at)) {
+                atomic_store_explicit(&rows->n_warm, 0, memory_order_relaxed);
+                return 1;
+            }
+        }
+    }
+    atomic_fetch_add_explicit(&rows->n_warm, 1, memory_order_relaxed);
+    return 0;
+}
+
+static void rows_intend(void *self, const int64_t *indices, size_t n)
+{
+    struct rows *rows = self;
+    if (!is_cold(rows, indices, n))
+        return;
+    for (size_t c = 0; c < rows->n_columns; c++) {
+        const struct pst__column *column = &rows->column[c];
+        const struct plan *plan = &rows->plan[c];
+        if (!column->source || !plan->is_dense)
+            continue;
+        for (size_t i = 0, end; i < n; i = end) {
+            for (end = i + 1; end < n && indices[end] == indices[end - 1] + 1;)
+                end++;
+            pst__source_intend(column->source,
+                               column->offset + (uint64_t)indices[i] * plan->row_bytes,
+                               (end - i) * plan->row_bytes);
+        }
+    }
+}
+
+/* --- the dataset
+ * -------------------------------------------------------------------------------------- */
+
+static int64_t rows_length(void *self)
+{
+    return ((struct rows *)self)->n;
+}
+
+static int rows_fields(void *self, struct pst_field *fields, int most)
+{
+    const struct rows *rows = self;
+    for (size_t c = 0; c < rows->n_columns && (int)c < most; c++) {
+        const struct pst__column *column = &rows->column[c];
+        fields[c] = (struct pst_field){column->name, column->dtype, column->ndim - 1, {0}};
+        for (int d = 1; d < column->ndim; d++)
+            fields[c].shape[d - 1] = column->shape[d];
+    }
+    return (int)rows->n_columns;
+}
+
+static int rows_gather(void *self, const int64_t *indices, size_t n, void *const *dst,
+                       struct pst_error *err)
+{
+    struct rows *rows = self;
+    if (n >= LOOK_ROWS)
+        rows_intend(rows, indices, n);
+    for (size_t c = 0; c < rows->n_columns; c++) {
+        const struct pst__column *column = &rows->column[c];
+        const struct plan *plan = &rows->plan[c];
+        struct rows_copy copy = {column, plan, base_of(column), indices, n, dst[c]};
+        if (plan->row_bytes == 0 || n == 0)
+            continue;
+        int rc = copy.base ? gather_mapped(&copy, err) : gather_read(&copy, err);
+        if (rc < 0)
+            return rc;
+        if (column->is_swapped)
+            swap(dst[c], n * plan->row_bytes, plan->item);
+    }
+    return PST_OK;
+}
+
+static void rows_close(void *self)
+{
+    struct rows *rows = self;
+    for (size_t c = 0; rows->column && c < rows->n_columns; c++)
+        pst__column_reset(&rows->column[c]);
+    pst__free(rows->column);
+    pst__free(rows->plan);
+    pst__free(rows);
+}
+
+static const struct pst_dataset_vtable rows_vtable = {
+    .struct_size = sizeof rows_vtable,
+    .length = rows_length,
+    .close = rows_close,
+    .fields = rows_fields,
+    .gather = rows_gather,
+    .intend = rows_intend,
+};
+
+/* Sizes and whether a row is dense. The product was bounded by who described the column. */
+static void plan_column(struct plan *plan, const struct pst__column *column)
+{
+    int64_t step = plan->item = (int)pst_dtype_size(column->dtype);
+    plan->is_dense = 1;
+    for (int d = column->ndim - 1; d > 0; d--) {
+        if (column->shape[d] != 1 && column->strides[d] != step)
+            plan->is_dense = 0;
+        step *= column->shape[d];
+    }
+    plan->row_bytes = (size_t)step;
+    plan->row = (ptrdiff_t)column->strides[0];
+}
+
+static int check_column(const struct pst__column *column, const struct plan *plan, int64_t n,
+                        struct pst_error *err)
+{
+    PST_REQUIRE(column->name && column->ndim >= 1 && plan->item > 0, err,
+                "a column of rows needs a name, a dimension and a dtype");
+    PST_REQUIRE(column->shape[0] == n, err,
+                "'%s' has %" PRId64 " rows, the first column has %" PRId64, column->name,
+                column->shape[0], n);
+    int is_read = column->source && !pst__source_data(column->source);
+    if (is_read && (!plan->is_dense || (size_t)plan->row != plan->row_bytes))
+        return pst__fail(err, PST_EUNSUPPORTED,
+                         "the rows of '%s' do not lie one after the other: it can only be mapped",
+                         column->name);
+    return PST_OK;
+}
+
+/* Takes the columns over. */
+static struct rows *rows_new(struct pst__column *columns, size_t n)
+{
+    struct rows *rows = pst__calloc(1, sizeof *rows, PST_MEM_HEAP);
+    if (!rows)
+        return NULL;
+    rows->column = pst__calloc(n, sizeof *columns, PST_MEM_HEAP);
+    rows->plan = pst__calloc(n, sizeof *rows->plan, PST_MEM_HEAP);
+    if (!rows->column || !rows->plan) {
+        rows_close(rows);
+        return NULL;
+    }
+    memcpy(rows->column, columns, n * sizeof *columns);
+    memset(columns, 0, n * sizeof *columns);
+    rows->n_columns = n;
+    rows->n = rows->column[0].shape[0];
+    return rows;
+}
+
+int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, size_t n,
+                         struct pst_error *err)
+{
+    int rc = PST_OK;
+    struct rows *rows = NULL;
+    if (n == 0 || n > PST_MAX_FIELDS)
+        rc = pst__fail(err, n == 0 ? PST_EINVAL : PST_ELIMIT, "%zu columns, expected 1 to %d", n,
+                       PST_MAX_FIELDS);
+    else if (!(rows = rows_new(columns, n)))
+        rc = pst__fail(err, PST_ENOMEM, "no memory for a dataset of %zu columns", n);
+    for (size_t c = 0; rc == PST_OK && c < n; c++) {
+        plan_column(&rows->plan[c], &rows->column[c]);
+        rc = check_column(&rows->column[c], &rows->plan[c], rows->n, err);
+        if (rc == PST_OK && rows->column[c].source)
+            pst__source_random(rows->column[c].source);
+    }
+    if (rc == PST_OK)
+        rc = pst_dataset_new(out, &rows_vtable, rows, err);
+    if (rc == PST_OK)
+        return PST_OK;
+    for (size_t c = 0; c < n; c++)
+        pst__column_reset(&columns[c]);
+    if (rows)
+        rows_close(rows);
+    return rc;
+}
+
+/* --- over tensors
+ * ------------------------------------------------------------------------------------- */
+
+static int column_of_tensor(struct pst__column *column, const struct pst_tensor *tensor,
+                            const char *name, struct pst_error *err)
+{
+    PST_REQUIRE(tensor->buffer && tensor->ndim >= 1, err,
+                "pst_rows_open: '%s' has %d dimensions, at least 1 expected", name, tensor->ndim);
+    size_t size = strlen(name) + 1;
+    column->name = pst__alloc(size, PST_MEM_HEAP);
+    if (!column->name)
+        return pst__fail(err, PST_ENOMEM, "no memory for a column's name");
+    memcpy(column->name, name, size);
+    column->dtype = tensor->dtype;
+    column->ndim = tensor->ndim;
+    memcpy(column->shape, tensor->shape, sizeof column->shape);
+    memcpy(column->strides, tensor->strides, sizeof column->strides);
+    column->buffer = pst_buffer_ref(tensor->buffer);
+    column->data = tensor->data;
+    return PST_OK;
+}
+
+int pst_rows_open(struct pst_dataset **out, const struct pst_tensor *tensors,
+                  const char *const *names, size_t n, struct pst_error *err)
+{
+    PST_REQUIRE(out, err, "pst_rows_open: out is NULL");
+    *out = NULL;
+    PST_REQUIRE(tensors && n > 0 && n <= PST_MAX_FIELDS, err,
+                "pst_rows_open: %zu tensors, expected 1 to %d", n, PST_MAX_FIELDS);
+    struct pst__column columns[PST_MAX_FIELDS] = {0};
+    for (size_t i = 0; i < n; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%zu", i);
+        int rc = column_of_tensor(&columns[i], &tensors[i], names ? names[i] : number, err);
+        if (rc == PST_OK)
+            continue;
+        for (size_t k = 0; k <= i; k++)
+            pst__column_reset(&columns[k]);
+        return rc;
+    }
+    return pst__columns_dataset(out, columns, n, err);
+}
