@@ -638,6 +638,27 @@ def test_torch_shares_memory(loader):
     assert died() is None
 
 
+# --- rows ---
+
+
+def test_images_are_no_rows():
+    dataset = _core.paths([b"a.png"], [0])
+    assert dataset.fields() == []
+    dataset.intend(struct.pack("q", 0))
+    with pytest.raises(ValueError, match="not of rows"):
+        dataset.gather(struct.pack("q", 0), [])
+    with pytest.raises(ValueError, match="1 buffers for 0 fields"):
+        dataset.gather(struct.pack("q", 0), [bytearray(8)])
+    with pytest.raises(ValueError, match="7 bytes"):
+        dataset.gather(b"1234567", [])
+    with pytest.raises(TypeError):
+        dataset.gather(struct.pack("q", 0), ())
+    with pytest.raises(TypeError):
+        dataset.gather([0], [])
+    with pytest.raises(ValueError, match="7 bytes"):
+        dataset.intend(b"1234567")
+
+
 # --- loader ---
 
 

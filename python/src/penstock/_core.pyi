@@ -167,6 +167,16 @@ class Dataset:
     def report(self) -> tuple[int, bool, int, int, bytes, str, str] | None:
         """(index, written, folders, listed, path, damage, not_written) of a folder."""
 
+    def fields(self) -> builtins.list[tuple[str, str, tuple[int, ...]]]:
+        """(name, dtype, shape of a sample) of each field of a dataset of rows; else empty."""
+
+    def gather(self, indices: Buffer, buffers: builtins.list[Any], /) -> None:
+        """Copies the rows at these indices (int64 of this machine), field f to buffers[f], which
+        has room for exactly them. Without the GIL where it is much."""
+
+    def intend(self, indices: Buffer, /) -> None:
+        """Rows that will be asked for soon: the system begins to fetch them."""
+
 def folder(
     root: bytes,
     /,

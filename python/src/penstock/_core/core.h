@@ -94,6 +94,12 @@ PyObject *core_stats_dict(const struct pst_stats *stats); /* new */
 
 /* The handle of a Dataset or Transform, borrowed from the object. */
 struct pst_dataset *core_dataset_handle(PyObject *dataset);
+/* Takes over the reference on handle, on failure too. */
+PyObject *core_dataset_wrap(struct core_state *state, struct pst_dataset *handle); /* new */
+/* dataset_rows.c: methods of datasets of rows. */
+PyObject *core_dataset_fields(PyObject *object, PyObject *unused); /* new */
+PyObject *core_dataset_gather(PyObject *object, PyObject *args);   /* new */
+PyObject *core_dataset_intend(PyObject *object, PyObject *arg);    /* new */
 struct pst_transform *core_transform_handle(PyObject *transform);
 
 /* Method tables of module functions, ended by a row of NULL. */

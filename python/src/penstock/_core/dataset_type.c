@@ -14,8 +14,7 @@ struct pst_dataset *core_dataset_handle(PyObject *dataset)
     return ((struct core_dataset *)dataset)->handle;
 }
 
-/* Takes over the reference on handle, on failure too. */
-static PyObject *dataset_wrap(struct core_state *state, struct pst_dataset *handle) /* new */
+PyObject *core_dataset_wrap(struct core_state *state, struct pst_dataset *handle) /* new */
 {
     PyObject *object = PyType_GenericAlloc((PyTypeObject *)state->dataset_type, 0); /* new */
     if (!object) {
@@ -162,6 +161,12 @@ static PyMethodDef dataset_methods[] = {
     {"labels", dataset_labels, METH_NOARGS, "labels($self, /)\n--\n\nAll labels, as int64."},
     {"save", dataset_save, METH_NOARGS,
      "save($self, /)\n--\n\nA folder's list of files as bytes, for restore()."},
+    {"fields", core_dataset_fields, METH_NOARGS,
+     "fields($self, /)\n--\n\n(name, dtype, shape) of each field of a dataset of rows."},
+    {"gather", core_dataset_gather, METH_VARARGS,
+     "gather($self, indices, buffers, /)\n--\n\nCopies rows, a buffer for each field."},
+    {"intend", core_dataset_intend, METH_O,
+     "intend($self, indices, /)\n--\n\nThese rows will be asked for soon."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -226,7 +231,8 @@ static PyObject *core_folder(PyObject *module, PyObject *args, PyObject *kwargs)
     int rc;
     Py_BEGIN_ALLOW_THREADS /* args keep the texts */
         rc = pst_folder_open(&handle, root_text, &config, &err);
-    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err)
+                                       : core_dataset_wrap(state, handle);
 }
 
 static PyObject *core_restore(PyObject *module, PyObject *bytes) /* new */
@@ -242,7 +248,8 @@ static PyObject *core_restore(PyObject *module, PyObject *bytes) /* new */
     int rc;
     Py_BEGIN_ALLOW_THREADS /* bytes keeps the data */
         rc = pst_folder_restore(&handle, data, (size_t)size, &err);
-    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err)
+                                       : core_dataset_wrap(state, handle);
 }
 
 /* columns: two bytes objects, or two integers for a list without a header. */
@@ -288,7 +295,8 @@ static PyObject *core_list(PyObject *module, PyObject *args) /* new */
     int rc;
     Py_BEGIN_ALLOW_THREADS /* args keep the texts */
         rc = pst_list_open(&handle, path_text, &config, &err);
-    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err)
+                                       : core_dataset_wrap(state, handle);
 }
 
 /* The paths one after another, each with its NUL. *out is freed with PyMem_Free(). */
@@ -349,7 +357,8 @@ static PyObject *core_paths(PyObject *module, PyObject *const *args, Py_ssize_t 
     int rc;
     Py_BEGIN_ALLOW_THREADS rc =
         pst_paths_open(&handle, joined, joined_size, labels, (int64_t)n_labels, &err);
-    Py_END_ALLOW_THREADS result = rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle);
+    Py_END_ALLOW_THREADS result =
+        rc < 0 ? core_fail(state, rc, &err) : core_dataset_wrap(state, handle);
 
 done:
     PyMem_Free(labels);
@@ -426,7 +435,7 @@ static PyObject *core_pixels(PyObject *module, PyObject *const *args, Py_ssize_t
     pst_error_init(&err);
     int rc =
         pst_pixels_open(&handle, &first, view.shape[0], view.strides[0], labels, NULL, NULL, &err);
-    result = rc < 0 ? core_fail(state, rc, &err) : dataset_wrap(state, handle); /* new */
+    result = rc < 0 ? core_fail(state, rc, &err) : core_dataset_wrap(state, handle); /* new */
     if (result) {
         ((struct core_dataset *)result)->pixels = view;
         view.obj = NULL; /* moved */
