@@ -234,7 +234,7 @@ class Loader:
     def __new__(
         cls,
         dataset: Dataset,
-        transform: Transform,
+        transform: Transform | None,
         /,
         *,
         threads: int,
@@ -276,6 +276,12 @@ class Loader:
     def slot_shape(self, ticket: int, slot: int, /) -> tuple[int, int]: ...
     def describe_slot(self, ticket: int, slot: int, /) -> str: ...
     def take(self, ticket: int, /) -> tuple[Tensor, Tensor] | None: ...
+    def take_fields(self, ticket: int, /) -> tuple[Tensor, ...] | None:
+        """A batch of a dataset of rows; None for one that failed."""
+
+    def gather(self, indices: Sequence[int], /) -> tuple[Tensor, ...]:
+        """A batch of a dataset of rows at once, on this thread."""
+
     def cancel(self) -> None: ...
     def stats(self) -> dict[str, int]: ...
     def trace_start(self, capacity: int, /) -> None: ...
@@ -285,6 +291,9 @@ class Loader:
         of a thread in the order of their ends; and how many were overwritten."""
 
     def close(self) -> None: ...
+
+def rows(tensors: tuple[Tensor, ...], /) -> Dataset:
+    """The rows of tensors, which are shared."""
 
 def probe(data: Buffer, /) -> tuple[str, int, int]:
     """(format, width, height); raises DecodeError where the native decoders do not vouch."""

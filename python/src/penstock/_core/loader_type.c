@@ -108,11 +108,15 @@ static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
     int threads, batch_size, ahead, n_streams, nice, strict;
     Py_ssize_t memory_budget;
     const char *rng;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiiinsiOp:Loader", (char **)names,
-                                     state->dataset_type, dataset, state->transform_type,
-                                     &transform, &threads, &batch_size, &ahead, &n_streams,
-                                     &memory_budget, &rng, &nice, exp, &strict))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O$iiiinsiOp:Loader", (char **)names,
+                                     state->dataset_type, dataset, &transform, &threads,
+                                     &batch_size, &ahead, &n_streams, &memory_budget, &rng, &nice,
+                                     exp, &strict))
         return -1;
+    if (transform != Py_None && Py_TYPE(transform) != (PyTypeObject *)state->transform_type) {
+        PyErr_SetString(PyExc_TypeError, "transform must be a Transform, or None for rows");
+        return -1;
+    }
     if (*exp != Py_None && !PyCallable_Check(*exp)) {
         PyErr_SetString(PyExc_TypeError, "exp must be callable or None");
         return -1;
@@ -127,7 +131,7 @@ static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
     }
     pst_loader_config_init(config);
     config->dataset = core_dataset_handle(*dataset);
-    config->transform = core_transform_handle(transform);
+    config->transform = transform == Py_None ? NULL : core_transform_handle(transform);
     config->threads = threads;
     config->batch_size = batch_size;
     config->ahead = ahead;
@@ -506,6 +510,10 @@ static PyMethodDef loader_methods[] = {
      "describe_slot($self, ticket, slot, /)\n--\n\nWhat was drawn for a sample."},
     {"take", loader_take, METH_O,
      "take($self, ticket, /)\n--\n\n(images, labels); None for a batch that failed or is ragged."},
+    {"take_fields", core_loader_take_fields, METH_O,
+     "take_fields($self, ticket, /)\n--\n\nA tuple of Tensors; None for a batch that failed."},
+    {"gather", core_loader_gather, METH_O,
+     "gather($self, indices, /)\n--\n\nA batch of rows at once, on this thread."},
     {"cancel", loader_cancel, METH_NOARGS, "cancel($self)\n--\n\nDrops what is submitted."},
     {"stats", loader_stats, METH_NOARGS, "stats($self)\n--\n\nCounters since open."},
     {"trace_start", core_loader_trace_start, METH_O,

@@ -44,6 +44,10 @@ PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t
 PyObject *core_loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n_args);    /* new */
 PyObject *core_loader_replace(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */
 
+/* loader_fields.c: batches of a dataset of rows. */
+PyObject *core_loader_take_fields(PyObject *object, PyObject *ticket); /* new */
+PyObject *core_loader_gather(PyObject *object, PyObject *indices);     /* new */
+
 /* loader_events.c. */
 PyObject *core_loader_trace_start(PyObject *object, PyObject *capacity); /* new */
 PyObject *core_loader_trace_stop(PyObject *object, PyObject *arg);       /* new */
