@@ -45,7 +45,11 @@ enum pst_dtype {
     PST_BF16 = 8, /* the upper half of a float */
     PST_F64 = 9,
     PST_BOOL = 10, /* a byte: 0 or 1 */
+    PST_U16 = 11,
+    PST_U32 = 12,
+    PST_U64 = 13,
 };
+#define PST_LAST_DTYPE PST_U64 /* the dtypes are the numbers from 1 to it */
 
 #define PST_MAX_DIMS 8
 
@@ -133,12 +137,14 @@ PST_API int pst_tensor_copy(const struct pst_tensor *to, const struct pst_tensor
 /* A C-contiguous copy in another dtype, by the rules of torch on a CPU:
  * - to bool: 1 where the element is not zero (a NaN is not);
  * - between integers: modulo 2^bits; bool counts as 0 or 1;
- * - to a float: rounded to the nearest, ties to even; to f16 and bf16 from f64 and i64 by way of
- *   f32, rounded twice. A NaN stays one; to bf16 it becomes 0x7fc0, where torch gives that or
+ * - to a float: rounded to the nearest, ties to even; to f16 and bf16 from f64, i64 and u64 by way
+ *   of f32, rounded twice. A NaN stays one; to bf16 it becomes 0x7fc0, where torch gives that or
  *   0xffff;
  * - from a float to an integer: towards zero, then modulo 2^bits. Where the truncated value is not
- *   in the range of int32 (of int64, to i64 and u8) and for NaN, C leaves the result open; here it
- *   is what an x86-64 gives: that range's smallest value, modulo 2^bits. */
+ *   in the range of int32 (of int64, to i64, u8 and u32) and for NaN, C leaves the result open;
+ * here it is what an x86-64 gives: that range's smallest value, modulo 2^bits. To u64, values up to
+ * 2^64 are in range, and those above give 0. Out of u32's range torch gives one number where it
+ * casts an element alone and another where it casts many at once; this is the first. */
 PST_API int pst_tensor_cast(struct pst_tensor *out, const struct pst_tensor *from, int dtype,
                             struct pst_error *err);
 

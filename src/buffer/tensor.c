@@ -16,13 +16,16 @@ size_t pst_dtype_size(int dtype)
     case PST_BOOL:
         return 1;
     case PST_I16:
+    case PST_U16:
     case PST_F16:
     case PST_BF16:
         return 2;
     case PST_I32:
+    case PST_U32:
     case PST_F32:
         return 4;
     case PST_I64:
+    case PST_U64:
     case PST_F64:
         return 8;
     default:
@@ -32,8 +35,8 @@ size_t pst_dtype_size(int dtype)
 
 const char *pst_dtype_name(int dtype)
 {
-    static const char *const names[] = {"unknown", "u8",  "i64",  "f32", "i8",  "i16",
-                                        "i32",     "f16", "bf16", "f64", "bool"};
+    static const char *const names[] = {"unknown", "u8",   "i64", "f32",  "i8",  "i16", "i32",
+                                        "f16",     "bf16", "f64", "bool", "u16", "u32", "u64"};
     return names[dtype > 0 && dtype < (int)PST_COUNTOF(names) ? dtype : 0];
 }
 

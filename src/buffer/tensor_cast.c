@@ -9,7 +9,8 @@
 
 /* Elements go through one of two wide types, some hundred at a time: int64_t for integers and bool,
  * double for floats. Both hold each element exactly, so that a cast is rounded where its rule says
- * and nowhere else. Elements need not be aligned. */
+ * and nowhere else; u64 goes by its bits, which are another number only on the way to a float.
+ * Elements need not be aligned. */
 #define BLOCK 256
 
 static int is_float(int dtype)
@@ -38,6 +39,10 @@ static void load_integers(int64_t *out, const uint8_t *from, int64_t step, int64
         LOAD(int16_t, int64_t, x);
     case PST_I32:
         LOAD(int32_t, int64_t, x);
+    case PST_U16:
+        LOAD(uint16_t, int64_t, x);
+    case PST_U32:
+        LOAD(uint32_t, int64_t, x);
     default:
         LOAD(int64_t, int64_t, x);
     }
@@ -68,6 +73,13 @@ static int64_t truncate64(double x)
     return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN;
 }
 
+static uint64_t truncate_u64(double x)
+{
+    if (x >= 0x1p63)
+        return x < 0x1p64 ? (uint64_t)x : 0;
+    return (uint64_t)truncate64(x);
+}
+
 #define STORE(type, expression)                                                                    \
     for (int64_t i = 0; i < n; i++) {                                                              \
         type y = (type)(expression);                                                               \
@@ -84,10 +96,13 @@ static void store_integers(uint8_t *to, const int64_t *in, int64_t n, int dtype)
     case PST_I8:
         STORE(uint8_t, (uint64_t)in[i]);
     case PST_I16:
+    case PST_U16:
         STORE(uint16_t, (uint64_t)in[i]);
     case PST_I32:
+    case PST_U32:
         STORE(uint32_t, (uint64_t)in[i]);
     case PST_I64:
+    case PST_U64:
         STORE(int64_t, in[i]);
     case PST_F16:
         STORE(uint16_t, pst__f16_from_f32((float)in[i]));
@@ -97,6 +112,21 @@ static void store_integers(uint8_t *to, const int64_t *in, int64_t n, int dtype)
         STORE(float, in[i]);
     default:
         STORE(double, in[i]);
+    }
+}
+
+/* Elements of u64 to a float. */
+static void store_unsigned(uint8_t *to, const int64_t *in, int64_t n, int dtype)
+{
+    switch (dtype) {
+    case PST_F16:
+        STORE(uint16_t, pst__f16_from_f32((float)(uint64_t)in[i]));
+    case PST_BF16:
+        STORE(uint16_t, pst__bf16_from_f32((float)(uint64_t)in[i]));
+    case PST_F32:
+        STORE(float, (uint64_t)in[i]);
+    default:
+        STORE(double, (uint64_t)in[i]);
     }
 }
 
@@ -110,7 +140,12 @@ static void store_floats(uint8_t *to, const double *in, int64_t n, int dtype)
     case PST_I8:
         STORE(uint8_t, (uint32_t)truncate32(in[i]));
     case PST_I16:
+    case PST_U16:
         STORE(uint16_t, (uint32_t)truncate32(in[i]));
+    case PST_U32:
+        STORE(uint32_t, (uint64_t)truncate64(in[i]));
+    case PST_U64:
+        STORE(uint64_t, truncate_u64(in[i]));
     case PST_I32:
         STORE(int32_t, truncate32(in[i]));
     case PST_I64:
@@ -141,7 +176,10 @@ static void cast_row(uint8_t *to, int to_dtype, const uint8_t *from, int64_t ste
             store_floats(to + done * item, wide.floats, some, to_dtype);
         } else {
             load_integers(wide.integers, from + done * step, step, some, from_dtype);
-            store_integers(to + done * item, wide.integers, some, to_dtype);
+            if (from_dtype == PST_U64 && is_float(to_dtype))
+                store_unsigned(to + done * item, wide.integers, some, to_dtype);
+            else
+                store_integers(to + done * item, wide.integers, some, to_dtype);
         }
     }
 }

@@ -150,6 +150,21 @@ static void print_element(char *out, const uint8_t *at, int dtype)
         integer = x;
         break;
     }
+    case PST_U16: {
+        READ(uint16_t);
+        integer = x;
+        break;
+    }
+    case PST_U32: {
+        READ(uint32_t);
+        integer = x;
+        break;
+    }
+    case PST_U64: {
+        READ(uint64_t);
+        snprintf(out, ITEM_TEXT, "%" PRIu64, x);
+        return;
+    }
     default: {
         READ(int64_t);
         integer = x;

@@ -39,7 +39,9 @@ class Tensor:
 
     @property
     def dtype(self) -> str:
-        """ "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64" or "bool"."""
+        """ "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64" or
+        "bool".
+        """
 
     @property
     def ndim(self) -> int: ...

@@ -88,8 +88,8 @@ static void references_from_threads(void)
 
 static void dtypes(void)
 {
-    static const int sizes[] = {0, 1, 8, 4, 1, 2, 4, 2, 2, 8, 1, 0};
-    for (int dtype = 0; dtype < 12; dtype++)
+    static const int sizes[] = {0, 1, 8, 4, 1, 2, 4, 2, 2, 8, 1, 2, 4, 8, 0};
+    for (int dtype = 0; dtype < 15; dtype++)
         CHECK_INT(pst_dtype_size(dtype), sizes[dtype]);
     CHECK_INT(PST_U8, 1);
     CHECK_INT(PST_I64, 2);

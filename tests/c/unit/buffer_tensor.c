@@ -374,7 +374,7 @@ static void made_tensors(void)
 {
     static const int64_t shape[] = {3, 0, 5}, size[] = {7, 9};
     struct pst_tensor tensor;
-    for (int dtype = 1; dtype <= PST_BOOL; dtype++) {
+    for (int dtype = 1; dtype <= PST_LAST_DTYPE; dtype++) {
         uint8_t one[8] = {1, 2, 3, 4, 5, 6, 7, 8};
         CHECK_INT(pst_tensor_full(&tensor, dtype, 2, size, one, NULL), PST_OK);
         for (int64_t k = 0; k < 63; k++)
@@ -409,7 +409,7 @@ static void shapes_that_are_refused(void)
     static const int64_t negative[] = {2, -1}, two[] = {-1, -1}, many[9] = {1};
     struct pst_tensor out, tensor, none = {0};
     REFUSED(pst_tensor_empty(&out, 0, 0, NULL, &err), PST_EINVAL, "no dtype");
-    REFUSED(pst_tensor_empty(&out, 11, 0, NULL, &err), PST_EINVAL, "no dtype");
+    REFUSED(pst_tensor_empty(&out, PST_LAST_DTYPE + 1, 0, NULL, &err), PST_EINVAL, "no dtype");
     REFUSED(pst_tensor_empty(&out, PST_U8, 9, many, &err), PST_EINVAL, "dimensions");
     REFUSED(pst_tensor_empty(&out, PST_U8, -1, many, &err), PST_EINVAL, "dimensions");
     REFUSED(pst_tensor_empty(&out, PST_U8, 2, negative, &err), PST_EINVAL, "dimension 1");

@@ -78,6 +78,10 @@ static int64_t integer_at(const struct pst_tensor *tensor, int64_t i)
         return ((int8_t *)tensor->data)[i];
     case PST_I16:
         return ((int16_t *)tensor->data)[i];
+    case PST_U16:
+        return ((uint16_t *)tensor->data)[i];
+    case PST_U32:
+        return ((uint32_t *)tensor->data)[i];
     case PST_I32:
         return ((int32_t *)tensor->data)[i];
     default:
@@ -108,6 +112,13 @@ static void floats_to_integers(void)
     static const int64_t i64[] = {INT64_MIN, INT64_MIN, INT64_MIN,  3000000001, -3000000001,
                                   INT64_MIN, 300,       -1,         -129,       0,
                                   0,         0,         2147483647, -2147483648};
+    static const int64_t u16[] = {0, 0, 0, 0, 0, 0, 300, 65535, 65407, 0, 0, 0, 65535, 0};
+    static const int64_t u32[] = {0, 0, 0, 3000000001, 1294967295, 0, 300, 4294967295, 4294967167,
+                                  0, 0, 0, 2147483647, 2147483648};
+    static const int64_t u64[] = {
+        INT64_MIN,  0,          INT64_MIN, 3000000001, -3000000001, (int64_t)10000000000000000000u,
+        300,        -1,         -129,      0,          0,           0,
+        2147483647, -2147483648};
     static const int64_t truth[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1};
     struct pst_buffer *buffer;
     struct pst_tensor from;
@@ -120,6 +131,9 @@ static void floats_to_integers(void)
     check_integers(&from, PST_I16, i16);
     check_integers(&from, PST_I32, i32);
     check_integers(&from, PST_I64, i64);
+    check_integers(&from, PST_U16, u16);
+    check_integers(&from, PST_U32, u32);
+    check_integers(&from, PST_U64, u64);
     check_integers(&from, PST_BOOL, truth);
     pst_tensor_reset(&from);
 }
@@ -129,14 +143,15 @@ static void floats_to_integers(void)
 static void casts_of_views(void)
 {
     int64_t blocks = pst__mem_blocks();
-    for (int from = 1; from <= PST_BOOL; from++)
-        for (int to = 1; to <= PST_BOOL; to++) {
+    for (int from = 1; from <= PST_LAST_DTYPE; from++)
+        for (int to = 1; to <= PST_LAST_DTYPE; to++) {
             static uint8_t memory[8 * 30 * 40 + 1];
             struct pst_buffer *buffer;
             struct pst_tensor small, base, turned, flipped, dense, a, b, back;
             CHECK_INT(pst_tensor_empty(&small, PST_U8, 2, (int64_t[]){30, 40}, NULL), PST_OK);
             for (int i = 0; i < 1200; i++)
-                ((uint8_t *)small.data)[i] = (uint8_t)(i % 101 % (from * to % 10 == 0 ? 2 : 101));
+                ((uint8_t *)small.data)[i] =
+                    (uint8_t)(i % 101 % (from == PST_BOOL || to == PST_BOOL ? 2 : 101));
             CHECK_INT(pst_tensor_cast(&a, &small, from, NULL), PST_OK);
             pst_buffer_wrap(&buffer, memory, sizeof memory, NULL, NULL, NULL);
             CHECK_INT(pst_tensor_from_buffer(&base, buffer, 1, from, 2, a.shape, NULL, NULL), 0);
@@ -201,6 +216,12 @@ static void texts(void)
     check_print(PST_BF16, 1, (int64_t[]){3}, some, "tensor([  1.0, -20.0,   0.1], dtype=bf16)");
     check_print(PST_BOOL, 1, (int64_t[]){2}, (double[]){0, 1},
                 "tensor([False,  True], dtype=bool)");
+    check_print(PST_U16, 1, (int64_t[]){2}, (double[]){7, 65535},
+                "tensor([    7, 65535], dtype=u16)");
+    check_print(PST_U32, 1, (int64_t[]){1}, (double[]){4294967295},
+                "tensor([4294967295], dtype=u32)");
+    check_print(PST_U64, 1, (int64_t[]){2}, (double[]){0, 0x1p64 - 2048},
+                "tensor([                   0, 18446744073709549568], dtype=u64)");
     check_print(PST_U8, 1, (int64_t[]){0}, NULL, "tensor([], dtype=u8)");
     check_print(PST_U8, 2, (int64_t[]){2, 0}, NULL, "tensor([], shape=(2, 0), dtype=u8)");
     check_print(PST_U8, 3, (int64_t[]){2, 1, 1}, NULL,

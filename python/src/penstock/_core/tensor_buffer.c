@@ -70,6 +70,7 @@ int core_tensor_getbuffer(PyObject *object, Py_buffer *view, int flags)
 static int format_dtype(const char *format, Py_ssize_t item)
 {
     static const int integers[] = {0, PST_I8, PST_I16, 0, PST_I32, 0, 0, 0, PST_I64};
+    static const int naturals[] = {0, PST_U8, PST_U16, 0, PST_U32, 0, 0, 0, PST_U64};
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     static const char foreign[] = ">!";
 #else
@@ -86,7 +87,12 @@ static int format_dtype(const char *format, Py_ssize_t item)
         return 0;
     switch (*format) {
     case 'B':
-        return item == 1 ? PST_U8 : 0;
+    case 'H':
+    case 'I':
+    case 'L':
+    case 'Q':
+    case 'N':
+        return item > 0 && item <= 8 ? naturals[item] : 0;
     case '?':
         return item == 1 ? PST_BOOL : 0;
     case 'b':

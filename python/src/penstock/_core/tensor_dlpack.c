@@ -237,7 +237,7 @@ static void release_versioned(void *opaque)
 
 static int dl_dtype(const struct dl_tensor *dl)
 {
-    for (int dtype = PST_U8; dtype <= PST_BOOL; dtype++) {
+    for (int dtype = PST_U8; dtype <= PST_LAST_DTYPE; dtype++) {
         const struct core_dtype *row = core_dtype_find(dtype);
         if (row && row->code == dl->dtype.code && row->bits == dl->dtype.bits &&
             dl->dtype.lanes == 1)

@@ -10,6 +10,8 @@ static const struct core_dtype dtypes[] = {
     {PST_I64, "i64", "int64", "q", 0, 64},     {PST_F16, "f16", "float16", "e", 2, 16},
     {PST_BF16, "bf16", "bfloat16", "", 4, 16}, {PST_F32, "f32", "float32", "f", 2, 32},
     {PST_F64, "f64", "float64", "d", 2, 64},   {PST_BOOL, "bool", "bool", "?", 6, 8},
+    {PST_U16, "u16", "uint16", "H", 1, 16},    {PST_U32, "u32", "uint32", "I", 1, 32},
+    {PST_U64, "u64", "uint64", "Q", 1, 64},
 };
 
 const struct core_dtype *core_dtype_find(int dtype)
@@ -27,10 +29,12 @@ const struct core_dtype *core_dtype_named(PyObject *name)
             if (PyUnicode_CompareWithASCIIString(name, dtypes[i].name) == 0 ||
                 PyUnicode_CompareWithASCIIString(name, dtypes[i].long_name) == 0)
                 return &dtypes[i];
-    PyErr_Format(PyUnicode_Check(name) ? PyExc_ValueError : PyExc_TypeError,
-                 "no dtype: %R; the dtypes are \"u8\", \"i8\", \"i16\", \"i32\", \"i64\", \"f16\", "
-                 "\"bf16\", \"f32\", \"f64\" and \"bool\", or \"uint8\", \"float32\" and so on",
-                 name);
+    PyErr_Format(
+        PyUnicode_Check(name) ? PyExc_ValueError : PyExc_TypeError,
+        "no dtype: %R; the dtypes are \"u8\", \"u16\", \"u32\", \"u64\", \"i8\", \"i16\", "
+        "\"i32\", \"i64\", \"f16\", \"bf16\", \"f32\", \"f64\" and \"bool\", or \"uint8\", "
+        "\"float32\" and so on",
+        name);
     return NULL;
 }
 
@@ -209,7 +213,9 @@ static PyGetSetDef tensor_getset[] = {
     {"strides", tensor_get_strides, NULL, "Bytes from one element to the next, by dimension.",
      NULL},
     {"dtype", tensor_get_dtype, NULL,
-     "\"u8\", \"i8\", \"i16\", \"i32\", \"i64\", \"f16\", \"bf16\", \"f32\", \"f64\" or \"bool\".",
+     "\"u8\", \"u16\", \"u32\", \"u64\", \"i8\", \"i16\", \"i32\", \"i64\", \"f16\", \"bf16\", "
+     "\"f32\", "
+     "\"f64\" or \"bool\".",
      NULL},
     {"ndim", tensor_get_ndim, NULL, "Number of dimensions.", NULL},
     {"nbytes", tensor_get_nbytes, NULL, "Bytes of the elements.", NULL},

@@ -46,13 +46,16 @@ PyObject *core_tensor_repr(PyObject *self) /* new */
     return result;
 }
 
-/* Numbers for Python: a contiguous tensor of f64, i64 or bool with the same values. */
+/* Numbers for Python: a contiguous tensor of f64, i64, u64 or bool with the same values. */
 static int wide_values(PyObject *self, struct pst_tensor *wide)
 {
     const struct pst_tensor *tensor = core_tensor_of(self);
     struct pst_error err = {0};
     uint8_t code = core_dtype_find(tensor->dtype)->code;
-    int dtype = code == 6 ? PST_BOOL : code < 2 ? PST_I64 : PST_F64;
+    int dtype = code == 6                  ? PST_BOOL
+                : tensor->dtype == PST_U64 ? PST_U64
+                : code < 2                 ? PST_I64
+                                           : PST_F64;
     int rc = core_tensor_cast(wide, tensor, dtype, &err);
     if (rc < 0)
         core_fail(core_state_of(self), rc, &err);
@@ -66,6 +69,8 @@ static PyObject *number(const struct pst_tensor *wide, int64_t i) /* new */
         return PyBool_FromLong(((const uint8_t *)wide->data)[i]); /* new */
     case PST_I64:
         return PyLong_FromLongLong(((const int64_t *)wide->data)[i]); /* new */
+    case PST_U64:
+        return PyLong_FromUnsignedLongLong(((const uint64_t *)wide->data)[i]); /* new */
     default:
         return PyFloat_FromDouble(((const double *)wide->data)[i]); /* new */
     }
