@@ -196,7 +196,8 @@ PST_API int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct p
 /* A dataset of rows (dataset.h): its batches are fields[f] of (n, ...), for each of its fields,
  * over one piece of memory. There are no doubts: a row that cannot be read fails its batch. */
 
-/* As pst_loader_take(); fields[0 .. n_fields) are written over. */
+/* As pst_loader_take(); fields[0 .. n_fields) are written over. Of a batch that failed: its error;
+ * it is dropped, and fields are empty. */
 PST_API int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket,
                                    struct pst_tensor *fields, int n_fields, struct pst_error *err);
 /* A batch at once, on the caller's thread: for what is quicker gathered than handed over. It has no

@@ -285,6 +285,15 @@ static int check_fields(const struct pst_loader *loader, const struct pst_tensor
     return PST_OK;
 }
 
+static int failure_of(const struct pst__batch *batch, struct pst_error *err)
+{
+    if (batch->failure && err && err->status >= 0) {
+        *err = *batch->failure;
+        err->record = batch->rows[batch->failed_slot];
+    }
+    return pst__fail(err, batch->failure_status, "%s", pst_status_text(batch->failure_status));
+}
+
 int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket, struct pst_tensor *fields,
                            int n_fields, struct pst_error *err)
 {
@@ -306,6 +315,8 @@ int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket, struct ps
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);
+    if (batch->failed_slot >= 0)
+        rc = failure_of(batch, err);
     if (slab) {
         loader->batches++;
         loader->samples += batch->n;
@@ -315,7 +326,7 @@ int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket, struct ps
     loader->head++;
     pst__broadcast(&loader->work);
     pst__unlock(&loader->lock);
-    return PST_OK;
+    return rc;
 }
 
 int pst_loader_gather(struct pst_loader *loader, const int64_t *indices, size_t n,

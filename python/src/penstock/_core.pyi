@@ -278,8 +278,8 @@ class Loader:
     def slot_shape(self, ticket: int, slot: int, /) -> tuple[int, int]: ...
     def describe_slot(self, ticket: int, slot: int, /) -> str: ...
     def take(self, ticket: int, /) -> tuple[Tensor, Tensor] | None: ...
-    def take_fields(self, ticket: int, /) -> tuple[Tensor, ...] | None:
-        """A batch of a dataset of rows; None for one that failed."""
+    def take_fields(self, ticket: int, /) -> tuple[Tensor, ...]:
+        """A batch of a dataset of rows; raises what one failed for, which is dropped."""
 
     def gather(self, indices: Sequence[int], /) -> tuple[Tensor, ...]:
         """A batch of a dataset of rows at once, on this thread."""

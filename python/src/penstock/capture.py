@@ -337,8 +337,8 @@ def read_dataset(dataset: Any, last: Reading | None = None) -> Reading:
 # --- the loader
 
 
-def read_loader(loader: Any) -> Reading:
-    """What a loader would do if it were iterated now. Raises Refusal."""
+def check_loader(loader: Any) -> None:
+    """What of a loader itself the engine does not do. Raises Refusal."""
     if not loader._auto_collation:
         refuse("order", "batch_size=None turns batching off")
     if loader.collate_fn is not collate.default_collate:
@@ -351,4 +351,9 @@ def read_loader(loader: Any) -> Reading:
         refuse("workers", "more than 4096 workers")
     if loader.num_workers > 0 and loader.prefetch_factor <= 0:
         refuse("workers", "prefetch_factor is not positive")
+
+
+def read_loader(loader: Any) -> Reading:
+    """What a loader would do if it were iterated now. Raises Refusal."""
+    check_loader(loader)
     return read_dataset(loader.dataset)

@@ -14,12 +14,13 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from penstock import _core, rng
 from penstock.kept import Kept
 from penstock.policy import ErrorReport, Refused
 from penstock.prepare import Prepared
+from penstock.rows import RowTable
 from penstock.tables import Table
 
 # The engine takes a batch of any size up to this.
@@ -39,19 +40,37 @@ class Spec:
     rng: Literal["torch", "sample"]
     strict: bool = False
 
+    @property
+    def transform(self) -> _core.Transform | None:
+        return self.prepared.transform
+
+
+@dataclass(frozen=True, slots=True)
+class RowSpec:
+    """The same of rows, which have no transform."""
+
+    table: RowTable
+    threads: int
+    ahead: int
+    memory_budget: int
+    n_streams: ClassVar[int] = 1
+    rng: ClassVar[Literal["torch"]] = "torch"
+    strict: ClassVar[bool] = False
+    transform: ClassVar[None] = None
+
 
 class Engine:
     """An open loader of the core."""
 
     __slots__ = ("core", "last", "pid", "spec")
 
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+    def __init__(self, spec: Spec | RowSpec) -> None:
+        self.spec: Any = spec
         self.pid = os.getpid()
         self.last: dict[str, int] = {}
         self.core = _core.Loader(
             spec.table.dataset,
-            spec.prepared.transform,
+            spec.transform,
             threads=spec.threads,
             batch_size=MAX_BATCH,
             ahead=spec.ahead,
@@ -128,14 +147,14 @@ class Record:
         with self._lock:
             return [engine for engine in self._live if engine.is_usable]
 
-    def acquire(self, spec: Spec) -> Engine:
+    def acquire(self, spec: Spec | RowSpec) -> Engine:
         """An engine for one iterator: the idle one if it does the same, else another."""
         engine = self._acquire(spec)
         if self.recorder is not None:
             self.recorder.attach(engine)
         return engine
 
-    def _acquire(self, spec: Spec) -> Engine:
+    def _acquire(self, spec: Spec | RowSpec) -> Engine:
         with self._lock:
             engine, self._idle = self._idle, None
         if engine is not None and engine.is_usable:

@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from penstock.capture import Refusal
+from penstock.engines import RowSpec
 from penstock.options import Options
 from penstock.prepare import Prepared
+from penstock.rows import AT_ONCE
+from penstock.sources import Source
 from penstock.tables import Table
 from penstock.text import table
 
@@ -115,6 +118,22 @@ def explain_native(
     if getattr(loader, "strict", False):
         settings["strict"] = True
     return Explanation("native", "every stage is proven equal", tuple(stages), settings)
+
+
+def explain_rows(loader: Any, source: Source, spec: RowSpec) -> Explanation:
+    table = spec.table
+    n_bytes = table.row_bytes
+    what = "copied at once, in next()"
+    if loader.num_workers > 0:
+        what = f"batches of over {AT_ONCE >> 10} KiB on threads ahead, smaller ones in next()"
+    stages = (
+        _order(loader),
+        Stage("dataset", "native", source.describe()),
+        Stage("read", "native", f"rows of {n_bytes} bytes, {table.leaf.reading(loader)}; {what}"),
+        Stage("collate", "native", "rows are copied to their place in the batch"),
+        Stage("deliver", "native", "torch tensors over the engine's memory, no copy"),
+    )
+    return Explanation("native", "every stage is proven equal", stages, {"threads": spec.threads})
 
 
 def explain_stock(loader: Any, refusal: Refusal) -> Explanation:

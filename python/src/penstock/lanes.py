@@ -2,13 +2,15 @@
 """Which lane a loader takes. One function answers for any instance of torch's class, also one whose
 __init__ was never ours, and both the drop-in and whoever else hooks `_get_iterator` ask it."""
 
+from collections.abc import Callable
 from typing import Any
 
-from penstock import options, policy, prepare, rng, sources, tables
-from penstock.capture import Refusal, read_loader
-from penstock.engines import Record, Spec, record_of
-from penstock.explanation import Explanation, explain_native, explain_stock
+from penstock import options, policy, prepare, rng, rows, sources, tables
+from penstock.capture import Refusal, check_loader, read_loader
+from penstock.engines import Record, RowSpec, Spec, record_of
+from penstock.explanation import Explanation, explain_native, explain_rows, explain_stock
 from penstock.native import SingleIter, WorkersIter
+from penstock.row_iterators import RowsSingleIter, RowsWorkersIter
 from penstock.stats import Stats
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
@@ -66,6 +68,43 @@ def _spec(
     )
 
 
+def _source_of_rows(loader: Any) -> sources.Source | None:
+    """Of a loader whose dataset is of rows. Raises Refusal."""
+    try:
+        source = sources.read(loader.dataset)
+    except Exception:  # whoever examines images says it, after what is wrong with the loader
+        return None
+    if not any(leaf.is_rows for leaf in source.leaves):
+        return None
+    check_loader(loader)
+    if len(source.leaves) > 1:
+        raise Refusal("dataset", "rows beside other datasets")
+    return source
+
+
+def _row_spec(loader: Any, source: sources.Source, *, peek: bool = False) -> RowSpec:
+    """peek: only to look at, so that nothing is copied."""
+    threads, budget = options.of_rows(loader, own=_is_ours(loader))
+    workers = loader.num_workers
+    table = rows.table_of(
+        source.leaves[0],
+        source.owners[0],
+        live=workers == 0 or peek,
+        most=budget or options.DEFAULT_BUDGET,
+    )
+    return RowSpec(
+        table=table,
+        threads=threads,
+        ahead=max(1, loader.prefetch_factor * workers) if workers > 0 else 1,
+        memory_budget=budget,
+    )
+
+
+def _is_stocks(loader: Any) -> bool:
+    """Whether its batches are to be torch's."""
+    return not _is_ours(loader) or options.output_of(loader).is_stocks
+
+
 def on_error_of(loader: Any) -> policy.Policy:
     return policy.of(loader) if _is_ours(loader) else policy.Policy()
 
@@ -77,13 +116,20 @@ def iterator_for(
     the loader's own; record: whose it is, if not the loader's own."""
     record = record_of(loader) if record is None else record
     on_error = on_error_of(loader) if on_error is None else on_error
+    make: Callable[..., _BaseDataLoaderIter]
     try:
+        source_of_rows = _source_of_rows(loader)
+        if source_of_rows is not None:
+            if not (_is_stocks(loader) and on_error.is_stocks):
+                raise Refusal("dataset", "they are for images, and its dataset is of rows")
+            make = RowsWorkersIter if loader.num_workers > 0 else RowsSingleIter
+            of_rows = _row_spec(loader, source_of_rows)
+            return make(loader, record, of_rows, source_of_rows, on_error)
         prepared, chosen = _read(loader)
         source = sources.read(loader.dataset)
         spec = _spec(loader, source, prepared, chosen, strict=on_error.strict)
     except Refusal as refusal:
-        is_stocks = not _is_ours(loader) or options.output_of(loader).is_stocks
-        if not (is_stocks and on_error.is_stocks):
+        if not (_is_stocks(loader) and on_error.is_stocks):
             raise ValueError(
                 "out_dtype, memory_format, exif, on_error and strict are the engine's, and it does "
                 f"not do this loader: {refusal}"
@@ -97,6 +143,11 @@ def iterator_for(
 def explain(loader: Any) -> Explanation:
     """Which lane each stage of a loader takes now, and why."""
     try:
+        source_of_rows = _source_of_rows(loader)
+        if source_of_rows is not None:
+            return explain_rows(
+                loader, source_of_rows, _row_spec(loader, source_of_rows, peek=True)
+            )
         prepared, chosen = _read(loader)
         source = sources.read(loader.dataset)
         table = _table(loader, source, chosen, peek=True)

@@ -27,7 +27,7 @@ from penstock._torch import (
 )
 from penstock.capture import Reading, Refusal, examine
 from penstock.doubts import Event, decide, is_of_sample, is_refusal
-from penstock.engines import Engine, Record, Spec, enlist, park_at_exit
+from penstock.engines import Engine, Record, RowSpec, Spec, enlist, park_at_exit
 from penstock.policy import Pair, Places, Policy, Tally, TooManyErrors
 from penstock.prepare import Prepared, prepare
 from penstock.sources import Source
@@ -62,12 +62,12 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
     """What both have in common: whom the engine belongs to."""
 
     def __init__(
-        self, loader: Any, record: Record, spec: Spec, source: Source, policy: Policy
+        self, loader: Any, record: Record, spec: Spec | RowSpec, source: Source, policy: Policy
     ) -> None:
         self.lock = threading.RLock()
         self._engine: Engine | None = None
         self._record = record
-        self._spec = spec
+        self._spec: Any = spec
         self._source = source
         self._workers: list[Any] = []  # frameworks look for processes here
         self._shutdown = False
@@ -227,6 +227,7 @@ class SingleIter(_NativeIter):
         if type(index) not in (list, tuple) or not index or set(map(type, index)) != {int}:
             return None
         table, source = self._spec.table, self._source
+        indices: list[int]
         indices, places, error = table.indices(source, list(index))
         if error is not None or not table.holds(source, indices, places):
             return None

@@ -123,6 +123,21 @@ def output_of(loader: Any) -> Output:
     return Output(dtype, LAYOUTS[memory_format], loader.exif)
 
 
+def _threads_of(loader: Any, threads: int | None) -> int:
+    if threads is None:
+        cores = _core.cpu_count()
+        threads = min(loader.num_workers, cores) if loader.num_workers > 0 else min(cores, 4)
+    return min(threads, MAX_THREADS)
+
+
+def of_rows(loader: Any, *, own: bool) -> tuple[int, int]:
+    """Threads and memory budget of a loader over rows."""
+    threads = loader.threads if own else None
+    budget = loader.memory_budget if own else None
+    check(threads, "torch", budget, None)
+    return _threads_of(loader, threads), parse_bytes(budget)
+
+
 def of(loader: Any, *, own: bool) -> Options:
     """The options of a loader; those of a loader that is not ours (own) are the defaults."""
     threads = loader.threads if own else None
@@ -131,11 +146,8 @@ def of(loader: Any, *, own: bool) -> Options:
     profile = loader.profile if own else None
     output = output_of(loader) if own else Output()
     check(threads, rng, budget, profile)
-    if threads is None:
-        cores = _core.cpu_count()
-        threads = min(loader.num_workers, cores) if loader.num_workers > 0 else min(cores, 4)
     if profile is None:
         import PIL
 
         profile = era_of_pillow(PIL.__version__)
-    return Options(min(threads, MAX_THREADS), rng, parse_bytes(budget), profile, output)
+    return Options(_threads_of(loader, threads), rng, parse_bytes(budget), profile, output)

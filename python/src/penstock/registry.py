@@ -58,11 +58,17 @@ class Leaf:
             column[index]
 
     is_array: ClassVar[bool] = False  # arrays.Images
+    is_rows: ClassVar[bool] = False  # rows.Rows, and its like
+    is_file: ClassVar[bool] = False  # rows in files, which the system can be told of
 
     @property
     def channels(self) -> int:
         """Of its images: 3, or 1 for grey ones."""
         return 3
+
+    def is_in_place(self, other: "Leaf") -> bool:
+        """Of rows: whether `other` is of the very same memory or file, seen alike."""
+        return False
 
     def path(self, index: int) -> Any:
         """Of a sample's file; "" where it is none."""
@@ -277,6 +283,11 @@ def _transforms(dataset: Any, row: _Row) -> tuple[Any, Any]:
 
 def read(dataset: Any) -> Leaf:
     """What a dataset of a known class is now. Raises Refusal."""
+    from penstock import rows
+
+    found = rows.read(dataset)
+    if found is not None:
+        return found
     cls = type(dataset)
     if cls.__module__.startswith(_PACKAGE):
         from penstock import arrays  # with NumPy, which torchvision needs

@@ -71,7 +71,7 @@ class Source:
     def places(self, batch: Any) -> tuple[list[int], Exception | None]:
         """The places of a batch's samples; with an exception, of those that stock would have loaded
         before it."""
-        found = self._plain_places(batch)
+        found = self.plain_places(batch)
         if found is not None:
             return found, None
         self.seen.clear()
@@ -81,7 +81,7 @@ class Source:
             return list(self.seen), error
         return list(self.seen), None
 
-    def _plain_places(self, batch: Any) -> list[int] | None:
+    def plain_places(self, batch: Any) -> list[int] | None:
         """Those of plain indices through subsets of one leaf, else None."""
         node = self.tree
         while type(batch) is list and batch and set(map(type, batch)) == {int}:
@@ -114,6 +114,18 @@ class Source:
 
         tree = copy(self.tree)
         return Source(None, (), leaves, self.starts, self.transforms, tree, seen)
+
+    def rebuilt(self, leaf: Any) -> Any:
+        """A dataset like the user's over `leaf`, a dataset in the place of the only one."""
+
+        def build(node: Any) -> Any:
+            if type(node) is _Stand:
+                return leaf
+            if type(node) is _Subset:
+                return _Subset(build(node.dataset), _copy_indices(node))
+            return _concat(map(build, node.datasets), list(node.cumulative_sizes))
+
+        return build(self.tree)
 
     def describe(self) -> str:
         def words(node: Any) -> str:

@@ -170,7 +170,10 @@ static void a_cut_file(void)
         CHECK_INT(event.slot, 1);
         CHECK_INT(event.error.status, PST_EIO);
         CHECK_HAS(event.error.message, "/rows' was cut while it was open");
-        CHECK_INT(pst_loader_take_fields(loader, event.ticket, &field, 1, NULL), PST_OK);
+        struct pst_error err = {0};
+        CHECK_INT(pst_loader_take_fields(loader, event.ticket, &field, 1, &err), PST_EIO);
+        CHECK_STR(err.message, event.error.message);
+        CHECK_INT(err.record, 500);
         CHECK(!field.buffer);
         CHECK_INT(pst_loader_wait(loader, &event, 60000, NULL), PST_OK);
         CHECK_INT(event.kind, PST_EVENT_BATCH);

@@ -511,7 +511,7 @@ static PyMethodDef loader_methods[] = {
     {"take", loader_take, METH_O,
      "take($self, ticket, /)\n--\n\n(images, labels); None for a batch that failed or is ragged."},
     {"take_fields", core_loader_take_fields, METH_O,
-     "take_fields($self, ticket, /)\n--\n\nA tuple of Tensors; None for a batch that failed."},
+     "take_fields($self, ticket, /)\n--\n\nA tuple of Tensors; raises what a batch failed for."},
     {"gather", core_loader_gather, METH_O,
      "gather($self, indices, /)\n--\n\nA batch of rows at once, on this thread."},
     {"cancel", loader_cancel, METH_NOARGS, "cancel($self)\n--\n\nDrops what is submitted."},

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datasets of rows: samples that are copied as they are, of tensors, arrays and files of arrays.
+
+torch's TensorDataset is known, a tensor, and a NumPy array or memmap as a dataset, and
+penstock.datasets' own. Without workers stock reads in next(), and so does the engine, in place.
+Workers of stock see memory as it was when the iterator was made. Memory that processes share, and
+files, they see as it is, and so does the engine. Of NumPy's arrays, and of tensors that are not
+large, the native lane takes a copy when the iterator is made, which epochs share as long as it is
+equal to the user's. A large tensor is read in place: if torch writes to it meanwhile, next() says
+so.
+"""
+
+import sys
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from operator import is_
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.utils.data
+import torch.utils.data.dataset as torch_dataset
+from penstock import _core
+from penstock.kept import Kept
+from penstock.refusal import describe, is_from, refuse
+from penstock.registry import Leaf
+from torch.utils.data._utils import collate
+
+# What a batch is: the tensors of all fields in a list, or the one field's tensor.
+Form = Literal["list", "single"]
+
+_TensorDataset: Any = torch.utils.data.TensorDataset
+_GETITEM = _TensorDataset.__getitem__
+_COLLATE = (collate.default_collate, collate.collate, collate.collate_tensor_fn)
+# The engine's names of dtypes, see _core.pyi.
+DTYPES: dict[str, torch.dtype] = {
+    "u8": torch.uint8,
+    "i8": torch.int8,
+    "i16": torch.int16,
+    "i32": torch.int32,
+    "i64": torch.int64,
+    "f16": torch.float16,
+    "bf16": torch.bfloat16,
+    "f32": torch.float32,
+    "f64": torch.float64,
+    "bool": torch.bool,
+    "u16": torch.uint16,
+    "u32": torch.uint32,
+    "u64": torch.uint64,
+}
+
+
+# A batch of so many bytes is copied in less time than a thread takes to wake and to answer.
+AT_ONCE = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows(Leaf):
+    """Tensors whose first dimension counts samples: the user's own, or copies."""
+
+    tensors: tuple[torch.Tensor, ...] = field(kw_only=True)
+    form: Form = field(kw_only=True)
+    where: tuple[tuple[Any, ...], ...] = field(kw_only=True)  # of each one's elements
+    is_shared: bool = field(kw_only=True)  # processes see what the others write
+    is_array_of_numpy: bool = field(kw_only=True, default=False)  # nobody counts the writes
+
+    is_rows: ClassVar[bool] = True
+
+    def __len__(self) -> int:
+        n: int = self.where[0][2][0]
+        return n
+
+    @property
+    def copied_bytes(self) -> int:
+        return sum(_nbytes(one) for one in self.tensors if not self._is_read_in_place(one))
+
+    def _is_read_in_place(self, tensor: torch.Tensor) -> bool:
+        return self.is_shared or (not self.is_array_of_numpy and _nbytes(tensor) > COPIED)
+
+    def frozen(self) -> Leaf:
+        """As workers see it."""
+        with torch.no_grad():
+            mine = tuple(
+                tensor if self._is_read_in_place(tensor) else tensor.clone()
+                for tensor in self.tensors
+            )
+        return replace(self, tensors=mine, where=_where(mine))
+
+    def watched(self) -> list[tuple[torch.Tensor, int]]:
+        """Tensors that nobody may write to while workers of stock would have them, with torch's
+        count of writes."""
+        if self.is_shared:
+            return []
+        large = filter(self._is_read_in_place, self.tensors)
+        return [(tensor, tensor._version) for tensor in large]
+
+    def is_in_place(self, other: Leaf) -> bool:
+        return isinstance(other, Rows) and self.form == other.form and self.where == other.where
+
+    def is_same(self, other: Leaf) -> bool:
+        """Whether `other`, a copy, holds what this does, bit for bit."""
+        if not isinstance(other, Rows) or self.form != other.form:
+            return False
+        if len(self.tensors) != len(other.tensors):
+            return False
+        return all(
+            mine == theirs if self._is_read_in_place(tensor) else _is_equal(tensor, copy)
+            for tensor, copy, mine, theirs in zip(
+                self.tensors, other.tensors, self.where, other.where, strict=True
+            )
+        )
+
+    def dataset(self) -> Any:
+        """What stock would index in the place of the user's dataset."""
+        if self.form == "list":
+            return _TensorDataset(*self.tensors)
+        return self.tensors[0].numpy() if self.is_array_of_numpy else self.tensors[0]
+
+    def reading(self, loader: Any) -> str:
+        if self.is_shared:
+            return "in memory that processes share, in place"
+        if loader.num_workers > 0 and self.copied_bytes:
+            return f"{self.copied_bytes} bytes of them in a copy, made with the iterator"
+        return "in memory, in place"
+
+    def open(self) -> _core.Dataset:
+        with torch._C.DisableTorchFunction():
+            return _core.rows(tuple(map(_core_tensor, self.tensors)))
+
+
+def _core_tensor(tensor: torch.Tensor) -> _core.Tensor:
+    return _core.from_dlpack(tensor.detach())
+
+
+# Larger tensors are not copied: 64 MiB are copied, or compared, in some 20 ms.
+COPIED = 1 << 26
+
+
+def _nbytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _where(tensors: Sequence[torch.Tensor]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(
+        (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) for tensor in tensors
+    )
+
+
+_CHUNK = 1 << 20  # bytes compared at a time
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _is_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Bits, a piece in the cache at a time."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    bits = _INTEGERS[one.element_size()]
+    one, other = one.view(bits), other.view(bits)
+    row = max(1, one.numel() // max(1, len(one)) * one.element_size())
+    step = max(1, _CHUNK // row)
+    return all(
+        torch.equal(one[i : i + step], other[i : i + step]) for i in range(0, len(one), step)
+    )
+
+
+# --- recognising
+
+
+def _check_collate() -> None:
+    now = (collate.default_collate, collate.collate, collate.collate_tensor_fn)
+    if not all(map(is_, now, _COLLATE)):
+        refuse("collate", "a function of torch's collate was replaced")
+    if collate.default_collate_fn_map.get(torch.Tensor) is not _COLLATE[2]:
+        refuse("collate", "torch's collate was told of another way for tensors")
+
+
+def _check_tensor(tensor: Any, name: str) -> None:
+    if type(tensor) is not torch.Tensor:
+        refuse("dataset", f"{name} holds a {describe(tensor)}, not a tensor")
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
+        refuse("dataset", f"{name}'s tensor is on {tensor.device}, {tensor.layout}")
+    if tensor.dtype not in DTYPES.values():
+        refuse("dataset", f"{name}'s tensor is {tensor.dtype}")
+    if tensor.requires_grad or tensor.is_neg() or tensor.is_conj():
+        refuse("dataset", f"{name}'s tensor has a gradient, or is negated when it is read")
+    if not 1 <= tensor.dim() <= 8:
+        refuse("dataset", f"{name}'s tensor has {tensor.dim()} dimensions")
+
+
+def _rows(
+    name: str,
+    tensors: tuple[Any, ...],
+    form: Form,
+    *,
+    is_shared: bool | None = None,
+    is_array: bool = False,
+) -> Rows:
+    if not 1 <= len(tensors) <= 64:
+        refuse("dataset", f"{name} has {len(tensors)} tensors")
+    for tensor in tensors:
+        _check_tensor(tensor, name)
+    if len(set(map(len, tensors))) > 1:
+        refuse("dataset", f"{name}'s tensors have different numbers of rows")
+    if len(tensors[0]) == 0:
+        refuse("dataset", "it is empty")
+    if is_shared is None:
+        is_shared = all(tensor.is_shared() for tensor in tensors)
+    return Rows(
+        name,
+        (),
+        None,
+        None,
+        tensors=tensors,
+        form=form,
+        where=_where(tensors),
+        is_shared=is_shared,
+        is_array_of_numpy=is_array,
+    )
+
+
+def _tensor_dataset(dataset: Any) -> Rows:
+    if _TensorDataset.__getitem__ is not _GETITEM or not is_from(_GETITEM, torch_dataset):
+        refuse("dataset", "TensorDataset.__getitem__ was replaced")
+    tensors = dataset.tensors
+    if type(tensors) is not tuple:
+        refuse("dataset", f"TensorDataset's tensors are a {describe(tensors)}")
+    return _rows("TensorDataset", tensors, "list")
+
+
+def _array(array: Any) -> Rows:
+    """NumPy's rows become tensors one by one, which keeps their dtype."""
+    name = type(array).__name__
+    if array.ndim < 2:
+        refuse("dataset", "the items of an array of one dimension are no arrays")
+    if array.dtype.kind not in "biuf" or not array.dtype.isnative:
+        refuse("dataset", f"an array of {array.dtype}")
+    is_memmap = name == "memmap"
+    if is_memmap and (array._mmap is None or array.mode == "c"):
+        is_memmap = False  # the result of a computation, or a private copy
+    if any(stride < 0 or stride % array.dtype.itemsize for stride in array.strides):
+        refuse("dataset", "a view of an array that torch cannot look at")
+    writable = array if array.flags.writeable else _as_writable(array)
+    return _rows(name, (torch.from_numpy(writable),), "single", is_shared=is_memmap, is_array=True)
+
+
+def _as_writable(array: Any) -> Any:
+    """The same memory for torch, which warns of what may not be written. Nobody writes here."""
+    import numpy
+
+    interface = dict(array.__array_interface__)
+    address, _ = interface["data"]
+    interface["data"] = (address, False)
+    holder = type("Memory", (), {"__array_interface__": interface, "array": array})()
+    return numpy.asarray(holder)
+
+
+def read(dataset: Any) -> Leaf | None:
+    """What a dataset of these kinds is now, in microseconds; None of another. Raises Refusal."""
+    cls = type(dataset)
+    if cls is _TensorDataset:
+        found = _tensor_dataset(dataset)
+    elif cls is torch.Tensor:
+        found = _rows("tensor", (dataset,), "single")
+    else:
+        numpy = sys.modules.get("numpy")
+        if numpy is None or cls not in (numpy.ndarray, numpy.memmap):
+            return None
+        found = _array(dataset)
+    if hasattr(dataset, "__getitems__"):
+        refuse("dataset", "the dataset has __getitems__")
+    _check_collate()
+    return found
+
+
+# --- what the engine is given
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class RowTable:
+    """A dataset of rows as the engine has it."""
+
+    leaf: Any  # Rows, or one of our own datasets'
+    dataset: _core.Dataset
+    dtypes: tuple[torch.dtype, ...]
+    row_bytes: int
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, tensors: tuple[_core.Tensor, ...]) -> Any:
+        """What the default collate makes of a batch's samples."""
+        with torch._C.DisableTorchFunction():
+            made = [
+                torch.frombuffer(tensor, dtype=dtype).view(tensor.shape)
+                if tensor.nbytes
+                else torch.empty(tensor.shape, dtype=dtype)
+                for tensor, dtype in zip(tensors, self.dtypes, strict=True)
+            ]
+        return made if self.leaf.form == "list" else made[0]
+
+
+# An engine holds its table, and the table the user's memory: so only engines do.
+_live: Kept[weakref.ref[RowTable]] = Kept()
+_copied: Kept[weakref.ref[RowTable]] = Kept()
+
+
+def table_of(leaf: Any, owner: Any, *, live: bool, most: int) -> RowTable:
+    """live: in place; else of a copy of at most so many bytes. Raises Refusal."""
+    in_place = live or leaf.is_shared
+    kept = _live if in_place else _copied
+    reference = kept.get(owner)
+    found = None if reference is None else reference()
+    if found is not None:
+        if leaf.is_in_place(found.leaf) if in_place else leaf.is_same(found.leaf):
+            return found
+    if not in_place and leaf.copied_bytes > most:
+        refuse(
+            "dataset",
+            f"with workers {leaf.copied_bytes} bytes of it are copied, memory_budget is {most}",
+        )
+    mine = leaf if in_place else leaf.frozen()
+    try:
+        opened = mine.open()
+    except (ValueError, BufferError, _core.Error) as error:
+        refuse("dataset", f"the engine does not do it: {error}")
+    fields = opened.fields()
+    row_bytes = 0
+    for _, name, shape in fields:
+        size = DTYPES[name].itemsize
+        for side in shape:
+            size *= side
+        row_bytes += size
+    dtypes = tuple(DTYPES[name] for _, name, _ in fields)
+    table = RowTable(mine, opened, dtypes, row_bytes)
+    kept.put(weakref.ref(table), owner)
+    return table
