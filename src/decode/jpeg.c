@@ -82,8 +82,9 @@ static void on_error(j_common_ptr cinfo)
 
 static void on_message(j_common_ptr cinfo, int level)
 {
-    /* Below 0 are warnings, from 0 on traces. */
-    if (level < 0)
+    /* Below 0 are warnings, from 0 on traces. A restart marker where there are no data is one of
+     * these, and out of place. */
+    if (level < 0 || cinfo->err->msg_code == JTRC_PARMLESS_MARKER)
         leave_with(cinfo->client_data, PST_EUNCLEAN);
 }
 

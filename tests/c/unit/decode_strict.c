@@ -126,6 +126,25 @@ static void what_follows_the_end_is_seen(void)
     pst__decoder_free(decoder);
 }
 
+/* libjpeg passes it in silence. */
+static void a_marker_before_the_end_is_seen(void)
+{
+    struct pst__decoder *decoder = strict_decoder();
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        struct jpeg_file file = jpeg_file_make(&kinds[k], WIDTH, HEIGHT);
+        unsigned char *longer = realloc(file.data, file.size + 2);
+        CHECK(longer);
+        file.data = longer;
+        file.size += 2;
+        memcpy(longer + file.size - 4, "\xff\xd5\xff\xd9", 4);
+        for (int i = 0; i < N_REGIONS; i++)
+            CHECK_INT(decode(decoder, &file, &regions[i]), PST_EUNCLEAN);
+        CHECK_INT(pst_image_check(file.data, file.size, NULL), PST_EUNCLEAN);
+        jpeg_file_free(&file);
+    }
+    pst__decoder_free(decoder);
+}
+
 static void cuts_are_seen_from_every_region(void)
 {
     struct pst__decoder *decoder = strict_decoder();
@@ -159,5 +178,5 @@ static void memory_that_is_out(void)
 }
 
 CHECK_MAIN(CASE(clean_files_pass), CASE(damage_is_seen_from_every_region),
-           CASE(what_follows_the_end_is_seen), CASE(cuts_are_seen_from_every_region),
-           CASE(memory_that_is_out))
+           CASE(what_follows_the_end_is_seen), CASE(a_marker_before_the_end_is_seen),
+           CASE(cuts_are_seen_from_every_region), CASE(memory_that_is_out))
