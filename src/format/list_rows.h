@@ -9,8 +9,6 @@
 
 /* The rows of a list of files, as its parsers find them. */
 
-#define PST__LIST_DEPTH 64 /* of values within values in a row of JSON */
-
 /* A row. The texts end in a NUL, hold no other, and die with the next row. */
 struct pst__list_row {
     const char *path;
