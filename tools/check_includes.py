@@ -42,7 +42,7 @@ ABOVE = set(ROOMS)
 FRONTS: dict[str, set[str] | None] = {
     "base": None,
     "buffer": {"buffer/buffer.h", "buffer/slab_pool.h"},
-    "sample": {"sample/permutation.h"},
+    "sample": {"sample/block_shuffle.h", "sample/permutation.h"},
     "exec": {"exec/workers.h"},
     "io": {"io/file.h", "io/guard.h", "io/record.h", "io/replace.h", "io/source.h"},
     "format": {"format/dataset.h"},

@@ -13,6 +13,7 @@
 #include <penstock/error.h>
 #include <penstock/image.h>
 #include <penstock/loader.h>
+#include <penstock/order.h>
 #include <penstock/random.h>
 #include <penstock/stats.h>
 #include <penstock/tensor.h>

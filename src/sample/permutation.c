@@ -44,6 +44,28 @@ uint64_t pst__permutation_at(const struct pst__permutation *permutation, uint64_
     return i;
 }
 
+/* pass() undone: the rounds in reverse order. */
+static uint64_t unpass(const struct pst__permutation *p, uint64_t x)
+{
+    uint64_t low_mask = ((uint64_t)1 << p->low_bits) - 1;
+    uint64_t high_mask = ((uint64_t)1 << p->high_bits) - 1;
+    uint64_t low = x & low_mask, high = x >> p->low_bits;
+    for (int i = PST_PERMUTATION_ROUNDS - 2; i >= 0; i -= 2) {
+        high ^= pst__mix64(low ^ p->keys[i + 1]) & high_mask;
+        low ^= pst__mix64(high ^ p->keys[i]) & low_mask;
+    }
+    return high << p->low_bits | low;
+}
+
+uint64_t pst__permutation_find(const struct pst__permutation *permutation, uint64_t value)
+{
+    assert(value < permutation->n);
+    do
+        value = unpass(permutation, value);
+    while (value >= permutation->n);
+    return value;
+}
+
 uint64_t pst__epoch_batches(uint64_t n, uint64_t batch_size, int drop_last)
 {
     return n / batch_size + (!drop_last && n % batch_size != 0);

@@ -16,6 +16,8 @@ struct pst__permutation {
 void pst__permutation_init(struct pst__permutation *permutation, uint64_t n, uint64_t key);
 /* Which of 0 .. n - 1 is at place i; i < n. */
 uint64_t pst__permutation_at(const struct pst__permutation *permutation, uint64_t i);
+/* At which place a value is; value < n. */
+uint64_t pst__permutation_find(const struct pst__permutation *permutation, uint64_t value);
 
 /* Batches of an epoch of n samples; batch_size >= 1. The last one may be short unless drop_last. */
 uint64_t pst__epoch_batches(uint64_t n, uint64_t batch_size, int drop_last);

@@ -49,7 +49,7 @@ def test_torchs_signature_comes_first() -> None:
     assert plain == [(p.name, p.kind, p.default) for p in theirs]
     extras = ours[len(theirs) :]
     own = ["threads", "rng", "memory_budget", "profile", "out_dtype", "memory_format", "exif"]
-    own += ["progress", "on_error", "max_errors", "quarantine", "strict"]
+    own += ["progress", "on_error", "max_errors", "quarantine", "strict", "shuffle_block"]
     assert [p.name for p in extras] == own
     assert all(p.kind is p.KEYWORD_ONLY for p in extras)
 
@@ -68,8 +68,9 @@ def test_every_argument_is_kept_under_its_name(dataset: Any) -> None:
         "max_errors": 0.5,
         "quarantine": "refused",
         "strict": True,
+        "shuffle_block": 8,
     }
-    loader = kit.OURS(dataset, 4, num_workers=2, **given)
+    loader = kit.OURS(dataset, 4, shuffle=True, num_workers=2, **given)
     assert {name: getattr(loader, name) for name in given} == given
     stock = kit.STOCK(dataset, 4, num_workers=2)
     assert set(vars(loader)) - set(vars(stock)) == set(given)

@@ -120,7 +120,7 @@ def test_sample_rng_draws_base_seed_as_stock_does(root: Path) -> None:
         ends = []
         for make in (kit.STOCK, lambda *a, **k: kit.OURS(*a, rng="sample", **k)):
             kit.seed_all(1)
-            for _ in make(dataset, 4, shuffle=True, num_workers=num_workers):
+            for _ in make(dataset, 4, num_workers=num_workers):
                 pass
             ends.append(kit.states())
         assert ends[0] == ends[1]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from penstock import ordering
 from penstock.capture import Refusal
 from penstock.engines import RowSpec
 from penstock.options import Options
@@ -44,7 +45,10 @@ class Explanation:
         return "\n".join(filter(None, (head, settings, table(rows))))
 
 
-def _order(loader: Any) -> Stage:
+def _order(loader: Any, *, native: bool) -> Stage:
+    order = ordering.own(loader) if native else None
+    if order is not None:
+        return Stage("order", "native", f"{order}; a batch's indices at a time")
     try:
         sampler = loader._index_sampler
         name = type(sampler).__name__
@@ -53,6 +57,8 @@ def _order(loader: Any) -> Stage:
             name += f" over {type(inner).__name__}"
     except Exception:
         name = "the sampler"
+    if native and getattr(loader, "rng", "torch") == "sample":
+        return Stage("order", "python", f"{name}: its own order, which rng='sample' leaves alone")
     return Stage("order", "python", f"{name}, asked when and as far ahead as torch asks it")
 
 
@@ -98,7 +104,7 @@ def explain_native(
         plan = "torch's global generator, advanced as the transforms would"
     turn = [Stage("exif", "native", "turned upright, on the pixels, in the engine")]
     stages = [
-        _order(loader),
+        _order(loader, native=True),
         Stage("dataset", "native", dataset),
         *_reading(loader, table),
         Stage("plan", "native", plan),
@@ -127,7 +133,7 @@ def explain_rows(loader: Any, source: Source, spec: RowSpec) -> Explanation:
     if loader.num_workers > 0:
         what = f"batches of over {AT_ONCE >> 10} KiB on threads ahead, smaller ones in next()"
     stages = (
-        _order(loader),
+        _order(loader, native=True),
         Stage("dataset", "native", source.describe()),
         Stage("read", "native", f"rows of {n_bytes} bytes, {table.leaf.reading(loader)}; {what}"),
         Stage("collate", "native", "rows are copied to their place in the batch"),
@@ -137,7 +143,7 @@ def explain_rows(loader: Any, source: Source, spec: RowSpec) -> Explanation:
 
 
 def explain_stock(loader: Any, refusal: Refusal) -> Explanation:
-    stages = [_order(loader)]
+    stages = [_order(loader, native=False)]
     for name in ("workers", "dataset", "read", "decode", "plan", "transform", "collate", "deliver"):
         if name == refusal.stage:
             stages.append(Stage(name, "python", refusal.reason))

@@ -5,7 +5,7 @@ __init__ was never ours, and both the drop-in and whoever else hooks `_get_itera
 from collections.abc import Callable
 from typing import Any
 
-from penstock import options, policy, prepare, rng, rows, sources, tables
+from penstock import options, ordering, policy, prepare, rng, rows, sources, tables
 from penstock.capture import Refusal, check_loader, read_loader
 from penstock.engines import Record, RowSpec, Spec, record_of
 from penstock.explanation import Explanation, explain_native, explain_rows, explain_stock
@@ -25,6 +25,7 @@ def _is_ours(loader: Any) -> bool:
 def _read(loader: Any) -> tuple[prepare.Prepared, options.Options]:
     """Raises Refusal. Draws nothing, starts nothing, reads no file."""
     reading = read_loader(loader)
+    _check_order(loader)
     refusal = rng.refusal()
     if refusal is not None:
         raise Refusal("plan", refusal)
@@ -109,6 +110,26 @@ def on_error_of(loader: Any) -> policy.Policy:
     return policy.of(loader) if _is_ours(loader) else policy.Policy()
 
 
+def _is_stocks(loader: Any) -> bool:
+    """Whether torch's own loader gives what is asked for."""
+    if not _is_ours(loader):
+        return True
+    return options.output_of(loader).is_stocks and loader.shuffle_block is None
+
+
+def _check_order(loader: Any) -> None:
+    if getattr(loader, "shuffle_block", None) is None:
+        return
+    ordering.check(loader.shuffle_block, loader.rng)
+    order = ordering.own(loader)
+    if order is None or not order.is_shuffled:
+        raise Refusal(
+            "order",
+            f"shuffle_block is for the order of shuffle=True, and this loader's sampler, "
+            f"{type(loader.sampler).__name__}, has its own",
+        )
+
+
 def iterator_for(
     loader: Any, on_error: policy.Policy | None = None, record: Record | None = None
 ) -> _BaseDataLoaderIter | None:
@@ -131,8 +152,8 @@ def iterator_for(
     except Refusal as refusal:
         if not (_is_stocks(loader) and on_error.is_stocks):
             raise ValueError(
-                "out_dtype, memory_format, exif, on_error and strict are the engine's, and it does "
-                f"not do this loader: {refusal}"
+                "out_dtype, memory_format, exif, on_error, strict and shuffle_block are the "
+                f"engine's, and it does not do this loader: {refusal}"
             ) from None
         record.stock_epochs += 1
         return None

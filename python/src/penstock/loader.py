@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 import torch.utils.data
-from penstock import lanes, meter, options, policy
+from penstock import lanes, meter, options, ordering, policy
 from penstock.engines import record_of
 from penstock.explanation import Explanation
 from penstock.stats import Stats
@@ -28,7 +28,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
 
     threads: how many threads work; None: num_workers, as far as there are cores.
     rng: "torch" draws what torch's workers would draw; with "sample" the draws of a sample depend
-        on the seed, the epoch and its index alone.
+        on the seed, the epoch and its index alone, and so does the order of shuffle=True.
     memory_budget: bytes that batches and records may hold, also as text such as "512MB".
     profile: whose pixels: "pillow-9", "pillow-12.2", "pillow-13"; None: the installed Pillow's.
     out_dtype: images as torch.float32, float16 or bfloat16: what torch's batch would be after
@@ -45,8 +45,10 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     quarantine: a file that gets a line of JSON for each of them.
     strict: True refuses images that Pillow passes in silence though they are damaged, or have
         something behind their end.
-        All of these but "raise" are the engine's alone, as are out_dtype, memory_format and exif: a
-        loader that it does not do is refused when it is iterated.
+    shuffle_block: with rng="sample" and shuffle=True, for storage that is slow to jump: blocks of
+        so many rows come in a random order, and the rows of 64 of them are mixed.
+        All of these from on_error on, but for "raise", are the engine's alone, as are out_dtype,
+        memory_format and exif: a loader that it does not do is refused when it is iterated.
 
     Nothing is taken, drawn or started before an iterator is asked for, and all that the iterator
     depends on is read then: frameworks rebuild, copy and change loaders.
@@ -65,6 +67,7 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
     max_errors: int | float | None = None
     quarantine: str | os.PathLike[str] | None = None
     strict: bool = False
+    shuffle_block: int | None = None
 
     def __init__(
         self,
@@ -98,10 +101,12 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         max_errors: int | float | None = None,
         quarantine: str | os.PathLike[str] | None = None,
         strict: bool = False,
+        shuffle_block: int | None = None,
     ) -> None:
         options.check(threads, rng, memory_budget, profile, out_dtype, memory_format, exif)
         meter.check(progress)
         policy.check(on_error, max_errors, quarantine, strict)
+        ordering.check(shuffle_block, rng)
         super().__init__(
             dataset,
             batch_size,
@@ -133,6 +138,8 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         self.max_errors = max_errors
         self.quarantine = quarantine
         self.strict = strict
+        self.shuffle_block = shuffle_block
+        ordering.mark(self, shuffle)
 
     def __iter__(self) -> _BaseDataLoaderIter:
         iterator = super().__iter__()

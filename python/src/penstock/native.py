@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from penstock import _core, rng, worker_init
+from penstock import _core, ordering, rng, worker_init
 from penstock._torch import (
     default_collate,
     make_fetcher,
@@ -88,6 +88,12 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         park_at_exit()
         with self.lock:
             return super().__next__()
+
+    def _begin(self, loader: Any) -> None:
+        """In front of an epoch's first index."""
+        order = ordering.own(loader)
+        if order is not None:
+            self._sampler_iter: Any = order.batches(self._tally.key)
 
     def _note(self, core: _core.Loader, ticket: int, places: Places) -> None:
         if self._notes is not None:
@@ -173,6 +179,7 @@ class SingleIter(_NativeIter):
         self._dataset_fetcher = make_fetcher(
             self._dataset, self._auto_collation, self._collate_fn, self._drop_last
         )
+        self._begin(loader)
 
     def _next_data(self) -> Any:
         while True:
@@ -353,6 +360,7 @@ class WorkersIter(_NativeIter):
         super()._reset(loader, first_iter)
         if not first_iter:
             self._next_epoch(loader)
+        self._begin(loader)
         self._send_idx = 0
         for _ in range(self._prefetch_factor * self._num_workers):
             self._try_put_index()

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.utils.data
-from penstock import _core, lanes, policy, reference
+from penstock import _core, lanes, ordering, policy, reference
 from penstock.text import table
 from penstock.trial import Seen, States, collect, ended
 
@@ -157,6 +157,12 @@ def _asked_dtype(loader: Any) -> torch.dtype | None:
     if getattr(loader, "exif", False):
         raise ValueError(
             "exif=True turns images, which torch's loader does not: verify a loader without exif"
+        )
+    order = ordering.own(loader)
+    if order is not None and order.is_shuffled:
+        raise ValueError(
+            "rng='sample' with shuffle=True has an order of its own, which torch's loader does not "
+            "know: verify a loader with rng='torch', or with a sampler"
         )
     return dtype
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sample/permutation.h"
 
+#include "base/rng.h"
 #include "check.h"
 
 static void check_bijection(uint64_t n, uint64_t key)
@@ -26,6 +27,58 @@ static void each_once(void)
     static const uint64_t large[] = {1023, 1024, 1025, 65535, 65536, 65537, 1000003, 1281167};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++)
         check_bijection(large[i], 7 * i);
+}
+
+/* For each n up to 70,000. Sizes that need equally many bits share their network, and a walk passes
+ * over the values that are too large. So the order of n - 1 is that of n without the value n - 1:
+ * the place that it was at gets the value that was at place n - 1, and all others keep theirs. That
+ * gives a table that is right by construction, from the whole of 2^bits, which is ticked off. */
+static void each_size(void)
+{
+    enum { MOST = 70000, TABLE = 1 << 17 };
+    static uint32_t at[TABLE], find[TABLE];
+    uint64_t random = 1;
+    for (uint32_t bits = 1; bits <= 17; bits++) {
+        uint64_t n = (uint64_t)1 << bits, key = pst__mix64(bits);
+        struct pst__permutation order;
+        check_bijection(n, key);
+        pst__permutation_init(&order, n, key);
+        for (uint64_t i = 0; i < n; i++)
+            find[at[i] = (uint32_t)pst__permutation_at(&order, i)] = (uint32_t)i;
+        for (n--; n > (uint64_t)1 << (bits - 1); n--) {
+            uint32_t place = find[n], value = at[n];
+            at[place] = value;
+            find[value] = place;
+            if (n > MOST)
+                continue;
+            pst__permutation_init(&order, n, key);
+            for (int k = 0; k < 12; k++) {
+                if (k > 0 || place >= n)
+                    place = (uint32_t)(pst__mix64(random++) % n);
+                CHECK_INT(pst__permutation_at(&order, place), at[place]);
+                CHECK_INT(pst__permutation_find(&order, at[place]), place);
+            }
+        }
+    }
+}
+
+static void find_is_the_inverse(void)
+{
+    for (uint64_t k = 0; k < 40000; k++) {
+        uint64_t most = (uint64_t)1 << (k % 2 ? 40 : 1 + k % 40);
+        uint64_t n = 1 + pst__mix64(3 * k + 1) % most, i = pst__mix64(3 * k + 2) % n;
+        struct pst__permutation order;
+        pst__permutation_init(&order, n, k);
+        uint64_t value = pst__permutation_at(&order, i), place = pst__permutation_find(&order, i);
+        CHECK(value < n);
+        CHECK(place < n);
+        CHECK(pst__permutation_find(&order, value) == i);
+        CHECK(pst__permutation_at(&order, place) == i);
+    }
+    struct pst__permutation order;
+    pst__permutation_init(&order, UINT64_MAX, 9);
+    for (uint64_t i = 0; i < 1000; i++)
+        CHECK(pst__permutation_find(&order, pst__permutation_at(&order, i)) == i);
 }
 
 /* Too many to tick off: places stay in range, and differ as a bijection's must. */
@@ -109,5 +162,5 @@ static void batches(void)
     CHECK(pst__epoch_batches(UINT64_MAX, UINT64_MAX - 1, 0) == 2);
 }
 
-CHECK_MAIN(CASE(each_once), CASE(huge), CASE(key_decides), CASE(small_sizes_are_even),
-           CASE(batches))
+CHECK_MAIN(CASE(each_once), CASE(each_size), CASE(find_is_the_inverse), CASE(huge),
+           CASE(key_decides), CASE(small_sizes_are_even), CASE(batches))

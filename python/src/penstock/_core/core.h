@@ -105,6 +105,7 @@ struct pst_transform *core_transform_handle(PyObject *transform);
 /* Method tables of module functions, ended by a row of NULL. */
 extern PyMethodDef core_dataset_functions[];
 extern PyMethodDef core_image_functions[];
+extern PyMethodDef core_order_functions[];
 extern PyMethodDef core_tensor_functions[];
 extern PyMethodDef core_rows_functions[];
 

@@ -94,6 +94,7 @@ static int add_functions(PyObject *module)
     if (PyModule_AddFunctions(module, module_functions) < 0 ||
         PyModule_AddFunctions(module, core_dataset_functions) < 0 ||
         PyModule_AddFunctions(module, core_image_functions) < 0 ||
+        PyModule_AddFunctions(module, core_order_functions) < 0 ||
         PyModule_AddFunctions(module, core_tensor_functions) < 0 ||
         PyModule_AddFunctions(module, core_rows_functions) < 0)
         return -1;
