@@ -274,3 +274,20 @@ def test_loaders_are_pickled():
     loader = penstock.DataLoader(TensorDataset(torch.arange(10)), batch_size=5)
     again = pickle.loads(pickle.dumps(loader))
     assert [batch[0].tolist() for batch in again] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_engines_own_order(workers):
+    dataset = TensorDataset(torch.arange(1000))
+    options = {"batch_size": 64, "shuffle": True, "rng": "sample", "num_workers": workers}
+    torch.manual_seed(9)
+    loader = penstock.DataLoader(dataset, persistent_workers=workers > 0, **options)
+    assert loader.explain().stages[0].lane == "native"
+    epochs = [torch.cat([batch[0] for batch in loader]).tolist() for _ in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(1000))
+    assert epochs[0] != epochs[1]
+    torch.manual_seed(9)
+    again = penstock.DataLoader(dataset, **{**options, "num_workers": 1})
+    assert torch.cat([batch[0] for batch in again]).tolist() == epochs[0]
+    near = penstock.DataLoader(dataset, shuffle_block=2, **options)
+    assert sorted(torch.cat([batch[0] for batch in near]).tolist()) == list(range(1000))

@@ -78,6 +78,7 @@ def _source_of_rows(loader: Any) -> sources.Source | None:
     if not any(leaf.is_rows for leaf in source.leaves):
         return None
     check_loader(loader)
+    _check_order(loader)
     if len(source.leaves) > 1:
         raise Refusal("dataset", "rows beside other datasets")
     return source
@@ -99,11 +100,6 @@ def _row_spec(loader: Any, source: sources.Source, *, peek: bool = False) -> Row
         ahead=max(1, loader.prefetch_factor * workers) if workers > 0 else 1,
         memory_budget=budget,
     )
-
-
-def _is_stocks(loader: Any) -> bool:
-    """Whether its batches are to be torch's."""
-    return not _is_ours(loader) or options.output_of(loader).is_stocks
 
 
 def on_error_of(loader: Any) -> policy.Policy:
@@ -141,7 +137,8 @@ def iterator_for(
     try:
         source_of_rows = _source_of_rows(loader)
         if source_of_rows is not None:
-            if not (_is_stocks(loader) and on_error.is_stocks):
+            is_plain = not _is_ours(loader) or options.output_of(loader).is_stocks
+            if not (is_plain and on_error.is_stocks):
                 raise Refusal("dataset", "they are for images, and its dataset is of rows")
             make = RowsWorkersIter if loader.num_workers > 0 else RowsSingleIter
             of_rows = _row_spec(loader, source_of_rows)

@@ -95,6 +95,13 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         if order is not None:
             self._sampler_iter: Any = order.batches(self._tally.key)
 
+    def _count_epoch(self, loader: Any) -> None:
+        """Another epoch of an iterator that stays."""
+        self._record.epochs += 1
+        self._record.starts(self)
+        key = rng.mix(_seed_of(loader), _epoch_of(loader, self._record))
+        self._tally.begin(key, self._record.epochs - 1)
+
     def _note(self, core: _core.Loader, ticket: int, places: Places) -> None:
         if self._notes is not None:
             self._notes[:] = [core.describe_slot(ticket, slot) for slot in places.present()]
@@ -373,12 +380,9 @@ class WorkersIter(_NativeIter):
             self._collect(self._tasks[0], None)
             self._tasks.popleft()
         self._without_fetcher.clear()  # workers make a new one
-        self._record.epochs += 1
-        self._record.starts(self)
-        key = rng.mix(_seed_of(loader), _epoch_of(loader, self._record))
-        self._tally.begin(key, self._record.epochs - 1)
+        self._count_epoch(loader)
         if self._spec.rng == "sample":
-            self._engine.core.seed(0, key)
+            self._engine.core.seed(0, self._tally.key)
 
     def _try_put_index(self) -> None:
         try:

@@ -40,6 +40,7 @@ class RowsSingleIter(_NativeIter):
         self._dataset_fetcher = make_fetcher(
             self._dataset, self._auto_collation, self._collate_fn, self._drop_last
         )
+        self._begin(loader)
 
     def _next_data(self) -> Any:
         try:
@@ -123,12 +124,13 @@ class RowsWorkersIter(_NativeIter):
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         super()._reset(loader, first_iter)
         if not first_iter:
-            self._next_epoch()
+            self._next_epoch(loader)
+        self._begin(loader)
         self._send_idx = 0
         for _ in range(self._prefetch_factor * self._num_workers):
             self._try_put_index()
 
-    def _next_epoch(self) -> None:
+    def _next_epoch(self, loader: Any) -> None:
         """Persistent workers do all that was asked for before they start on the next epoch."""
         engine = self._engine
         if engine is None:
@@ -136,8 +138,7 @@ class RowsWorkersIter(_NativeIter):
         self._tasks.clear()
         self._unsent.clear()
         engine.core.cancel()
-        self._record.epochs += 1
-        self._record.starts(self)
+        self._count_epoch(loader)
 
     def _try_put_index(self) -> None:
         try:
