@@ -178,6 +178,12 @@ int pst__source_fault(const struct pst__source *source, const void *address, uin
     return PST_EIO;
 }
 
+uint64_t pst__source_size_now(const struct pst__source *source)
+{
+    struct stat st;
+    return pst__sys_fstat(source->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 static int read_some(const struct pst__source *source, uint64_t offset, size_t n, uint8_t *out,
                      struct pst_error *err)
 {
@@ -225,6 +231,8 @@ int pst__source_read(const struct pst__source *source, uint64_t offset, size_t n
     const void *address;
     if (pst__guarded(copy, &all, &address) < 0)
         return pst__source_fault(source, address, offset, n, err);
+    if (pst__source_size_now(source) < offset + n)
+        return pst__source_fault(source, NULL, offset, n, err);
     return PST_OK;
 }
 

@@ -38,6 +38,10 @@ int pst__source_buffer(struct pst__source *source, struct pst_buffer **out, stru
  * what it was, or the system's). */
 int pst__source_read(const struct pst__source *source, uint64_t offset, size_t n, void *out,
                      struct pst_error *err);
+/* The size of the file as it is now, 0 where the system does not say. Of a file that was cut the
+ * page with its new end is still mapped, and zeros behind that: who copied mapped bytes without a
+ * fault asks here whether they were the file's. */
+uint64_t pst__source_size_now(const struct pst__source *source);
 /* What a fault at this address (NULL: somewhere in the n bytes at offset) says: PST_EIO. */
 int pst__source_fault(const struct pst__source *source, const void *address, uint64_t offset,
                       size_t n, struct pst_error *err);

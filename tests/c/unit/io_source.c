@@ -144,6 +144,26 @@ static void cut_while_open(void)
     }
 }
 
+/* The rest of the page with the new end reads as zeros, which are nobody's bytes. */
+static void cut_within_a_page(void)
+{
+    char path[TREE_PATH];
+    uint8_t out[8];
+    for (int access = PST__ACCESS_READ; access <= PST__ACCESS_EDIT; access++) {
+        struct pst_error err = {0};
+        make(path, SIZE);
+        struct pst__source *source = open_source(path, (enum pst__access)access);
+        CHECK_INT(truncate(path, 5000), 0);
+        CHECK_INT(pst__source_size_now(source), 5000);
+        CHECK_INT(pst__source_size(source), SIZE);
+        CHECK_INT(pst__source_read(source, 4992, 8, out, NULL), PST_OK);
+        CHECK_INT(pst__source_read(source, 4996, 8, out, &err), PST_EIO);
+        CHECK_HAS(err.message, "was cut while it was open");
+        pst__source_unref(source);
+        tree_close(&tree);
+    }
+}
+
 /* A thread that has the signal blocked, as all of the engine's had. */
 static void *cut_in_thread(void *source)
 {
@@ -249,4 +269,5 @@ static void foreign_faults(void)
 }
 
 CHECK_MAIN(FAULT("R4", foreign_faults), CASE(reads), CASE(refusals), CASE(buffers),
-           FAULT("R4", cut_while_open), FAULT("R4", cut_in_threads), FAULT("R4", foreign_reads))
+           FAULT("R4", cut_while_open), FAULT("R4", cut_within_a_page), FAULT("R4", cut_in_threads),
+           FAULT("R4", foreign_reads))
