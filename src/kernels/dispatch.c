@@ -88,6 +88,7 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->warp_bicubic = pst__warp_bicubic_scalar;
     kernels->unfilter = pst__unfilter_scalar;
     kernels->adler32 = pst__adler32_scalar;
+    kernels->widen = pst__widen_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

@@ -68,6 +68,17 @@ enum pst__filter {
     PST_FILTER_PAETH,
 };
 
+/* Integers as they lie in a file. */
+enum pst__integer {
+    PST_INTEGER_U8,
+    PST_INTEGER_I8,
+    PST_INTEGER_U16,
+    PST_INTEGER_I16,
+    PST_INTEGER_U32,
+    PST_INTEGER_I32,
+    PST_INTEGER_I64,
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -144,6 +155,13 @@ struct pst__kernels {
 
     /* The checksum of zlib. Reads exactly n bytes. */
     uint32_t (*adler32)(const uint8_t *src, size_t n);
+
+    /* Integers to int64, or to int32 with is_narrow: x[i] = src[i] for i < n, and where y is not
+     * NULL y[i] = src[i + 1], for which n + 1 integers are read. Nothing need be aligned; reads and
+     * writes exactly those. Returns 1 where one that was written does not fit: it is cut to its
+     * lower bits; else 0. */
+    int (*widen)(uint8_t *x, uint8_t *y, const uint8_t *src, size_t n, enum pst__integer from,
+                 int is_narrow);
 };
 
 /* Adds to count[c][v] the pixels of n whose channel c has the value v. */

@@ -40,6 +40,8 @@ void pst__sharpen_scalar(uint8_t *dst, const uint8_t *above, const uint8_t *row,
 void pst__unfilter_scalar(uint8_t *row, const uint8_t *above, int n, int bpp,
                           enum pst__filter filter);
 uint32_t pst__adler32_scalar(const uint8_t *src, size_t n);
+int pst__widen_scalar(uint8_t *x, uint8_t *y, const uint8_t *src, size_t n, enum pst__integer from,
+                      int is_narrow);
 
 /* The largest prime below 2^16. */
 #define PST__ADLER_MODULUS 65521u
