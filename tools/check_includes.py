@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "sample": {"base"},
     "exec": {"base"},
     "io": {"base", "buffer", "exec"},
-    "format": {"base", "buffer", "io"},
+    "format": {"base", "buffer", "kernels", "sample", "io"},
     "decode": {"base", "buffer", "kernels"},
     "transform": {"base", "buffer", "kernels"},
     "loader": {
@@ -42,7 +42,12 @@ ABOVE = set(ROOMS)
 FRONTS: dict[str, set[str] | None] = {
     "base": None,
     "buffer": {"buffer/buffer.h", "buffer/slab_pool.h"},
-    "sample": {"sample/block_shuffle.h", "sample/permutation.h"},
+    "sample": {
+        "sample/block_shuffle.h",
+        "sample/mixture.h",
+        "sample/permutation.h",
+        "sample/windows.h",
+    },
     "exec": {"exec/workers.h"},
     "io": {"io/file.h", "io/guard.h", "io/record.h", "io/replace.h", "io/source.h"},
     "format": {"format/dataset.h"},

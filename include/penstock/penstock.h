@@ -17,6 +17,7 @@
 #include <penstock/random.h>
 #include <penstock/stats.h>
 #include <penstock/tensor.h>
+#include <penstock/tokens.h>
 #include <penstock/trace.h>
 #include <penstock/transform.h>
 #include <penstock/version.h>

@@ -203,6 +203,29 @@ def pixels(array: Buffer, axis: int, labels: Buffer, /) -> Dataset:
     """uint8 images (n, h, w, channels) with axis 3, (n, channels, h, w) with axis 1, or grey ones
     (n, h, w) with axis -1; any strides. labels: n int64. The array is kept and not copied."""
 
+def tokens(
+    sources: tuple[tuple[bytes, int, str | None, int, int], ...],
+    /,
+    *,
+    window: int,
+    stride: int,
+    targets: bool,
+    dtype: str,
+    within: bool,
+    pad: int | None,
+    access: int,
+    budget: int,
+    weights: Sequence[float] | None,
+    seed: int,
+    length: int,
+) -> Dataset:
+    """sources: (path, kind, dtype or None, offset, group) each. The rest are fields of struct
+    pst_tokens_config; pad None: short windows are dropped."""
+
+def tokens_report(dataset: Dataset, /) -> tuple[int, int, int, int, int, int] | None:
+    """(access, n_tokens, n_documents, n_windows, n_padded, n_dropped); None for a dataset that is
+    not of tokens."""
+
 @final
 class Transform:
     """ops: one tuple (kind, filter, h, w, max_size, threshold, scale0, scale1, ratio0, ratio1,
