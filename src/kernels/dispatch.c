@@ -15,6 +15,8 @@
 #include "kernels/x86/unfilter_avx2.h"
 #include "kernels/x86/warp_avx2.h"
 #include "kernels/x86/warp_avx512.h"
+#include "kernels/x86/widen_avx2.h"
+#include "kernels/x86/widen_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
  * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
@@ -39,6 +41,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->warp_bicubic = warp_bicubic_avx2;
     kernels->unfilter = unfilter_avx2;
     kernels->adler32 = adler32_avx2;
+    kernels->widen = widen_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -60,6 +63,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->warp_fixed = warp_fixed_avx512;
     kernels->warp_bilinear = warp_bilinear_avx512;
     kernels->warp_bicubic = warp_bicubic_avx512;
+    kernels->widen = widen_avx512;
     /* No unfilter and adler32: the one goes pixel by pixel, the other is bound by its loads. */
 }
 #endif

@@ -13,6 +13,7 @@
 #include "kernels/check_memory.h"
 #include "kernels/check_unfilter.h"
 #include "kernels/check_warp.h"
+#include "kernels/check_widen.h"
 #include "kernels/kernels.h"
 #include "kernels/taps.h"
 
@@ -414,7 +415,8 @@ static int check_version(const struct pst__kernels *kernels)
                     {"warp_bilinear", check_warp_bilinear},
                     {"warp_bicubic", check_warp_bicubic},
                     {"unfilter", check_unfilter},
-                    {"adler32", check_adler32}};
+                    {"adler32", check_adler32},
+                    {"widen", check_widen}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -466,6 +468,7 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->warp_fixed != below->warp_fixed);
     CHECK(k->warp_bilinear != below->warp_bilinear);
     CHECK(k->warp_bicubic != below->warp_bicubic);
+    CHECK(k->widen != below->widen);
     /* Nor why AVX-512 brings nothing here. */
     CHECK((k->unfilter != below->unfilter) == is_avx2);
     CHECK((k->adler32 != below->adler32) == is_avx2);
