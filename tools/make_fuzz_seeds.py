@@ -6,6 +6,7 @@ tests/fuzz. The file itself follows.
 """
 
 import io
+import json
 import struct
 import sys
 import zlib
@@ -23,6 +24,8 @@ PREFIXES = {
     "webp": (b"\x20\x30\x80\x00", b"\x10\x10\x40\x01"),
     "index": (b"\x01",),
     "list": (b"\x00", b"\x01", b"\x02", b"\x03"),
+    "npy": (b"\x00", b"\x28"),
+    "safetensors": (b"\x00",),
 }
 
 
@@ -143,6 +146,42 @@ def list_files() -> list[bytes]:
     ]
 
 
+def npy_files() -> list[bytes]:
+    arrays = [
+        numpy.arange(12, dtype="<f4").reshape(3, 4),
+        numpy.asfortranarray(numpy.arange(12, dtype=">i2").reshape(3, 4)),
+        numpy.zeros((), "<u8"),
+        numpy.zeros((0, 3), bool),
+        numpy.zeros(2, "i4,f4"),
+    ]
+    files = []
+    for array in arrays:
+        for version in ((1, 0), (2, 0), (3, 0)):
+            out = io.BytesIO()
+            numpy.lib.format.write_array(out, array, version)
+            files.append(out.getvalue())
+    return files
+
+
+def safetensors_file(tensors: list[tuple[str, str, list[int], int]], **more: object) -> bytes:
+    header: dict[str, object] = dict(more)
+    end = 0
+    for name, dtype, shape, size in tensors:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(end)
+
+
+def safetensors_files() -> list[bytes]:
+    return [
+        safetensors_file([]),
+        safetensors_file([("a", "F32", [2, 3], 24), ("b\n\u00e9", "BF16", [], 2)]),
+        safetensors_file([("x", "F8_E4M3", [5], 5), ("y", "BOOL", [0, 4], 0)]),
+        safetensors_file([("w", "U16", [3], 6)], __metadata__={"format": "pt"}),
+    ]
+
+
 SEEDS = {
     "bmp": bmp_files,
     "gif": gif_files,
@@ -152,6 +191,8 @@ SEEDS = {
     "webp": webp_files,
     "index": index_files,
     "list": list_files,
+    "npy": npy_files,
+    "safetensors": safetensors_files,
 }
 
 

@@ -33,7 +33,8 @@ enum pst_array_access {
 /* A file of one array or of several. */
 struct pst_array_source {
     const char *path;
-    const char *name; /* of a file's only array; NULL: the names in the file, else "data" */
+    const char *name; /* of a file's only array; of a file of several: the one that is meant. NULL:
+                       * all, by their names in the file, else "data" */
     int kind;         /* enum pst_array_kind */
     /* Of PST_ARRAY_RAW. shape[0] of -1: as many rows as there are. */
     int dtype, ndim;
@@ -71,6 +72,20 @@ PST_API int pst_rows_open(struct pst_dataset **out, const struct pst_tensor *ten
 PST_API int pst_array_access(const struct pst_dataset *dataset);
 /* PST_EIO where a file is no longer what was opened (cut, grown, replaced, written to). */
 PST_API int pst_array_check(const struct pst_dataset *dataset, struct pst_error *err);
+
+/* How a file is mapped as a tensor. */
+enum pst_array_mode {
+    PST_ARRAY_VIEW = 0, /* read only: the tensor's buffer says so. Who writes to its memory all the
+                         * same changes a copy that only this process has. */
+    PST_ARRAY_EDIT = 1, /* what is written reaches the file */
+    PST_ARRAY_COPY = 2, /* what is written stays in this process */
+};
+/* An array in a file as a tensor over the mapped file: the only one, or that of the name. One whose
+ * bytes are of the other order is read and copied; it cannot be edited. Elements lie where the file
+ * has them, which need not be aligned. Errors as pst_array_open(); PST_ENOTFOUND: no array of that
+ * name. */
+PST_API int pst_array_map(struct pst_tensor *out, const struct pst_array_source *source, int mode,
+                          struct pst_error *err);
 
 /* A page of a mapped file that cannot be had (the file was cut, the disk fails) is a signal to who
  * touches it. The library's own reads return PST_EIO; where a caller reads a tensor over a mapped

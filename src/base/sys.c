@@ -129,6 +129,13 @@ void *pst__sys_map_file(int fd, size_t size, int is_writable)
     return block == MAP_FAILED ? NULL : block;
 }
 
+void *pst__sys_map_copy(int fd, size_t size)
+{
+    FAULT(PST_SYS_MAP, NULL);
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+    return block == MAP_FAILED ? NULL : block;
+}
+
 void pst__sys_munmap(void *block, size_t size)
 {
     munmap(block, size);

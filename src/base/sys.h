@@ -33,6 +33,8 @@ void *pst__sys_mmap(size_t size); /* anonymous, private; NULL on failure */
 void pst__sys_munmap(void *block, size_t size);
 /* The first size bytes of a file, shared with all who map it; NULL on failure. */
 void *pst__sys_map_file(int fd, size_t size, int is_writable);
+/* The same, writable: what is written is seen by this process alone, and takes memory then. */
+void *pst__sys_map_copy(int fd, size_t size);
 int pst__sys_open(const char *path);      /* read only, close on exec, never blocks on a FIFO */
 int pst__sys_open_edit(const char *path); /* the same for reading and writing */
 int pst__sys_fstat(int fd, struct stat *st);

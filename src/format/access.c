@@ -1,47 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/access.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <penstock/array.h>
 
 #include "base/cgroup.h"
 #include "base/sys.h"
 
-/* What the kernel says could be had without swapping; 0 where it cannot be asked. */
-static uint64_t available(void)
+uint64_t pst__access_available(const char *meminfo)
 {
-    char text[2048];
-    uint64_t kib = 0;
-    int fd = pst__sys_open("/proc/meminfo");
+    static const char key[] = "\nMemAvailable:";
+    char text[4096];
+    int fd = pst__sys_open(meminfo);
     if (fd < 0)
         return 0;
     ssize_t n = pst__sys_pread(fd, text, sizeof text - 1, 0);
     pst__sys_close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = 0;
-    const char *line = strstr(text, "MemAvailable:");
-    if (!line || sscanf(line, "MemAvailable: %" SCNu64, &kib) != 1)
-        return 0;
-    return kib * 1024;
+    text[n > 0 ? n : 0] = 0;
+    const char *line = strstr(text, key);
+    unsigned long long kib = line ? strtoull(line + sizeof key - 1, NULL, 10) : 0;
+    return kib > UINT64_MAX / 1024 ? 0 : (uint64_t)kib * 1024;
 }
 
-static uint64_t memory(void)
+/* Half of what is available, and of what the control group may have. */
+static uint64_t default_budget(void)
 {
-    uint64_t bytes = available();
-    if (bytes == 0) {
-        long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-        bytes = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-    }
-    int64_t limit = pst__cgroup_memory("/proc/self/cgroup", "/sys/fs/cgroup");
-    return limit > 0 && (uint64_t)limit < bytes ? (uint64_t)limit : bytes;
+    uint64_t available = pst__access_available("/proc/meminfo");
+    uint64_t limit = (uint64_t)pst__cgroup_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+    if (limit > 0 && (available == 0 || limit < available))
+        available = limit;
+    return available / 2;
 }
 
 int pst__access_choose(uint64_t bytes, uint64_t budget)
 {
-    return bytes <= (budget ? budget : memory() / 2) ? PST_ARRAY_MAP : PST_ARRAY_READ;
+    if (budget == 0)
+        budget = default_budget();
+    return bytes <= budget ? PST_ARRAY_MAP : PST_ARRAY_READ;
 }

@@ -4,9 +4,11 @@
 
 #include <stdint.h>
 
-/* How files of so many bytes in all are read: PST_ARRAY_MAP where they fit the budget, else
- * PST_ARRAY_READ. budget 0: half of the memory that the system has available, or of the control
- * group's limit if that is less. */
+/* How the bytes of files that are read here and there come: PST_ARRAY_MAP where as many fit the
+ * budget (0: half of the memory that there is), else PST_ARRAY_READ. */
 int pst__access_choose(uint64_t bytes, uint64_t budget);
+
+/* Bytes that a table such as /proc/meminfo calls available; 0: it does not tell. */
+uint64_t pst__access_available(const char *meminfo);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "format/layout.h"
 #include "format/self.h"
 #include "io/guard.h"
 
@@ -106,16 +107,6 @@ static void copy_strided(void *arg)
         const uint8_t *from = copy->base + (ptrdiff_t)copy->indices[i] * copy->plan->row;
         to = copy_elements(copy->column, 1, from, (size_t)copy->plan->item, to);
     }
-}
-
-static void swap(uint8_t *data, size_t bytes, int item)
-{
-    for (size_t at = 0; at < bytes; at += (size_t)item)
-        for (int i = 0; i < item / 2; i++) {
-            uint8_t first = data[at + (size_t)i];
-            data[at + (size_t)i] = data[at + (size_t)(item - 1 - i)];
-            data[at + (size_t)(item - 1 - i)] = first;
-        }
 }
 
 /* --- reading
@@ -306,7 +297,7 @@ static int rows_gather(void *self, const int64_t *indices, size_t n, void *const
         if (rc < 0)
             return rc;
         if (column->is_swapped)
-            swap(dst[c], n * plan->row_bytes, plan->item);
+            pst__layout_swap(dst[c], n * plan->row_bytes, plan->item);
     }
     return PST_OK;
 }
@@ -404,6 +395,13 @@ int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, 
     if (rows)
         rows_close(rows);
     return rc;
+}
+
+const struct pst__column *pst__columns_of(const struct pst_dataset *dataset, size_t *n)
+{
+    const struct rows *rows = pst__dataset_self(dataset, rows_close);
+    *n = rows ? rows->n_columns : 0;
+    return rows ? rows->column : NULL;
 }
 
 /* --- over tensors

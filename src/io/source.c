@@ -46,8 +46,10 @@ static int map(struct pst__source *source, struct pst_error *err)
     size_t size = (size_t)source->was.st_size;
     if (source->access == PST__ACCESS_READ || size == 0)
         return PST_OK;
-    int is_writable = source->access == PST__ACCESS_EDIT;
-    source->data = pst__sys_map_file(source->fd, size, is_writable);
+    int is_writable = source->access != PST__ACCESS_MAP;
+    source->data = source->access == PST__ACCESS_COPY || source->access == PST__ACCESS_VIEW
+                       ? pst__sys_map_copy(source->fd, size)
+                       : pst__sys_map_file(source->fd, size, is_writable);
     if (!source->data)
         return pst__fail_os(err, errno, "cannot map the %zu bytes of '%s'", size,
                             shown(source, text));
@@ -135,7 +137,7 @@ static void release(void *source)
 int pst__source_buffer(struct pst__source *source, struct pst_buffer **out, struct pst_error *err)
 {
     size_t size = source->data ? (size_t)source->was.st_size : 0;
-    int rc = source->access == PST__ACCESS_EDIT
+    int rc = source->access == PST__ACCESS_EDIT || source->access == PST__ACCESS_COPY
                  ? pst_buffer_wrap(out, source->data, size, release, source, err)
                  : pst_buffer_wrap_const(out, source->data, size, release, source, err);
     if (rc == PST_OK)

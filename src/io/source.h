@@ -18,6 +18,9 @@ enum pst__access {
     PST__ACCESS_READ, /* pread(): nothing of the file is in the process' memory */
     PST__ACCESS_MAP,  /* mapped, read only */
     PST__ACCESS_EDIT, /* mapped, what is written reaches the file */
+    PST__ACCESS_COPY, /* mapped, what is written stays in this process */
+    PST__ACCESS_VIEW, /* the same, and its buffer is read only: for readers who cannot be trusted to
+                       * heed that */
 };
 
 /* Only regular files. Errors: PST_EIO, PST_EUNSUPPORTED, PST_ELIMIT, PST_ENOMEM. */

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <penstock/array.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "base/sys.h"
+#include "format/access.h"
+#include "format/columns.h"
+#include "format/layout.h"
+#include "io/guard.h"
+
+#define SHOWN 320
+#define NAMES_SHOWN 4
+
+/* A file that is open, and what is in it. Zero-initialised means empty. */
+struct opened {
+    struct pst__source *source;
+    struct pst__layouts layouts;
+};
+
+static void opened_reset(struct opened *file)
+{
+    pst__layouts_reset(&file->layouts);
+    pst__source_unref(file->source);
+    *file = (struct opened){0};
+}
+
+/* --- what is in a file
+ * -------------------------------------------------------------------------------- */
+
+static int read_source(void *self, uint64_t offset, size_t n, void *out, struct pst_error *err)
+{
+    return pst__source_read(self, offset, n, out, err);
+}
+
+static int raw_read(struct pst__layouts *layouts, const struct pst_array_source *from,
+                    const struct pst__reader *reader, struct pst_error *err)
+{
+    PST_REQUIRE(pst_dtype_size(from->dtype) > 0, err, "%s: raw elements need a dtype, not %d",
+                reader->shown, from->dtype);
+    PST_REQUIRE(from->ndim >= 0 && from->ndim <= PST_MAX_DIMS, err,
+                "%s: an array has 0 to %d dimensions, not %d", reader->shown, PST_MAX_DIMS,
+                from->ndim);
+    struct pst__layout *layout = pst__layouts_add(layouts);
+    if (!layout)
+        return PST_ENOMEM;
+    layout->dtype = from->dtype;
+    layout->ndim = from->ndim;
+    layout->offset = from->offset;
+    int is_open = from->ndim > 0 && from->shape[0] == -1;
+    for (int i = 0; i < from->ndim; i++) {
+        PST_REQUIRE(from->shape[i] >= 0 || (i == 0 && is_open), err,
+                    "%s: dimension %d has %" PRId64 " elements", reader->shown, i, from->shape[i]);
+        layout->shape[i] = from->shape[i] < 0 ? 1 : from->shape[i];
+    }
+    int rc = pst__layout_measure(layout, reader->shown, err);
+    if (rc < 0 || !is_open)
+        return rc;
+    uint64_t row = layout->bytes;
+    uint64_t left = from->offset <= reader->size ? reader->size - from->offset : 0;
+    if (row == 0 || left % row != 0)
+        return pst__fail_at(err, PST_EFORMAT, (int64_t)from->offset,
+                            "%s: %" PRIu64 " bytes behind byte %" PRIu64
+                            " expected to be rows of %" PRIu64,
+                            reader->shown, left, from->offset, row);
+    layout->shape[0] = (int64_t)(left / row);
+    return pst__layout_measure(layout, reader->shown, err);
+}
+
+static int npy_read(struct pst__layouts *layouts, const struct pst__reader *reader,
+                    struct pst_error *err)
+{
+    struct pst__npy npy;
+    int rc = pst__npy_read(&npy, reader, err);
+    if (rc < 0)
+        return rc;
+    struct pst__layout *layout = pst__layouts_add(layouts);
+    if (!layout)
+        return PST_ENOMEM;
+    *layout = npy.layout;
+    return PST_OK;
+}
+
+/* By the first bytes. Safetensors has no magic: a size that fits, and a brace. */
+static int guess_kind(const struct pst__reader *reader, int *kind, struct pst_error *err)
+{
+    uint8_t head[9] = {0};
+    size_t n = reader->size < sizeof head ? (size_t)reader->size : sizeof head;
+    int rc = n > 0 ? reader->read(reader->self, 0, n, head, err) : PST_OK;
+    if (rc < 0)
+        return rc;
+    int is_short = head[4] == 0 && head[5] == 0 && head[6] == 0 && head[7] == 0;
+    if (memcmp(head, "\x93NUMPY", 6) == 0)
+        *kind = PST_ARRAY_NPY;
+    else if (n == sizeof head && is_short && head[8] == '{')
+        *kind = PST_ARRAY_SAFETENSORS;
+    else
+        return pst__fail_at(err, PST_EFORMAT, 0,
+                            "%s begins like no file of arrays that is known (.npy, .safetensors); "
+                            "raw elements need a dtype and a shape",
+                            reader->shown);
+    return PST_OK;
+}
+
+static int read_layouts(struct pst__layouts *layouts, const struct pst_array_source *from,
+                        const struct pst__reader *reader, struct pst_error *err)
+{
+    int kind = from->kind, rc = PST_OK;
+    if (kind == PST_ARRAY_AUTO)
+        rc = guess_kind(reader, &kind, err);
+    if (rc < 0)
+        return rc;
+    switch (kind) {
+    case PST_ARRAY_RAW:
+        rc = raw_read(layouts, from, reader, err);
+        break;
+    case PST_ARRAY_NPY:
+        rc = npy_read(layouts, reader, err);
+        break;
+    case PST_ARRAY_SAFETENSORS:
+        return pst__safetensors_read(layouts, reader, err);
+    default:
+        return pst__fail(err, PST_EINVAL, "%s: %d is no kind of a file of arrays", reader->shown,
+                         kind);
+    }
+    if (rc == PST_OK)
+        rc = pst__layout_check(&layouts->layout[0], reader, err);
+    return rc == PST_ENOMEM ? pst__fail(err, rc, "no memory for what is in %s", reader->shown) : rc;
+}
+
+static int opened_init(struct opened *file, const struct pst_array_source *from,
+                       enum pst__access access, struct pst_error *err)
+{
+    char name[SHOWN], shown[SHOWN + 4];
+    *file = (struct opened){0};
+    PST_REQUIRE(from->path, err, "a file of arrays needs a path");
+    int rc = pst__source_open(&file->source, from->path, access, err);
+    if (rc < 0)
+        return rc;
+    snprintf(shown, sizeof shown, "'%s'", pst__printable(name, sizeof name, from->path));
+    struct pst__reader reader = {read_source, file->source, pst__source_size(file->source), shown};
+    rc = read_layouts(&file->layouts, from, &reader, err);
+    if (rc < 0)
+        opened_reset(file);
+    return rc;
+}
+
+/* --- which of them
+ * ------------------------------------------------------------------------------------ */
+
+static int is_named(const struct pst__layout *layout, const char *name)
+{
+    return !layout->name || !name || strcmp(layout->name, name) == 0;
+}
+
+static int check_dtype(const struct pst__layout *layout, const char *path, struct pst_error *err)
+{
+    char name[SHOWN], shown[SHOWN];
+    if (layout->dtype != 0)
+        return PST_OK;
+    return pst__fail(
+        err, PST_EUNSUPPORTED, "'%s': tensor '%s' is of dtype %s, which is none of the engine's",
+        pst__printable(shown, sizeof shown, path),
+        pst__printable(name, sizeof name, layout->name ? layout->name : "data"), layout->kind);
+}
+
+/* "'a', 'b', ...": the first few. */
+static void list_names(const struct pst__layouts *layouts, char *out, size_t size)
+{
+    size_t used = 0;
+    *out = 0;
+    for (size_t i = 0; i < layouts->n && used + 80 < size; i++) {
+        char name[64];
+        if (i == NAMES_SHOWN) {
+            snprintf(out + used, size - used, ", ...");
+            return;
+        }
+        pst__printable(name, sizeof name, layouts->layout[i].name);
+        used += (size_t)snprintf(out + used, size - used, "%s'%s'", i > 0 ? ", " : "", name);
+    }
+}
+
+/* The one array that is meant. */
+static int find_one(const struct opened *file, const struct pst_array_source *from,
+                    const struct pst__layout **out, struct pst_error *err)
+{
+    char shown[SHOWN], wanted[SHOWN], names[512];
+    const struct pst__layouts *layouts = &file->layouts;
+    *out = NULL;
+    for (size_t i = 0; i < layouts->n; i++)
+        if (is_named(&layouts->layout[i], from->name) && (from->name || layouts->n == 1))
+            *out = &layouts->layout[i];
+    if (*out)
+        return check_dtype(*out, from->path, err);
+    list_names(layouts, names, sizeof names);
+    pst__printable(shown, sizeof shown, from->path);
+    if (!from->name)
+        return pst__fail(err, PST_EINVAL, "'%s' has %zu arrays (%s): name one of them", shown,
+                         layouts->n, names);
+    return pst__fail(err, PST_ENOTFOUND, "'%s' has no array '%s' among its %zu (%s)", shown,
+                     pst__printable(wanted, sizeof wanted, from->name), layouts->n, names);
+}
+
+/* --- rows
+ * --------------------------------------------------------------------------------------------- */
+
+static int add_column(struct pst__column *column, const struct pst__layout *layout,
+                      const struct opened *file, const struct pst_array_source *from,
+                      struct pst_error *err)
+{
+    char shown[SHOWN];
+    int rc = check_dtype(layout, from->path, err);
+    if (rc < 0)
+        return rc;
+    const char *name = layout->name ? layout->name : from->name ? from->name : "data";
+    PST_REQUIRE(layout->ndim > 0, err, "'%s': array '%s' has no dimension, so it has no rows",
+                pst__printable(shown, sizeof shown, from->path), name);
+    column->name = pst__alloc(strlen(name) + 1, PST_MEM_HEAP);
+    if (!column->name)
+        return pst__fail(err, PST_ENOMEM, "no memory for a column's name");
+    memcpy(column->name, name, strlen(name) + 1);
+    column->dtype = layout->dtype;
+    column->ndim = layout->ndim;
+    memcpy(column->shape, layout->shape, sizeof column->shape);
+    pst__layout_strides(layout, column->strides);
+    column->is_swapped = layout->is_swapped;
+    column->source = pst__source_ref(file->source);
+    column->offset = layout->offset;
+    return PST_OK;
+}
+
+/* The columns of one file, behind the *n that there are. */
+static int add_columns(struct pst__column *columns, size_t *n, const struct opened *file,
+                       const struct pst_array_source *from, struct pst_error *err)
+{
+    char shown[SHOWN], wanted[SHOWN];
+    size_t before = *n;
+    for (size_t i = 0; i < file->layouts.n; i++) {
+        if (!is_named(&file->layouts.layout[i], from->name))
+            continue;
+        if (*n == PST_MAX_FIELDS)
+            return pst__fail(err, PST_ELIMIT, "the files have over %d arrays: name those to read",
+                             PST_MAX_FIELDS);
+        int rc = add_column(&columns[(*n)++], &file->layouts.layout[i], file, from, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (*n > before)
+        return PST_OK;
+    pst__printable(shown, sizeof shown, from->path);
+    if (!from->name)
+        return pst__fail(err, PST_EINVAL, "'%s' has no arrays", shown);
+    return pst__fail(err, PST_ENOTFOUND, "'%s' has no array '%s'", shown,
+                     pst__printable(wanted, sizeof wanted, from->name));
+}
+
+/* Rows that do not lie one after the other can only be mapped. */
+static int is_only_mapped(const struct pst__column *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (columns[i].ndim > 1 && columns[i].strides[0] < columns[i].strides[columns[i].ndim - 1])
+            return 1;
+    return 0;
+}
+
+static int open_rows(struct pst_dataset **out, const struct pst_array_source *sources,
+                     size_t n_sources, int access, int is_chosen, struct pst_error *err)
+{
+    struct pst__column columns[PST_MAX_FIELDS] = {0};
+    size_t n = 0;
+    int rc = PST_OK;
+    for (size_t i = 0; rc == PST_OK && i < n_sources; i++) {
+        struct opened file;
+        rc = opened_init(&file, &sources[i],
+                         access == PST_ARRAY_MAP ? PST__ACCESS_MAP : PST__ACCESS_READ, err);
+        if (rc < 0)
+            break;
+        rc = add_columns(columns, &n, &file, &sources[i], err);
+        opened_reset(&file);
+    }
+    if (rc == PST_OK && (access != PST_ARRAY_READ || !is_chosen || !is_only_mapped(columns, n)))
+        return pst__columns_dataset(out, columns, n, err);
+    for (size_t i = 0; i < n; i++)
+        pst__column_reset(&columns[i]);
+    return rc < 0 ? rc : open_rows(out, sources, n_sources, PST_ARRAY_MAP, 0, err);
+}
+
+/* Of the files as they are now; one that cannot be examined fails where it is opened. */
+static uint64_t total_size(const struct pst_array_source *sources, size_t n)
+{
+    uint64_t total = 0;
+    struct stat st;
+    for (size_t i = 0; i < n; i++)
+        if (sources[i].path && pst__sys_stat(sources[i].path, &st) == 0 && st.st_size > 0)
+            total += (uint64_t)st.st_size;
+    return total;
+}
+
+int pst_array_open(struct pst_dataset **out, const struct pst_array_source *sources,
+                   size_t n_sources, const struct pst_array_config *config, struct pst_error *err)
+{
+    struct pst_array_config own;
+    PST_REQUIRE(out, err, "pst_array_open: out is NULL");
+    *out = NULL;
+    PST_REQUIRE(sources && n_sources > 0 && n_sources <= PST_MAX_FIELDS, err,
+                "pst_array_open: %zu files, expected 1 to %d", n_sources, PST_MAX_FIELDS);
+    pst_array_config_init(&own);
+    if (config) {
+        PST_REQUIRE(config->struct_size >= offsetof(struct pst_array_config, is_unverified), err,
+                    "the config of an array is not initialised");
+        memcpy(&own, config, config->struct_size < sizeof own ? config->struct_size : sizeof own);
+    }
+    PST_REQUIRE(own.access >= PST_ARRAY_CHOOSE && own.access <= PST_ARRAY_READ, err,
+                "%d is no way to read rows", own.access);
+    int is_chosen = own.access == PST_ARRAY_CHOOSE;
+    if (is_chosen)
+        own.access = pst__access_choose(total_size(sources, n_sources), own.memory_budget);
+    return open_rows(out, sources, n_sources, own.access, is_chosen, err);
+}
+
+int pst_array_access(const struct pst_dataset *dataset)
+{
+    size_t n;
+    int access = 0;
+    const struct pst__column *columns = dataset ? pst__columns_of(dataset, &n) : NULL;
+    if (!columns)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (columns[i].source)
+            access = access == PST_ARRAY_MAP || pst__source_data(columns[i].source)
+                         ? PST_ARRAY_MAP
+                         : PST_ARRAY_READ;
+    return access;
+}
+
+int pst_array_check(const struct pst_dataset *dataset, struct pst_error *err)
+{
+    size_t n;
+    const struct pst__column *columns = dataset ? pst__columns_of(dataset, &n) : NULL;
+    PST_REQUIRE(columns, err, "pst_array_check: no dataset of arrays");
+    for (size_t i = 0; i < n; i++) {
+        int rc = columns[i].source ? pst__source_check(columns[i].source, err) : PST_OK;
+        if (rc < 0)
+            return rc;
+    }
+    return PST_OK;
+}
+
+/* --- the whole array as a tensor
+ * ---------------------------------------------------------------------- */
+
+/* A copy in the machine's order. */
+static int copy_swapped(struct pst_tensor *out, const struct pst__layout *layout,
+                        const struct pst__source *source, struct pst_error *err)
+{
+    int rc = pst_tensor_empty(out, layout->dtype, layout->ndim, layout->shape, err);
+    if (rc < 0)
+        return rc;
+    pst__layout_strides(layout, out->strides);
+    rc = pst__source_read(source, layout->offset, (size_t)layout->bytes, out->data, err);
+    if (rc < 0)
+        pst_tensor_reset(out);
+    else
+        pst__layout_swap(out->data, (size_t)layout->bytes, (int)pst_dtype_size(layout->dtype));
+    return rc;
+}
+
+static int map_tensor(struct pst_tensor *out, const struct pst__layout *layout,
+                      struct pst__source *source, struct pst_error *err)
+{
+    int64_t strides[PST_MAX_DIMS];
+    struct pst_buffer *buffer;
+    int rc = pst__source_buffer(source, &buffer, err);
+    if (rc < 0)
+        return rc;
+    pst__layout_strides(layout, strides);
+    rc = pst_tensor_from_buffer(out, buffer, (size_t)layout->offset, layout->dtype, layout->ndim,
+                                layout->shape, strides, err);
+    pst_buffer_unref(buffer);
+    return rc;
+}
+
+int pst_array_map(struct pst_tensor *out, const struct pst_array_source *from, int mode,
+                  struct pst_error *err)
+{
+    static const enum pst__access accesses[] = {PST__ACCESS_VIEW, PST__ACCESS_EDIT,
+                                                PST__ACCESS_COPY};
+    struct opened file;
+    const struct pst__layout *layout;
+    char shown[SHOWN];
+    PST_REQUIRE(out && from, err, "pst_array_map: a pointer is NULL");
+    *out = (struct pst_tensor){0};
+    PST_REQUIRE(mode >= PST_ARRAY_VIEW && mode <= PST_ARRAY_COPY, err,
+                "%d is no mode to map an array in", mode);
+    int rc = opened_init(&file, from, accesses[mode], err);
+    if (rc < 0)
+        return rc;
+    rc = find_one(&file, from, &layout, err);
+    if (rc == PST_OK && layout->is_swapped && mode == PST_ARRAY_EDIT)
+        rc = pst__fail(err, PST_EUNSUPPORTED,
+                       "'%s': its elements are of the other byte order, which can be read and "
+                       "copied but not edited",
+                       pst__printable(shown, sizeof shown, from->path));
+    if (rc == PST_OK)
+        rc = layout->is_swapped ? copy_swapped(out, layout, file.source, err)
+                                : map_tensor(out, layout, file.source, err);
+    opened_reset(&file);
+    return rc;
+}
+
+int pst_fault_next(struct pst_error *err)
+{
+    return pst__guard_next(err);
+}
+
+void pst_fault_notify(void (*fn)(void *opaque), void *opaque)
+{
+    pst__guard_notify(fn, opaque);
+}
