@@ -263,6 +263,7 @@ class Runner:
 
     def __init__(self, root: Path, way: Way, seconds: float = 60.0) -> None:
         self.root, self.way, self.seconds = root, way, seconds
+        self.patience = 10.0  # until what is held is called a leak
         self.before = (sys.maxsize, *_held()[1:])  # blocks are kept where they are in a cache
         self.truth = Truth(root, way)
         self.storage = Storage(root)
@@ -279,7 +280,7 @@ class Runner:
         """What is held now that all has ended. The system lists a thread a moment longer than it
         lives, and torch's queues close in threads of their own."""
         gc.collect()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + self.patience
         while True:
             held = _held()
             is_down = all(a <= b for a, b in zip(held, self.before, strict=True))
