@@ -49,7 +49,14 @@ FRONTS: dict[str, set[str] | None] = {
         "sample/windows.h",
     },
     "exec": {"exec/workers.h"},
-    "io": {"io/file.h", "io/guard.h", "io/record.h", "io/replace.h", "io/source.h"},
+    "io": {
+        "io/file.h",
+        "io/guard.h",
+        "io/record.h",
+        "io/replace.h",
+        "io/source.h",
+        "io/temporary.h",
+    },
     "format": {"format/dataset.h"},
 }
 
@@ -61,6 +68,7 @@ LIBRARIES: dict[str, set[str]] = {
     "jmorecfg.h": {"decode"},
     "webp/decode.h": {"decode"},
     "xxhash.h": {"format"},
+    "isa-l/crc.h": {"base"},
     "zlib.h": {"decode", "base"},
     "immintrin.h": {"kernels"},
     "arm_neon.h": {"kernels"},

@@ -17,6 +17,7 @@ NEEDED = {
     "libpthread.so.0",
     "ld-linux-x86-64.so.2",
     "ld-linux-aarch64.so.1",
+    "libisal.so.2",
     "libjpeg.so.62",
     "libjpeg.so.8",
     "libwebp.so.7",

@@ -16,6 +16,7 @@ import numpy
 from PIL import Image
 
 PREFIXES = {
+    "array": (b"\x01", b"\x03"),
     "bmp": (b"\x00\x20\x30", b"\x10\x10\x40"),
     "gif": (b"\x00\x20\x30", b"\x10\x10\x40"),
     "inflate": (b"\xff\xff",),
@@ -182,7 +183,58 @@ def safetensors_files() -> list[bytes]:
     ]
 
 
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def array_file(columns: list[bytes], streams: list[int], segments: list[list[bytes]]) -> bytes:
+    """docs/format-array.md, without the CRCs of footer and roots, which the target makes right.
+    columns: as in a footer; streams: bytes of an element of each, blocks of 3 of them; segments:
+    the data of each stream, the first one's elements are the rows."""
+    file, table, n_rows = bytearray(8192), b"", 0
+    for datas in segments:
+        table += struct.pack("<Q", len(datas[0]) // streams[0])
+        n_rows += len(datas[0]) // streams[0]
+        for element, data in zip(streams, datas, strict=True):
+            if not data:
+                table += struct.pack("<4Q", 0, 0, 3, 0)
+                continue
+            file += bytes(-len(file) % 4096)
+            begin, block = len(file), 3 * element
+            file += data
+            table += struct.pack("<4Q", begin, len(data) // element, 3, len(file))
+            crcs = [crc32c(data[i : i + block]) for i in range(0, len(data), block)]
+            sums = struct.pack(f"<{len(crcs)}I", *crcs)
+            file += sums + struct.pack("<I", crc32c(sums))
+    head = struct.pack("<2Q2IQ", n_rows, len(segments), len(columns), 4, 0)
+    footer = head + b"".join(columns) + b"note" + table
+    root = b"PSTARR\r\n" + struct.pack("<2I4Q", 1, 0, 7, len(file), len(footer), 0)
+    file += footer
+    for at in (0, 4096):
+        file[at : at + len(root)] = root
+        file[at + 40 : at + 48] = struct.pack("<Q", len(file))
+    return bytes(file)
+
+
+def array_files() -> list[bytes]:
+    fixed = bytes([3, 0, 2, 1]) + struct.pack("<I2Q", 0, 2, 3) + b"x"
+    ragged = bytes([4, 1, 0, 4]) + bytes(4) + b"text"
+    ends = [struct.pack("<4q", 2, 2, 5, 9), struct.pack("<2q", 9, 9)]
+    return [
+        array_file([fixed], [24], [[bytes(range(240))], [bytes(24)]]),
+        array_file([ragged], [8, 1], [[ends[0], b"nine here"], [ends[1], b""]]),
+        array_file([fixed, ragged], [24, 8, 1], [[bytes(96), ends[0], b"and there"]]),
+        array_file([fixed], [24], []),
+    ]
+
+
 SEEDS = {
+    "array": array_files,
     "bmp": bmp_files,
     "gif": gif_files,
     "inflate": deflate_streams,

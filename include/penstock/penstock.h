@@ -9,6 +9,7 @@
  * (error.h); detail goes to an optional struct pst_error. */
 
 #include <penstock/array.h>
+#include <penstock/array_writer.h>
 #include <penstock/dataset.h>
 #include <penstock/error.h>
 #include <penstock/image.h>

@@ -58,15 +58,15 @@ static inline uint32_t pst__bytes_le32(struct pst__bytes *b)
     const uint8_t *p = pst__bytes_take(b, 4);
     return p ? (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0] : 0;
 }
+static inline uint64_t pst__bytes_le64(struct pst__bytes *b)
+{
+    uint64_t low = pst__bytes_le32(b);
+    return low | (uint64_t)pst__bytes_le32(b) << 32;
+}
 static inline uint32_t pst__bytes_be32(struct pst__bytes *b)
 {
     const uint8_t *p = pst__bytes_take(b, 4);
     return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
-}
-static inline uint64_t pst__bytes_le64(struct pst__bytes *b)
-{
-    uint64_t low = pst__bytes_le32(b);
-    return (uint64_t)pst__bytes_le32(b) << 32 | low;
 }
 
 #endif

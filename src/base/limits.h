@@ -28,4 +28,11 @@
 
 #define PST_MAX_TENSOR ((1ll << 62) - 1) /* bytes: sums of two of them still fit */
 
+/* Of an array file (docs/format-array.md). */
+#define PST_MAX_ARRAY_COLUMNS 4096
+#define PST_MAX_ARRAY_NAME 255                   /* bytes of a column's name */
+#define PST_MAX_ARRAY_NOTE (1 << 20)             /* bytes */
+#define PST_MAX_ARRAY_FOOTER (UINT64_C(1) << 28) /* bytes */
+#define PST_MAX_ARRAY_BLOCKS (INT64_C(1) << 32)
+
 #endif

@@ -198,6 +198,12 @@ int pst__sys_create(const char *path)
     return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
 }
 
+int pst__sys_create_public(const char *path)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+}
+
 int pst__sys_lock(int fd)
 {
     FAULT(PST_SYS_WRITE, -1);
@@ -208,6 +214,18 @@ int pst__sys_truncate(int fd)
 {
     FAULT(PST_SYS_WRITE, -1);
     return ftruncate(fd, 0);
+}
+
+int pst__sys_resize(int fd, off_t size)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return ftruncate(fd, size);
+}
+
+int pst__sys_allocate(int fd, off_t offset, off_t n)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return fallocate(fd, 0, offset, n);
 }
 
 ssize_t pst__sys_write(int fd, const void *buf, size_t n)
@@ -222,6 +240,20 @@ ssize_t pst__sys_write(int fd, const void *buf, size_t n)
         n = 1;
 #endif
     return write(fd, buf, n);
+}
+
+ssize_t pst__sys_pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+#ifdef PST_CHECKS
+    int failed = fault(PST_SYS_WRITE);
+    if (failed > 0) {
+        errno = failed;
+        return -1;
+    }
+    if (failed == 0 && n > 1)
+        n = 1;
+#endif
+    return pwrite(fd, buf, n, offset);
 }
 
 int pst__sys_sync(int fd)

@@ -46,9 +46,15 @@ void pst__sys_close(int fd);
 /* For reading and writing, made where it is not there; only the user may read it. A link is refused
  * (ELOOP). */
 int pst__sys_create(const char *path);
+int pst__sys_create_public(const char *path); /* the same; whoever the umask lets may read it */
 int pst__sys_lock(int fd); /* exclusive, never waits: EWOULDBLOCK where another has it */
 int pst__sys_truncate(int fd);
+int pst__sys_resize(int fd, off_t size);
+/* Space for n bytes at offset; the file gets longer where it has to. ENOSPC, or EOPNOTSUPP where
+ * the file system has no such call. */
+int pst__sys_allocate(int fd, off_t offset, off_t n);
 ssize_t pst__sys_write(int fd, const void *buf, size_t n);
+ssize_t pst__sys_pwrite(int fd, const void *buf, size_t n, off_t offset);
 int pst__sys_sync(int fd);
 int pst__sys_getcwd(char *buf, size_t size); /* 0 or -1 */
 int pst__sys_rename(const char *from, const char *to);

@@ -2,12 +2,12 @@
 #include "io/replace.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/status.h"
 #include "base/sys.h"
+#include "io/temporary.h"
 
 #define MAX_INTERRUPTED 100
 
@@ -19,14 +19,6 @@ static int fail_os(struct pst_error *err, const char *doing, const char *path)
     int os_errno = errno;
     return pst__fail_os(err, os_errno, "cannot %s '%s'", doing,
                         pst__printable(shown, sizeof shown, path));
-}
-
-/* The folder of path with its slash, or "./". */
-static int folder_of(const char *path, char *folder, size_t size)
-{
-    const char *slash = strrchr(path, '/');
-    int n = slash ? (int)(slash + 1 - path) : 2;
-    return snprintf(folder, size, "%.*s", n, slash ? path : "./") < (int)size ? PST_OK : PST_ELIMIT;
 }
 
 static int write_all(int fd, const struct pst__piece *piece)
@@ -46,14 +38,6 @@ static int write_all(int fd, const struct pst__piece *piece)
     return 0;
 }
 
-/* Is fd still the file at path? Another writer may have renamed it before we had the lock. */
-static int is_at(int fd, const char *path)
-{
-    struct stat mine, there;
-    return pst__sys_fstat(fd, &mine) == 0 && pst__sys_stat(path, &there) == 0 &&
-           S_ISREG(mine.st_mode) && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
-}
-
 static int fill(int fd, const char *temporary, const struct pst__piece *pieces, size_t n,
                 struct pst_error *err)
 {
@@ -66,50 +50,34 @@ static int fill(int fd, const char *temporary, const struct pst__piece *pieces, 
 }
 
 /* One writer at a time is past the lock. */
-static int write_locked(int fd, const char *temporary, const char *path,
+static int write_locked(int fd, const struct pst__temporary *temporary, const char *path,
                         const struct pst__piece *pieces, size_t n, struct pst_error *err)
 {
-    if (pst__sys_lock(fd) < 0)
-        return errno == EWOULDBLOCK ? PST_AGAIN : fail_os(err, "lock", temporary);
-    if (!is_at(fd, temporary))
-        return PST_AGAIN;
-    int rc = fill(fd, temporary, pieces, n, err);
-    if (rc == PST_OK && pst__sys_rename(temporary, path) < 0)
-        rc = fail_os(err, "rename", temporary);
-    if (rc < 0)
-        pst__sys_unlink(temporary); /* a full disk gets its space back */
-    return rc;
-}
-
-/* The new name itself has to reach the disk. */
-static int sync_folder(const char *folder, struct pst_error *err)
-{
-    int fd = pst__sys_open(folder);
-    if (fd < 0)
-        return fail_os(err, "open", folder);
-    int rc = pst__sys_sync(fd) < 0 ? fail_os(err, "flush", folder) : PST_OK;
-    pst__sys_close(fd);
+    int is_there = 0, rc = pst__lock_at(fd, temporary->path, err);
+    if (rc != PST_OK)
+        return rc;
+    rc = fill(fd, temporary->path, pieces, n, err);
+    if (rc == PST_OK)
+        rc = pst__temporary_place(temporary, path, &is_there, err);
+    if (rc < 0 && !is_there)
+        pst__sys_unlink(temporary->path); /* a full disk gets its space back */
     return rc;
 }
 
 int pst__file_replace(const char *path, const struct pst__piece *pieces, size_t n,
                       struct pst_error *err)
 {
-    char folder[PST_MAX_PATH], temporary[PST_MAX_PATH];
-    const char *slash = strrchr(path, '/');
-    int rc = folder_of(path, folder, sizeof folder);
-    if (rc == PST_OK && snprintf(temporary, sizeof temporary, "%s.%s.penstock-tmp", folder,
-                                 slash ? slash + 1 : path) >= (int)sizeof temporary)
-        rc = PST_ELIMIT;
+    struct pst__temporary temporary;
+    int rc = pst__temporary_name(&temporary, path, err);
     if (rc < 0)
-        return pst__fail(err, rc, "the path of a file to write has over %d bytes", PST_MAX_PATH);
-    int fd = pst__sys_create(temporary);
+        return rc;
+    int fd = pst__sys_create(temporary.path);
     if (fd < 0)
-        return fail_os(err, "create", temporary);
-    rc = write_locked(fd, temporary, path, pieces, n, err);
+        return fail_os(err, "create", temporary.path);
+    rc = write_locked(fd, &temporary, path, pieces, n, err);
     /* The lock goes with the descriptor, so not before the name is right. */
     pst__sys_close(fd);
-    return rc == PST_OK ? sync_folder(folder, err) : rc;
+    return rc;
 }
 
 int pst__make_folders(const char *path, struct pst_error *err)
