@@ -179,13 +179,24 @@ static uint8_t *row(const struct task *task, uint8_t *field)
     return field ? field + task->done * task->tokens->rule.window * task->tokens->item : NULL;
 }
 
+/* The processor fetches what follows on what is read, but not the beginning of another window. */
+static struct place place_ahead(const struct task *task, size_t i)
+{
+    struct place place = place_of(task->tokens, task->indices[i]);
+    __builtin_prefetch(pst__source_data(place.file->source) + place.offset);
+    return place;
+}
+
 static void copy_mapped(void *arg)
 {
     struct task *task = arg;
     const struct tokens *tokens = task->tokens;
+    struct place next = place_ahead(task, 0);
     for (; task->done < task->n; task->done++) {
-        task->place = place_of(tokens, task->indices[task->done]);
+        task->place = next;
         const struct place *place = &task->place;
+        if (task->done + 1 < task->n)
+            next = place_ahead(task, task->done + 1);
         uint8_t *x = row(task, task->x), *y = row(task, task->y);
         const uint8_t *src = pst__source_data(place->file->source) + place->offset;
         task->is_cut = widen(tokens, place, x, y, 0, src, place->n);

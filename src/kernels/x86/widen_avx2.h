@@ -4,21 +4,23 @@
 
 #include "kernels/x86/resample_avx2.h"
 
-/* Whole vectors; the rest is the scalar version's. What y takes is loaded again one integer later:
- * a load that is not aligned costs less than a store that is not. */
+/* Whole vectors from the first place on where a store of x is aligned; before and behind them the
+ * scalar version. What y takes is loaded again one integer later: a load that is not aligned costs
+ * less than a store that is not. */
 #define WIDEN_LOOP(attribute, name, vector, zero, lanes, size, item, load, store, is_cut, from,    \
                    is_narrow)                                                                      \
     attribute static int name(uint8_t *x, uint8_t *y, const uint8_t *src, size_t n)                \
     {                                                                                              \
         vector cut = zero;                                                                         \
-        size_t i = 0;                                                                              \
-        for (; i + (lanes) <= n; i += (lanes)) {                                                   \
+        size_t i = -(uintptr_t)x % ((lanes) * (item)) / (item), head = i < n ? i : n;              \
+        int rest = pst__widen_scalar(x, y, src, head, from, is_narrow);                            \
+        for (i = head; i + (lanes) <= n; i += (lanes)) {                                           \
             store(x + i * (item), load(src + i * (size), &cut));                                   \
             if (y)                                                                                 \
                 store(y + i * (item), load(src + (i + 1) * (size), &cut));                         \
         }                                                                                          \
-        int rest = pst__widen_scalar(x + i * (item), y ? y + i * (item) : NULL, src + i * (size),  \
-                                     n - i, from, is_narrow);                                      \
+        rest |= pst__widen_scalar(x + i * (item), y ? y + i * (item) : NULL, src + i * (size),     \
+                                  n - i, from, is_narrow);                                         \
         return (is_cut(cut)) | rest;                                                               \
     }
 
