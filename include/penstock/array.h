@@ -20,7 +20,7 @@ enum pst_array_kind {
     PST_ARRAY_RAW = 1,         /* elements in C order and the machine's bytes */
     PST_ARRAY_NPY = 2,         /* numpy.save(), versions 1 to 3 */
     PST_ARRAY_SAFETENSORS = 3, /* all tensors of the file, by their names */
-    PST_ARRAY_PENSTOCK = 4,    /* docs/format-array.md */
+    PST_ARRAY_PENSTOCK = 4,    /* docs/format-array.md: the columns that are not ragged */
 };
 
 /* How rows are read. */

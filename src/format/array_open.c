@@ -20,11 +20,13 @@
 struct opened {
     struct pst__source *source;
     struct pst__layouts layouts;
+    struct pst__array_rows *rows; /* of PST_ARRAY_PENSTOCK, which has no layouts */
 };
 
 static void opened_reset(struct opened *file)
 {
     pst__layouts_reset(&file->layouts);
+    pst__array_rows_unref(file->rows);
     pst__source_unref(file->source);
     *file = (struct opened){0};
 }
@@ -96,19 +98,66 @@ static int guess_kind(const struct pst__reader *reader, int *kind, struct pst_er
     int is_short = head[4] == 0 && head[5] == 0 && head[6] == 0 && head[7] == 0;
     if (memcmp(head, "\x93NUMPY", 6) == 0)
         *kind = PST_ARRAY_NPY;
+    else if (pst__array_is_ours(head, n))
+        *kind = PST_ARRAY_PENSTOCK;
     else if (n == sizeof head && is_short && head[8] == '{')
         *kind = PST_ARRAY_SAFETENSORS;
     else
-        return pst__fail_at(err, PST_EFORMAT, 0,
-                            "%s begins like no file of arrays that is known (.npy, .safetensors); "
-                            "raw elements need a dtype and a shape",
-                            reader->shown);
+        return pst__fail_at(
+            err, PST_EFORMAT, 0,
+            "%s begins like no file of arrays that is known (.npy, .safetensors, Penstock's own); "
+            "raw elements need a dtype and a shape",
+            reader->shown);
     return PST_OK;
 }
 
-static int read_layouts(struct pst__layouts *layouts, const struct pst_array_source *from,
+/* A column that varies in length has no dtype as an array. */
+static int add_layout(struct opened *file, const struct pst__array_column *column)
+{
+    const struct pst__array_layout *all = pst__array_rows_layout(file->rows);
+    struct pst__layout *layout = pst__layouts_add(&file->layouts);
+    size_t size = strlen(column->name) + 1;
+    char *name = layout ? pst__alloc(size, PST_MEM_HEAP) : NULL;
+    if (!name)
+        return PST_ENOMEM;
+    memcpy(name, column->name, size);
+    layout->name = name;
+    layout->stream = column->stream;
+    layout->ndim = column->ndim + 1;
+    if (column->is_ragged || layout->ndim > PST_MAX_DIMS) {
+        snprintf(layout->kind, sizeof layout->kind, "%s",
+                 column->is_ragged ? "ragged" : "9 dimensions");
+        layout->ndim = 0;
+        return PST_OK;
+    }
+    layout->dtype = column->dtype;
+    layout->shape[0] = all->n_rows;
+    memcpy(layout->shape + 1, column->shape, (size_t)column->ndim * sizeof *column->shape);
+    layout->is_in_pieces = !pst__array_rows_are_whole(file->rows, column->stream);
+    if (all->n_rows > 0)
+        layout->offset = pst__array_rows_offset(file->rows, column->stream, 0);
+    return PST_OK;
+}
+
+static int penstock_read(struct opened *file, int is_unverified, const struct pst__reader *reader,
+                         struct pst_error *err)
+{
+    int rc = pst__array_rows_open(&file->rows, file->source, is_unverified, err);
+    if (rc < 0)
+        return rc;
+    const struct pst__array_layout *all = pst__array_rows_layout(file->rows);
+    for (int i = 0; rc == PST_OK && i < all->n_columns; i++) {
+        rc = add_layout(file, &all->columns[i]);
+        if (rc == PST_OK && file->layouts.layout[i].dtype != 0)
+            rc = pst__layout_measure(&file->layouts.layout[i], reader->shown, err);
+    }
+    return rc == PST_ENOMEM ? pst__fail(err, rc, "no memory for what is in %s", reader->shown) : rc;
+}
+
+static int read_layouts(struct opened *file, const struct pst_array_source *from, int is_unverified,
                         const struct pst__reader *reader, struct pst_error *err)
 {
+    struct pst__layouts *layouts = &file->layouts;
     int kind = from->kind, rc = PST_OK;
     if (kind == PST_ARRAY_AUTO)
         rc = guess_kind(reader, &kind, err);
@@ -123,6 +172,8 @@ static int read_layouts(struct pst__layouts *layouts, const struct pst_array_sou
         break;
     case PST_ARRAY_SAFETENSORS:
         return pst__safetensors_read(layouts, reader, err);
+    case PST_ARRAY_PENSTOCK:
+        return penstock_read(file, is_unverified, reader, err);
     default:
         return pst__fail(err, PST_EINVAL, "%s: %d is no kind of a file of arrays", reader->shown,
                          kind);
@@ -133,7 +184,7 @@ static int read_layouts(struct pst__layouts *layouts, const struct pst_array_sou
 }
 
 static int opened_init(struct opened *file, const struct pst_array_source *from,
-                       enum pst__access access, struct pst_error *err)
+                       enum pst__access access, int is_unverified, struct pst_error *err)
 {
     char name[SHOWN], shown[SHOWN + 4];
     *file = (struct opened){0};
@@ -143,7 +194,7 @@ static int opened_init(struct opened *file, const struct pst_array_source *from,
         return rc;
     snprintf(shown, sizeof shown, "'%s'", pst__printable(name, sizeof name, from->path));
     struct pst__reader reader = {read_source, file->source, pst__source_size(file->source), shown};
-    rc = read_layouts(&file->layouts, from, &reader, err);
+    rc = read_layouts(file, from, is_unverified, &reader, err);
     if (rc < 0)
         opened_reset(file);
     return rc;
@@ -229,7 +280,10 @@ static int add_column(struct pst__column *column, const struct pst__layout *layo
     pst__layout_strides(layout, column->strides);
     column->is_swapped = layout->is_swapped;
     column->source = pst__source_ref(file->source);
-    column->offset = layout->offset;
+    column->offset = file->rows ? 0 : layout->offset;
+    column->stream = layout->stream;
+    if (file->rows)
+        column->file = pst__array_rows_ref(file->rows);
     return PST_OK;
 }
 
@@ -268,7 +322,8 @@ static int is_only_mapped(const struct pst__column *columns, size_t n)
 }
 
 static int open_rows(struct pst_dataset **out, const struct pst_array_source *sources,
-                     size_t n_sources, int access, int is_chosen, struct pst_error *err)
+                     size_t n_sources, const struct pst_array_config *config, int access,
+                     int is_chosen, struct pst_error *err)
 {
     struct pst__column columns[PST_MAX_FIELDS] = {0};
     size_t n = 0;
@@ -276,7 +331,8 @@ static int open_rows(struct pst_dataset **out, const struct pst_array_source *so
     for (size_t i = 0; rc == PST_OK && i < n_sources; i++) {
         struct opened file;
         rc = opened_init(&file, &sources[i],
-                         access == PST_ARRAY_MAP ? PST__ACCESS_MAP : PST__ACCESS_READ, err);
+                         access == PST_ARRAY_MAP ? PST__ACCESS_MAP : PST__ACCESS_READ,
+                         config->is_unverified, err);
         if (rc < 0)
             break;
         rc = add_columns(columns, &n, &file, &sources[i], err);
@@ -286,7 +342,7 @@ static int open_rows(struct pst_dataset **out, const struct pst_array_source *so
         return pst__columns_dataset(out, columns, n, err);
     for (size_t i = 0; i < n; i++)
         pst__column_reset(&columns[i]);
-    return rc < 0 ? rc : open_rows(out, sources, n_sources, PST_ARRAY_MAP, 0, err);
+    return rc < 0 ? rc : open_rows(out, sources, n_sources, config, PST_ARRAY_MAP, 0, err);
 }
 
 /* Of the files as they are now; one that cannot be examined fails where it is opened. */
@@ -319,7 +375,7 @@ int pst_array_open(struct pst_dataset **out, const struct pst_array_source *sour
     int is_chosen = own.access == PST_ARRAY_CHOOSE;
     if (is_chosen)
         own.access = pst__access_choose(total_size(sources, n_sources), own.memory_budget);
-    return open_rows(out, sources, n_sources, own.access, is_chosen, err);
+    return open_rows(out, sources, n_sources, &own, own.access, is_chosen, err);
 }
 
 int pst_array_access(const struct pst_dataset *dataset)
@@ -396,10 +452,20 @@ int pst_array_map(struct pst_tensor *out, const struct pst_array_source *from, i
     *out = (struct pst_tensor){0};
     PST_REQUIRE(mode >= PST_ARRAY_VIEW && mode <= PST_ARRAY_COPY, err,
                 "%d is no mode to map an array in", mode);
-    int rc = opened_init(&file, from, accesses[mode], err);
+    int rc = opened_init(&file, from, accesses[mode], 1, err);
     if (rc < 0)
         return rc;
     rc = find_one(&file, from, &layout, err);
+    if (rc == PST_OK && file.rows && mode == PST_ARRAY_EDIT)
+        rc = pst__fail(err, PST_EUNSUPPORTED,
+                       "'%s': what is written into an array file would belie its checksums: append "
+                       "to it",
+                       pst__printable(shown, sizeof shown, from->path));
+    if (rc == PST_OK && layout->is_in_pieces)
+        rc = pst__fail(err, PST_EUNSUPPORTED,
+                       "'%s': the rows of '%s' lie in several pieces, which no tensor can look at: "
+                       "gather them",
+                       pst__printable(shown, sizeof shown, from->path), layout->name);
     if (rc == PST_OK && layout->is_swapped && mode == PST_ARRAY_EDIT)
         rc = pst__fail(err, PST_EUNSUPPORTED,
                        "'%s': its elements are of the other byte order, which can be read and "

@@ -24,6 +24,8 @@ struct plan {
     ptrdiff_t row;    /* from one row to the next */
     int is_dense;     /* a row's elements lie one after the other in C order */
     int item;
+    int is_whole;   /* rows lie `row` bytes apart from the first on */
+    uint64_t first; /* place of the first row in its file, where is_whole */
 };
 
 struct rows {
@@ -40,17 +42,23 @@ void pst__column_reset(struct pst__column *column)
 {
     pst__free(column->name);
     pst__source_unref(column->source);
+    pst__array_rows_unref(column->file);
     pst_buffer_unref(column->buffer);
     *column = (struct pst__column){0};
 }
 
-/* The address of a column's first element; NULL where it is not in memory. */
+/* Where a row begins in its file. */
+static uint64_t place_of(const struct pst__column *column, const struct plan *plan, int64_t index)
+{
+    if (plan->is_whole)
+        return plan->first + (uint64_t)index * (uint64_t)plan->row;
+    return pst__array_rows_offset(column->file, column->stream, index);
+}
+
+/* The address that places count from; NULL where the column is not in memory. */
 static const uint8_t *base_of(const struct pst__column *column)
 {
-    if (!column->source)
-        return column->data;
-    const uint8_t *data = pst__source_data(column->source);
-    return data ? data + column->offset : NULL;
+    return column->source ? pst__source_data(column->source) : column->data;
 }
 
 /* --- copying
@@ -65,6 +73,11 @@ struct rows_copy {
     uint8_t *to;
 };
 
+static const uint8_t *row_of(const struct rows_copy *copy, int64_t index)
+{
+    return copy->base + (ptrdiff_t)place_of(copy->column, copy->plan, index);
+}
+
 static void prefetch(const uint8_t *row, size_t n)
 {
     for (size_t at = 0; at < n; at += LINE)
@@ -77,13 +90,23 @@ static void copy_dense(void *arg)
     size_t bytes = copy->plan->row_bytes, n = copy->n;
     ptrdiff_t row = copy->plan->row;
     const int64_t *indices = copy->indices;
+    const uint8_t *base = copy->base + copy->plan->first;
     uint8_t *to = copy->to;
     size_t ahead = bytes <= PREFETCH_BYTES ? bytes : LINE;
     for (size_t i = 0; i < n; i++, to += bytes) {
         if (i + PREFETCH_AHEAD < n)
-            prefetch(copy->base + (ptrdiff_t)indices[i + PREFETCH_AHEAD] * row, ahead);
-        memcpy(to, copy->base + (ptrdiff_t)indices[i] * row, bytes);
+            prefetch(base + (ptrdiff_t)indices[i + PREFETCH_AHEAD] * row, ahead);
+        memcpy(to, base + (ptrdiff_t)indices[i] * row, bytes);
     }
+}
+
+/* The same of rows in several pieces. */
+static void copy_pieces(void *arg)
+{
+    const struct rows_copy *copy = arg;
+    size_t bytes = copy->plan->row_bytes;
+    for (size_t i = 0; i < copy->n; i++)
+        memcpy(copy->to + i * bytes, row_of(copy, copy->indices[i]), bytes);
 }
 
 /* Elements of dimensions from `dim` on, in C order. Returns the place behind them. */
@@ -104,7 +127,7 @@ static void copy_strided(void *arg)
     const struct rows_copy *copy = arg;
     uint8_t *to = copy->to;
     for (size_t i = 0; i < copy->n; i++) {
-        const uint8_t *from = copy->base + (ptrdiff_t)copy->indices[i] * copy->plan->row;
+        const uint8_t *from = row_of(copy, copy->indices[i]);
         to = copy_elements(copy->column, 1, from, (size_t)copy->plan->item, to);
     }
 }
@@ -117,7 +140,7 @@ static int64_t faulted_row(const struct rows_copy *copy, const void *address)
 {
     const uint8_t *at = address;
     for (size_t i = 0; i < copy->n && at; i++) {
-        const uint8_t *row = copy->base + (ptrdiff_t)copy->indices[i] * copy->plan->row;
+        const uint8_t *row = row_of(copy, copy->indices[i]);
         /* The address may be that of the page. */
         if (at + LINE * LINE > row && at < row + copy->plan->row_bytes)
             return copy->indices[i];
@@ -125,10 +148,29 @@ static int64_t faulted_row(const struct rows_copy *copy, const void *address)
     return -1;
 }
 
+/* Behind the end of a file that was cut its last page reads as zeros, without a fault. */
+static int check_whole(const struct rows_copy *copy, struct pst_error *err)
+{
+    const struct pst__source *source = copy->column->source;
+    uint64_t size = pst__source_size_now(source);
+    for (size_t i = 0; size < pst__source_size(source) && i < copy->n; i++) {
+        uint64_t offset = place_of(copy->column, copy->plan, copy->indices[i]);
+        if (offset + copy->plan->row_bytes <= size)
+            continue;
+        pst__source_fault(source, NULL, offset, copy->plan->row_bytes, err);
+        if (err)
+            err->record = copy->indices[i];
+        return PST_EIO;
+    }
+    return PST_OK;
+}
+
 static int gather_mapped(const struct rows_copy *copy, struct pst_error *err)
 {
     const struct pst__column *column = copy->column;
-    void (*fn)(void *) = copy->plan->is_dense ? copy_dense : copy_strided;
+    void (*fn)(void *) = !copy->plan->is_dense  ? copy_strided
+                         : copy->plan->is_whole ? copy_dense
+                                                : copy_pieces;
     struct rows_copy own = *copy;
     const void *address = NULL;
     if (!column->source) {
@@ -136,14 +178,10 @@ static int gather_mapped(const struct rows_copy *copy, struct pst_error *err)
         return PST_OK;
     }
     if (pst__guarded(fn, &own, &address) == PST_OK)
-        return PST_OK;
+        return check_whole(copy, err);
     int64_t row = faulted_row(copy, address);
-    uint64_t offset = column->offset;
-    size_t n = 1;
-    if (row >= 0) {
-        offset += (uint64_t)row * (uint64_t)copy->plan->row;
-        n = copy->plan->row_bytes;
-    }
+    uint64_t offset = row >= 0 ? place_of(column, copy->plan, row) : 0;
+    size_t n = row >= 0 ? copy->plan->row_bytes : 1;
     pst__source_fault(column->source, address, offset, n, err);
     if (err)
         err->record = row;
@@ -171,15 +209,16 @@ static int read_places(const struct rows_copy *copy, const struct place *places,
 {
     size_t bytes = copy->plan->row_bytes;
     for (size_t i = 0, end; i < copy->n; i = end) {
-        for (end = i + 1; end < copy->n && places[end].index == places[end - 1].index + 1 &&
-                          places[end].slot == places[end - 1].slot + 1;)
+        uint64_t offset = place_of(copy->column, copy->plan, places[i].index);
+        for (end = i + 1;
+             end < copy->n && places[end].slot == places[end - 1].slot + 1 &&
+             place_of(copy->column, copy->plan, places[end].index) == offset + (end - i) * bytes;)
             end++;
-        uint64_t offset = copy->column->offset + (uint64_t)places[i].index * bytes;
         int rc = pst__source_read(copy->column->source, offset, (end - i) * bytes,
                                   copy->to + places[i].slot * bytes, err);
         if (rc < 0) {
             if (err && err->offset >= 0)
-                err->record = (int64_t)(((uint64_t)err->offset - copy->column->offset) / bytes);
+                err->record = places[i + ((uint64_t)err->offset - offset) / bytes].index;
             else if (err)
                 err->record = places[i].index;
             return rc;
@@ -230,7 +269,7 @@ static int is_cold(struct rows *rows, const int64_t *indices, size_t n)
             continue;
         for (size_t i = 0; i < LOOK_ROWS; i++) {
             int64_t index = indices[i * (n - 1) / (LOOK_ROWS - 1)];
-            uint64_t at = column->offset + (uint64_t)index * (uint64_t)rows->plan[c].row;
+            uint64_t at = place_of(column, &rows->plan[c], index);
             if (!pst__source_is_resident(column->source, at)) {
                 atomic_store_explicit(&rows->n_warm, 0, memory_order_relaxed);
                 return 1;
@@ -252,11 +291,11 @@ static void rows_intend(void *self, const int64_t *indices, size_t n)
         if (!column->source || !plan->is_dense)
             continue;
         for (size_t i = 0, end; i < n; i = end) {
-            for (end = i + 1; end < n && indices[end] == indices[end - 1] + 1;)
+            uint64_t at = place_of(column, plan, indices[i]);
+            for (end = i + 1; end < n && place_of(column, plan, indices[end]) ==
+                                             at + (end - i) * plan->row_bytes;)
                 end++;
-            pst__source_intend(column->source,
-                               column->offset + (uint64_t)indices[i] * plan->row_bytes,
-                               (end - i) * plan->row_bytes);
+            pst__source_intend(column->source, at, (end - i) * plan->row_bytes);
         }
     }
 }
@@ -293,7 +332,11 @@ static int rows_gather(void *self, const int64_t *indices, size_t n, void *const
         struct rows_copy copy = {column, plan, base_of(column), indices, n, dst[c]};
         if (plan->row_bytes == 0 || n == 0)
             continue;
-        int rc = copy.base ? gather_mapped(&copy, err) : gather_read(&copy, err);
+        int rc = column->file
+                     ? pst__array_rows_verify(column->file, column->stream, indices, n, err)
+                     : PST_OK;
+        if (rc == PST_OK)
+            rc = copy.base ? gather_mapped(&copy, err) : gather_read(&copy, err);
         if (rc < 0)
             return rc;
         if (column->is_swapped)
@@ -333,6 +376,10 @@ static void plan_column(struct plan *plan, const struct pst__column *column)
     }
     plan->row_bytes = (size_t)step;
     plan->row = (ptrdiff_t)column->strides[0];
+    plan->is_whole = !column->file || pst__array_rows_are_whole(column->file, column->stream);
+    plan->first = column->offset;
+    if (column->file && plan->is_whole && column->shape[0] > 0)
+        plan->first = pst__array_rows_offset(column->file, column->stream, 0);
 }
 
 static int check_column(const struct pst__column *column, const struct plan *plan, int64_t n,

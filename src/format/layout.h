@@ -31,6 +31,8 @@ struct pst__layout {
     int is_fortran;         /* the first dimension's elements lie beside each other */
     int is_swapped;         /* its bytes are of the other order */
     uint64_t offset, bytes; /* of the first element, and of all */
+    int stream;             /* of a column of an array file */
+    int is_in_pieces;       /* its rows do not lie one behind the other */
 };
 
 /* Strides in bytes. */
