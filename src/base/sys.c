@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -108,6 +111,13 @@ void *pst__sys_malloc(size_t size)
 void pst__sys_free(void *block)
 {
     free(block);
+}
+
+void pst__sys_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void *pst__sys_mmap(size_t size)

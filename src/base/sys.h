@@ -29,6 +29,9 @@ enum pst__sys_call {
 
 void *pst__sys_malloc(size_t size); /* 64-byte aligned */
 void pst__sys_free(void *block);
+/* Hands what was freed back to the system, as far as the C library can: a wish. It keeps some of
+ * each large block that others allocate. */
+void pst__sys_trim(void);
 void *pst__sys_mmap(size_t size); /* anonymous, private; NULL on failure */
 void pst__sys_munmap(void *block, size_t size);
 /* The first size bytes of a file, shared with all who map it; NULL on failure. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "base/sys.h"
 #include "loader/engine.h"
 
 /* The budget is kept by the slab pool. Batches look for room in it before they begin; what is told
@@ -83,8 +84,14 @@ void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample)
     hold(loader, -(int64_t)sample->cost);
 }
 
-int pst__may_read_ahead(struct pst_loader *loader)
+int pst__has_room_to_read(struct pst_loader *loader)
 {
-    return loader->n_staged < loader->staged_most &&
-           pst__slab_pool_has_room(loader->pool, loader->record_most);
+    return pst__slab_pool_has_room(loader->pool, loader->record_most);
+}
+
+void pst__cost_trim(const struct pst_loader *loader, const struct pst__sample *sample)
+{
+    if (loader->is_strict_budget && sample->cost >= LARGE &&
+        sample->cost > loader->config.memory_budget / IDLE_SHARE)
+        pst__sys_trim();
 }

@@ -189,7 +189,10 @@ void pst__pixels_drop(struct pst_loader *loader, struct pst__sample *sample);
 void pst__scratch_charge(struct pst_loader *loader, struct pst__worker *worker, int64_t bytes);
 int pst__cost_charge(struct pst_loader *loader, struct pst__sample *sample, int is_oldest);
 void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample);
-int pst__may_read_ahead(struct pst_loader *loader);
+/* A large sample has run: what the decoder's library freed goes back to the system, where it
+ * counts. The lock is not held. */
+void pst__cost_trim(const struct pst_loader *loader, const struct pst__sample *sample);
+int pst__has_room_to_read(struct pst_loader *loader); /* one more record */
 
 /* consume.c: the consumer's decisions. The consumer alone takes a sample out of DOUBT, so what
  * find_doubtful finds there stays. restart_after lets the later batches of a stream begin anew and

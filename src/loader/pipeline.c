@@ -85,15 +85,34 @@ static void take_unread(struct pst_loader *loader, struct run *run)
     run->sample[run->n++] = sample;
 }
 
-/* The oldest sample that nobody has read, or a run of them. The oldest batch may always be read
- * for: a bound that held it back while later batches hold all records would be a deadlock. */
+static int has_doubt_before(const struct pst__batch *batch, int32_t slot)
+{
+    for (int32_t i = 0; i < slot && batch->n_doubts > 0; i++)
+        if (batch->sample[i].state == PST_SAMPLE_DOUBT)
+            return 1;
+    return 0;
+}
+
+/* Later batches may hold all records and all of the budget, so the oldest one is read for whatever
+ * they say when nothing else of it can go on: no thread is at it or could be, and the consumer has
+ * no doubt to decide. */
+static int may_read(struct pst_loader *loader, const struct pst__batch *batch)
+{
+    if (batch->ticket != loader->head)
+        return loader->n_staged < loader->staged_most && pst__has_room_to_read(loader);
+    int is_at_rest = batch->ready_first < 0 && batch->n_active == 0;
+    return loader->is_uniform || pst__has_room_to_read(loader) ||
+           (is_at_rest && !has_doubt_before(batch, batch->read_next));
+}
+
+/* The oldest sample that nobody has read, or a run of them. */
 static int claim_read(struct pst_loader *loader, struct run *run)
 {
     for (uint64_t t = loader->head; t < loader->tail; t++) {
         struct pst__batch *batch = pst__batch_at(loader, t);
         if (!pst__batch_is_open(batch) || next_unread(batch) == batch->n)
             continue;
-        if (t != loader->head && !pst__may_read_ahead(loader))
+        if (!may_read(loader, batch))
             return 0;
         run->batch = batch;
         run->n = 0;
@@ -462,6 +481,7 @@ static void execute_run(struct pst_loader *loader, struct pst__worker *worker, s
     for (int i = 0; i < run->n; i++) {
         int rc = (pst__is_traced(loader) ? run_traced : run_sample)(
             loader, worker, run->batch, run->sample[i], &decode_ns, &err);
+        pst__cost_trim(loader, run->sample[i]);
         if (rc == PST_OK)
             continue;
         pst__lock(&loader->lock);
