@@ -43,15 +43,14 @@ int pst__datatrove_read(struct pst__token_index *index, const struct pst__index_
         return pst__fail_at(err, PST_EFORMAT, (int64_t)(index->n_documents * WIDTH),
                             "'%s' has %" PRIu64 " bytes, expected a multiple of %d", reader->shown,
                             reader->size, WIDTH);
-    if (index->n_documents == 0)
-        return PST_OK;
     if (with_ends) {
         index->ends = pst__calloc((size_t)index->n_documents, sizeof *index->ends, PST_MEM_HEAP);
         if (!index->ends)
             return pst__fail(err, PST_ENOMEM, "no memory for the %" PRIu64 " documents of '%s'",
                              index->n_documents, reader->shown);
     }
-    int rc = read_ends(index, reader, with_ends ? 0 : index->n_documents - 1, err);
+    uint64_t first = with_ends || index->n_documents == 0 ? 0 : index->n_documents - 1;
+    int rc = read_ends(index, reader, first, err);
     if (rc < 0)
         pst__token_index_reset(index);
     return rc;

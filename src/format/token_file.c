@@ -82,6 +82,7 @@ static int name_files(struct names *names, const struct pst_token_source *from,
                       struct pst_error *err)
 {
     const char *path = from->path;
+    char text[SHOWN];
     names->kind = from->kind;
     names->index[0] = 0;
     int rc = derive(names->tokens, path, 0, "", err);
@@ -95,6 +96,11 @@ static int name_files(struct names *names, const struct pst_token_source *from,
         names->kind =
             ends_in(path, ".idx") || exists(names->index) ? PST_TOKENS_MEGATRON : PST_TOKENS_RAW;
     }
+    if (names->kind == PST_TOKENS_AUTO && ends_in(path, ".npy"))
+        return pst__fail(
+            err, PST_EUNSUPPORTED,
+            "'%s' is an array of NumPy by its name: raw tokens have to be told as such",
+            pst__printable(text, sizeof text, path));
     if (names->kind == PST_TOKENS_AUTO)
         names->kind = PST_TOKENS_RAW;
     if (names->kind == PST_TOKENS_MEGATRON)
@@ -127,6 +133,21 @@ int pst__token_file_size(const struct pst_token_source *from, uint64_t *bytes,
 
 /* --- what the file says
  * ------------------------------------------------------------------------------- */
+
+/* Of a file that is taken for raw the header would be tokens. */
+static int refuse_header(const struct pst__token_file *file, const char *shown,
+                         struct pst_error *err)
+{
+    static const char magic[6] = "\x93NUMPY";
+    char begin[sizeof magic];
+    if (file->offset > 0 || pst__source_size(file->source) < sizeof begin)
+        return PST_OK;
+    int rc = pst__source_read(file->source, 0, sizeof begin, begin, err);
+    if (rc == PST_OK && memcmp(begin, magic, sizeof begin) == 0)
+        rc = pst__fail_at(err, PST_EFORMAT, 0, "'%s' begins with the header of an array of NumPy",
+                          shown);
+    return rc;
+}
 
 /* Any number of bytes behind the last token is refused: it is another type, or a file that is
  * still written. */
@@ -221,7 +242,8 @@ static int describe(struct pst__token_file *file, const struct names *names,
         file->token_size = pst_dtype_size(file->dtype);
         file->offset = from->offset;
         file->n_documents = -1;
-        return take_all(file, shown, err);
+        int rc = refuse_header(file, shown, err);
+        return rc < 0 ? rc : take_all(file, shown, err);
     }
     struct pst__token_index index;
     int rc = read_index(&index, names, with_documents, err);

@@ -262,6 +262,11 @@ static void refusals(void)
     other = source;
     other.group = 1;
     refuse(&other, 1, &config, PST_EINVAL, "group 1 of 1");
+    tree_file(&tree, "a.npy", "\x93NUMPY\1");
+    other = source_of(none, "a.npy", PST_U8);
+    refuse(&other, 1, &config, PST_EUNSUPPORTED, "a.npy' is an array of NumPy by its name");
+    other.kind = PST_TOKENS_RAW;
+    refuse(&other, 1, &config, PST_EFORMAT, "a.npy' begins with the header of an array of NumPy");
     config.documents = PST_DOCUMENTS_WITHIN;
     refuse(&source, 1, &config, PST_EINVAL, "does not say where its documents end");
 #define REFUSE(member, number, status, text)                                                       \

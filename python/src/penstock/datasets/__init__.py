@@ -4,5 +4,6 @@
 from penstock.datasets.files import IndexReport
 from penstock.datasets.image_folder import ImageFolder
 from penstock.datasets.image_list import ImageList
+from penstock.datasets.tokens import Tokens
 
-__all__ = ["ImageFolder", "ImageList", "IndexReport"]
+__all__ = ["ImageFolder", "ImageList", "IndexReport", "Tokens"]
