@@ -317,6 +317,22 @@ class Loader:
 
     def close(self) -> None: ...
 
+def array(
+    sources: tuple[tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int], ...],
+    access: int,
+    budget: int,
+    unverified: bool,
+    /,
+) -> Dataset:
+    """The rows of arrays in files. A source is (path, name, kind, dtype, shape, offset); numbers
+    are those of <penstock/array.h>, budget 0 is the default."""
+
+def array_access(dataset: Dataset, /) -> int:
+    """1: mapped, 2: read, 0: not of files of arrays."""
+
+def array_check(dataset: Dataset, /) -> None:
+    """Raises OSError where a file is no longer what was opened."""
+
 def rows(tensors: tuple[Tensor, ...], /) -> Dataset:
     """The rows of tensors, which are shared."""
 

@@ -21,35 +21,19 @@ import torch
 import torch.utils.data
 import torch.utils.data.dataset as torch_dataset
 from penstock import _core
+from penstock.datasets.array_rows import DTYPES, Array
+from penstock.datasets.tokens import Tokens
 from penstock.kept import Kept
 from penstock.refusal import describe, is_from, refuse
 from penstock.registry import Leaf
 from torch.utils.data._utils import collate
 
-# What a batch is: the tensors of all fields in a list, or the one field's tensor.
-Form = Literal["list", "single"]
+# What a batch is: the tensors of all fields in a list, or the one field's tensor, or a dict.
+Form = Literal["list", "single", "dict"]
 
 _TensorDataset: Any = torch.utils.data.TensorDataset
 _GETITEM = _TensorDataset.__getitem__
 _COLLATE = (collate.default_collate, collate.collate, collate.collate_tensor_fn)
-# The engine's names of dtypes, see _core.pyi.
-DTYPES: dict[str, torch.dtype] = {
-    "u8": torch.uint8,
-    "i8": torch.int8,
-    "i16": torch.int16,
-    "i32": torch.int32,
-    "i64": torch.int64,
-    "f16": torch.float16,
-    "bf16": torch.bfloat16,
-    "f32": torch.float32,
-    "f64": torch.float64,
-    "bool": torch.bool,
-    "u16": torch.uint16,
-    "u32": torch.uint32,
-    "u64": torch.uint64,
-}
-
-
 # A batch of so many bytes is copied in less time than a thread takes to wake and to answer.
 AT_ONCE = 1 << 17
 
@@ -126,6 +110,42 @@ class Rows(Leaf):
     def open(self) -> _core.Dataset:
         with torch._C.DisableTorchFunction():
             return _core.rows(tuple(map(_core_tensor, self.tensors)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileRows(Leaf):
+    """One of our own datasets over files, which are open and are not written to."""
+
+    owner: Any = field(kw_only=True)
+    core: _core.Dataset = field(kw_only=True)
+    form: Form = field(kw_only=True)
+
+    is_rows: ClassVar[bool] = True
+    is_file: ClassVar[bool] = True
+    is_shared: ClassVar[bool] = True
+
+    def __len__(self) -> int:
+        return len(self.core)
+
+    def frozen(self) -> Leaf:
+        return self
+
+    def watched(self) -> list[tuple[torch.Tensor, int]]:
+        return []
+
+    def is_in_place(self, other: Leaf) -> bool:
+        return isinstance(other, FileRows) and self.core is other.core and self.form == other.form
+
+    def dataset(self) -> Any:
+        return self.owner
+
+    def reading(self, loader: Any) -> str:
+        if self.owner.access == "mmap":
+            return "from mapped files, which fit the memory"
+        return "from files, by pread() of what is asked for"
+
+    def open(self) -> _core.Dataset:
+        return self.core
 
 
 def _core_tensor(tensor: torch.Tensor) -> _core.Tensor:
@@ -254,11 +274,35 @@ def _as_writable(array: Any) -> Any:
     return numpy.asarray(holder)
 
 
+def _methods(cls: Any) -> tuple[Any, ...]:
+    return cls.__getitem__, cls.__len__, cls._made
+
+
+_OWN: dict[type, tuple[Any, ...]] = {cls: _methods(cls) for cls in (Array, Tokens)}
+
+
+def _own(dataset: Any) -> FileRows:
+    cls = type(dataset)
+    if _methods(cls) != _OWN[cls]:
+        refuse("dataset", f"a method of {cls.__name__} was replaced")
+    form: Form = "list"
+    if cls is Tokens and not dataset.targets:
+        form = "single"
+    elif cls is Array and dataset.columns is None:
+        form = "single" if len(dataset.fields) == 1 else "dict"
+    if len(dataset) == 0:
+        refuse("dataset", "it is empty")
+    return FileRows(cls.__name__, (), None, None, owner=dataset, core=dataset._rows, form=form)
+
+
 def read(dataset: Any) -> Leaf | None:
     """What a dataset of these kinds is now, in microseconds; None of another. Raises Refusal."""
     cls = type(dataset)
+    found: Leaf
     if cls is _TensorDataset:
         found = _tensor_dataset(dataset)
+    elif cls in _OWN:
+        found = _own(dataset)
     elif cls is torch.Tensor:
         found = _rows("tensor", (dataset,), "single")
     else:
@@ -281,6 +325,7 @@ class RowTable:
 
     leaf: Any  # Rows, or one of our own datasets'
     dataset: _core.Dataset
+    names: tuple[str, ...]
     dtypes: tuple[torch.dtype, ...]
     row_bytes: int
 
@@ -296,6 +341,8 @@ class RowTable:
                 else torch.empty(tensor.shape, dtype=dtype)
                 for tensor, dtype in zip(tensors, self.dtypes, strict=True)
             ]
+        if self.leaf.form == "dict":
+            return dict(zip(self.names, made, strict=True))
         return made if self.leaf.form == "list" else made[0]
 
 
@@ -331,6 +378,7 @@ def table_of(leaf: Any, owner: Any, *, live: bool, most: int) -> RowTable:
             size *= side
         row_bytes += size
     dtypes = tuple(DTYPES[name] for _, name, _ in fields)
-    table = RowTable(mine, opened, dtypes, row_bytes)
+    names = tuple(name for name, _, _ in fields)
+    table = RowTable(mine, opened, names, dtypes, row_bytes)
     kept.put(weakref.ref(table), owner)
     return table

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of arrays in files, which are read where they lie."""
+
+import operator
+import os
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, SupportsIndex
+
+import torch
+from penstock import _core
+from torch.utils.data import Dataset
+
+_Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int]
+Path = str | os.PathLike[str]
+ArrayFormat = Literal["auto", "raw", "npy", "safetensors", "penstock"]
+_FORMATS: dict[str, int] = {"auto": 0, "raw": 1, "npy": 2, "safetensors": 3, "penstock": 4}
+_ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2}
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+# The engine's names, see _core.pyi.
+DTYPES: dict[str, torch.dtype] = {
+    "u8": torch.uint8,
+    "i8": torch.int8,
+    "i16": torch.int16,
+    "i32": torch.int32,
+    "i64": torch.int64,
+    "f16": torch.float16,
+    "bf16": torch.bfloat16,
+    "f32": torch.float32,
+    "f64": torch.float64,
+    "bool": torch.bool,
+    "u16": torch.uint16,
+    "u32": torch.uint32,
+    "u64": torch.uint64,
+}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class Array(Dataset[Any]):
+    """The rows of arrays in files of any size: what indexing the first dimension gives.
+
+    source: a .npy, safetensors or Penstock array file, or a mapping of names to files. A file of
+        several arrays gives a field for each.
+    columns: which fields, in this order; a sample is then a tuple. None: all of them; a sample is a
+        tensor where there is one, else a dict.
+    dtype, shape, offset: of a file of raw elements; shape[0] of -1: as many rows as there are.
+    format: "npy", "safetensors", "penstock" or "raw" where the file does not tell.
+    access: "mmap", "pread", or "auto": mapped where the files fit memory_budget, by default half of
+        the memory that the system has available.
+    verify: the checksums of Penstock's array files are looked at, each once.
+
+    Samples and batches are copies, which may be written to. A file that is cut meanwhile is an
+    OSError that names it.
+    """
+
+    def __init__(
+        self,
+        source: Path | Mapping[str, Path],
+        *,
+        columns: Sequence[str] | None = None,
+        dtype: torch.dtype | str | None = None,
+        shape: Sequence[int] | None = None,
+        offset: int = 0,
+        format: ArrayFormat = "auto",
+        access: Literal["auto", "mmap", "pread"] = "auto",
+        memory_budget: int | None = None,
+        verify: bool = True,
+    ) -> None:
+        for name, value, known in (("format", format, _FORMATS), ("access", access, _ACCESS)):
+            if value not in known:
+                raise ValueError(f"{name} should be one of {', '.join(known)}, got {value!r}")
+        if (dtype is None) != (shape is None):
+            raise ValueError("a file of raw elements needs both dtype and shape")
+        kind = "raw" if dtype is not None and format == "auto" else format
+        number, sides = _FORMATS[kind], tuple(map(operator.index, shape or ()))
+        first = operator.index(offset)
+        files = source if isinstance(source, Mapping) else {None: source}
+        self.source = {
+            name: os.path.abspath(os.path.expanduser(os.fspath(path)))
+            for name, path in files.items()
+        }
+        self._sources: tuple[_Source, ...] = tuple(
+            (
+                os.fsencode(path),
+                None if name is None else name.encode(),
+                number,
+                _dtype_name(dtype),
+                sides,
+                first,
+            )
+            for name, path in self.source.items()
+        )
+        self.columns = None if columns is None else tuple(columns)
+        self.verify = bool(verify)
+        self._open(_ACCESS[access], memory_budget or 0)
+
+    def _open(self, access: int, budget: int) -> None:
+        self._rows = _core.array(self._chosen(), access, budget, not self.verify)
+        fields = self._rows.fields()
+        names = [name for name, _, _ in fields]
+        if self.columns is not None and names != list(self.columns):
+            raise ValueError(f"columns are {list(self.columns)}, the files have {names}")
+        self._fields = tuple((name, DTYPES[dtype], shape) for name, dtype, shape in fields)
+        self._access = _core.array_access(self._rows)
+
+    def _chosen(self) -> tuple[_Source, ...]:
+        """Of several columns a source each, so that others need be nothing that is known."""
+        if self.columns is None:
+            return self._sources
+        if None in self.source:
+            path, _, kind, dtype, shape, offset = self._sources[0]
+            return tuple((path, name.encode(), kind, dtype, shape, offset) for name in self.columns)
+        by_name = dict(zip(self.source, self._sources, strict=True))
+        unknown = [name for name in self.columns if name not in by_name]
+        if unknown:
+            raise ValueError(f"columns {unknown} are none of {list(self.source)}")
+        return tuple(by_name[name] for name in self.columns)
+
+    @property
+    def fields(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+        """Dtype and shape of each field of a sample."""
+        return {name: (dtype, shape) for name, dtype, shape in self._fields}
+
+    @property
+    def access(self) -> Literal["mmap", "pread"]:
+        """How the files are read."""
+        return "mmap" if self._access == 1 else "pread"
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        number, n = operator.index(index), len(self._rows)
+        if not -n <= number < n:
+            raise IndexError(f"index {number} is not in a dataset of {n}")
+        return self._made(array("q", (number % n,)), ())
+
+    def gather(self, indices: Sequence[int] | torch.Tensor) -> Any:
+        """The samples at these indices as one batch: as a sample, with the batch in front of each
+        shape. Indices count from 0."""
+        numbers = torch.as_tensor(indices)
+        if numbers.dim() != 1 or (len(numbers) > 0 and numbers.dtype not in _INTEGERS):
+            raise TypeError(f"indices should be a row of integers, got {numbers.dtype}")
+        numbers = numbers.to(torch.int64).contiguous()
+        return self._made(numbers.numpy(), (len(numbers),))
+
+    def _made(self, indices: Any, front: tuple[int, ...]) -> Any:
+        tensors: list[torch.Tensor] = []
+        buffers: list[Any] = []
+        for _, dtype, shape in self._fields:
+            tensor = torch.empty((*front, *shape), dtype=dtype, device="cpu")
+            tensors.append(tensor)
+            has_bytes = tensor.numel() > 0
+            buffers.append(
+                tensor.reshape(-1).view(torch.uint8).numpy() if has_bytes else bytearray()
+            )
+        self._rows.gather(indices, buffers)
+        if self.columns is not None:
+            return tuple(tensors)
+        if len(tensors) == 1:
+            return tensors[0]
+        return {name: tensor for (name, *_), tensor in zip(self._fields, tensors, strict=True)}
+
+    # A copy opens the files again: what is open belongs to one process.
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_rows"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        before = self._fields
+        self._open(self._access, 0)
+        if self._fields != before:
+            names = ", ".join(self.source.values())
+            raise OSError(f"arrays are not what they were when they were pickled: {names}")
+
+    def __repr__(self) -> str:
+        lines = [f"Number of datapoints: {len(self)}", f"Files: {', '.join(self.source.values())}"]
+        lines += [
+            f"{name}: {str(dtype).removeprefix('torch.')} {list(shape)}"
+            for name, dtype, shape in self._fields
+        ]
+        return "Dataset Array\n" + "\n".join("    " + line for line in lines)
+
+
+def _dtype_name(dtype: torch.dtype | str | None) -> str | None:
+    if dtype is None:
+        return None
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if found not in _NAMES:
+        raise ValueError(f"dtype should be one of {', '.join(map(str, _NAMES))}, got {dtype!r}")
+    return _NAMES[found]
