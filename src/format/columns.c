@@ -391,7 +391,8 @@ static int check_column(const struct pst__column *column, const struct plan *pla
                 "'%s' has %" PRId64 " rows, the first column has %" PRId64, column->name,
                 column->shape[0], n);
     int is_read = column->source && !pst__source_data(column->source);
-    if (is_read && (!plan->is_dense || (size_t)plan->row != plan->row_bytes))
+    if (is_read && plan->row_bytes > 0 &&
+        (!plan->is_dense || (n > 1 && (size_t)plan->row != plan->row_bytes)))
         return pst__fail(err, PST_EUNSUPPORTED,
                          "the rows of '%s' do not lie one after the other: it can only be mapped",
                          column->name);

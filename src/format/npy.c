@@ -221,7 +221,10 @@ static int literal(struct parser *parser)
 {
     static const char *const keys[] = {"descr", "fortran_order", "shape"};
     static int (*const values[])(struct parser *) = {descr, fortran_order, shape};
-    int seen = 0, rc = take(parser, '{', "a dict");
+    int seen = 0;
+    while (peek(parser) == ' ')
+        parser->at++;
+    int rc = peek(parser) == '{' ? take(parser, '{', "a dict") : bad(parser, "a dict");
     while (rc == PST_OK) {
         const char *text;
         size_t length;
@@ -245,7 +248,11 @@ static int literal(struct parser *parser)
     if (rc < 0 || (rc = take(parser, '}', "'}'")) < 0)
         return rc;
     parser->npy->end = parser->at;
-    space(parser);
+    /* Space behind a newline would be an indentation. */
+    while (peek(parser) == ' ')
+        parser->at++;
+    while (peek(parser) == '\n')
+        parser->at++;
     if (parser->at != parser->npy->size)
         return bad(parser, "nothing but space");
     return seen == 7 ? PST_OK : bad(parser, "'descr', 'fortran_order' and 'shape', before this");
@@ -266,6 +273,9 @@ static int read_sizes(struct pst__npy *npy, const struct pst__reader *reader, st
                             "%s is no file of numpy.save(): it does not begin "
                             "with \\x93NUMPY",
                             reader->shown);
+    if (n < MAGIC_SIZE + 2)
+        return pst__fail_at(err, PST_ETRUNCATED, (int64_t)n,
+                            "%s ends within its header: it has %zu bytes", reader->shown, n);
     npy->major = head[6];
     if (head[6] < 1 || head[6] > 3 || head[7] != 0)
         return pst__fail_at(err, PST_EUNSUPPORTED, 6,

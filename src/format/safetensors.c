@@ -26,21 +26,25 @@ struct parser {
     int has_metadata;
 };
 
-static int dtype_of(const char *name)
+static const struct kind {
+    const char *name;
+    int dtype; /* 0: none of ours */
+    int bits;
+} kinds[] = {
+    {"F64", PST_F64, 64},  {"F32", PST_F32, 32},  {"F16", PST_F16, 16},  {"BF16", PST_BF16, 16},
+    {"I64", PST_I64, 64},  {"I32", PST_I32, 32},  {"I16", PST_I16, 16},  {"I8", PST_I8, 8},
+    {"U64", PST_U64, 64},  {"U32", PST_U32, 32},  {"U16", PST_U16, 16},  {"U8", PST_U8, 8},
+    {"BOOL", PST_BOOL, 8}, {"C64", 0, 64},        {"F8_E5M2", 0, 8},     {"F8_E4M3", 0, 8},
+    {"F8_E8M0", 0, 8},     {"F8_E4M3FNUZ", 0, 8}, {"F8_E5M2FNUZ", 0, 8}, {"F6_E2M3", 0, 6},
+    {"F6_E3M2", 0, 6},     {"F4", 0, 4},
+};
+
+static const struct kind *kind_of(const char *name)
 {
-    static const struct {
-        const char *name;
-        int dtype;
-    } table[] = {
-        {"F64", PST_F64},   {"F32", PST_F32}, {"F16", PST_F16}, {"BF16", PST_BF16},
-        {"I64", PST_I64},   {"I32", PST_I32}, {"I16", PST_I16}, {"I8", PST_I8},
-        {"U64", PST_U64},   {"U32", PST_U32}, {"U16", PST_U16}, {"U8", PST_U8},
-        {"BOOL", PST_BOOL},
-    };
-    for (size_t i = 0; i < PST_COUNTOF(table); i++)
-        if (strcmp(table[i].name, name) == 0)
-            return table[i].dtype;
-    return 0;
+    for (size_t i = 0; i < PST_COUNTOF(kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
 }
 
 /* More items follow: 1. The closing bracket was taken: 0. *n counts the items. */
@@ -89,11 +93,15 @@ static int dtype(struct parser *parser, struct pst__layout *layout, struct pst_e
     int rc = pst__json_string(&parser->json, &parser->text, err);
     if (rc < 0)
         return rc;
+    char shown[SHOWN];
     const char *name = parser->text.bytes;
-    if (strlen(name) == 0 || strlen(name) >= sizeof layout->kind)
-        return pst__json_bad(&parser->json, err, "the name of a dtype before this");
+    const struct kind *kind = kind_of(name);
+    if (!kind)
+        return pst__fail_at(err, PST_EUNSUPPORTED, parser->json.base + (int64_t)parser->json.at,
+                            "%s: a tensor is of dtype '%s', which is not known", parser->json.shown,
+                            pst__printable(shown, sizeof shown, name));
     memcpy(layout->kind, name, strlen(name) + 1);
-    layout->dtype = dtype_of(name);
+    layout->dtype = kind->dtype;
     return PST_OK;
 }
 
@@ -153,12 +161,21 @@ static int check_size(const struct parser *parser, struct pst__layout *layout,
                       struct pst_error *err)
 {
     char shown[SHOWN];
-    uint64_t bytes = layout->bytes;
-    if (layout->dtype == 0)
-        return PST_OK;
-    int rc = pst__layout_measure(layout, parser->json.shown, err);
-    if (rc < 0 || layout->bytes == bytes)
-        return rc;
+    uint64_t bytes = layout->bytes, bits = (uint64_t)kind_of(layout->kind)->bits;
+    if (layout->dtype == 0) {
+        for (int i = 0; i < layout->ndim; i++)
+            if (__builtin_mul_overflow(bits, (uint64_t)layout->shape[i], &bits))
+                return pst__fail(err, PST_ELIMIT, "%s: tensor '%s' has 2^61 bytes or more",
+                                 parser->json.shown,
+                                 pst__printable(shown, sizeof shown, layout->name));
+        if (bits % 8 == 0 && bits / 8 == bytes)
+            return PST_OK;
+        layout->bytes = bits / 8;
+    } else {
+        int rc = pst__layout_measure(layout, parser->json.shown, err);
+        if (rc < 0 || layout->bytes == bytes)
+            return rc;
+    }
     return pst__fail_at(err, PST_EFORMAT, parser->json.base + (int64_t)parser->json.at,
                         "%s: tensor '%s': its shape and dtype take %" PRIu64
                         " bytes, its offsets leave %" PRIu64,

@@ -241,10 +241,13 @@ int64_t pst__guard_fault(int slot)
 
 static int tell(struct pst_error *err, const char *shown, int64_t offset)
 {
-    return pst__fail_at(err, PST_EIO, offset,
-                        "'%s' could not be read at byte %lld while it was mapped: it was cut, or "
-                        "the disk failed; what was read there is zeros",
-                        shown, (long long)offset);
+    pst__fail_at(err, PST_EIO, offset,
+                 "'%s' could not be read at byte %lld while it was mapped: it was cut, or the disk "
+                 "failed; what was read there is zeros",
+                 shown, (long long)offset);
+    if (err && err->status == PST_EIO && err->os_errno == 0)
+        err->os_errno = EIO;
+    return PST_EIO;
 }
 
 int pst__guard_next(struct pst_error *err)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from penstock.explanation import Explanation, Stage
     from penstock.lanes import explain
     from penstock.loader import DataLoader
+    from penstock.mapped import MappedTensor
+    from penstock.memory_map import mem_map
     from penstock.meter import Progress, ProgressLine
     from penstock.policy import ErrorReport, Refused, TooManyErrors
     from penstock.reporting import report
@@ -36,6 +38,7 @@ else:
         "Difference": "verification",
         "ErrorReport": "policy",
         "Explanation": "explanation",
+        "MappedTensor": "mapped",
         "Progress": "meter",
         "ProgressLine": "meter",
         "Refused": "policy",
@@ -44,6 +47,7 @@ else:
         "TooManyErrors": "policy",
         "Verification": "verification",
         "explain": "lanes",
+        "mem_map": "memory_map",
         "report": "reporting",
         "verify": "verification",
     }
@@ -77,6 +81,7 @@ __all__ = [
     "ForkError",
     "Generator",
     "LimitError",
+    "MappedTensor",
     "Progress",
     "ProgressLine",
     "Refused",
@@ -89,6 +94,7 @@ __all__ = [
     "datasets",
     "explain",
     "from_dlpack",
+    "mem_map",
     "report",
     "tensor",
     "verify",

@@ -336,6 +336,15 @@ def array_check(dataset: Dataset, /) -> None:
 def rows(tensors: tuple[Tensor, ...], /) -> Dataset:
     """The rows of tensors, which are shared."""
 
+_Array: TypeAlias = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int]
+
+def array_map(source: _Array, mode: int, /) -> Tensor:
+    """An array in a file as a Tensor over the mapped file. source is path, name, kind, dtype, shape
+    and offset; kinds and modes are those of penstock/array.h."""
+
+def array_open(sources: tuple[_Array, ...], access: int, memory_budget: int, /) -> Dataset:
+    """A Dataset of rows over files of arrays."""
+
 def probe(data: Buffer, /) -> tuple[str, int, int]:
     """(format, width, height); raises DecodeError where the native decoders do not vouch."""
 

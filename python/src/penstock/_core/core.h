@@ -103,6 +103,7 @@ PyObject *core_dataset_intend(PyObject *object, PyObject *arg);    /* new */
 struct pst_transform *core_transform_handle(PyObject *transform);
 
 /* Method tables of module functions, ended by a row of NULL. */
+extern PyMethodDef core_array_functions[];
 extern PyMethodDef core_dataset_functions[];
 extern PyMethodDef core_image_functions[];
 extern PyMethodDef core_order_functions[];

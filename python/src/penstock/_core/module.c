@@ -92,6 +92,7 @@ static PyMethodDef check_functions[] = {
 static int add_functions(PyObject *module)
 {
     if (PyModule_AddFunctions(module, module_functions) < 0 ||
+        PyModule_AddFunctions(module, core_array_functions) < 0 ||
         PyModule_AddFunctions(module, core_dataset_functions) < 0 ||
         PyModule_AddFunctions(module, core_image_functions) < 0 ||
         PyModule_AddFunctions(module, core_order_functions) < 0 ||

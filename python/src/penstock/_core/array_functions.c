@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core.h"
+
+#include <string.h>
+
+#include "tensor_type.h"
+
+/* <penstock/array.h>: arrays in files. */
+
+/* --- faults of mapped files --- */
+
+/* In the main thread, between two instructions. The exception is an OSError, for which no state of
+ * the module is needed. */
+static int raise_fault(void *Py_UNUSED(opaque))
+{
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_fault_next(&err);
+    if (rc == PST_END) /* several pages of one file are one fault */
+        return 0;
+    core_fail(NULL, rc, &err);
+    return -1;
+}
+
+/* Within the handler of the signal. That is not one that comes at any moment: it is the thread's
+ * own access to a mapped page, which Python's own code does nowhere, so the lock of the pending
+ * calls is not held by this thread, and adding a call takes no memory. */
+static void on_fault(void *Py_UNUSED(opaque))
+{
+    if (Py_IsInitialized())
+        (void)Py_AddPendingCall(raise_fault, NULL); /* a full list has calls enough */
+}
+
+/* --- arguments --- */
+
+/* A file as the functions below take it: (path, name, kind, dtype, shape, offset), path and name as
+ * bytes. What it points to lives as long as the tuple. */
+static int source_parse(PyObject *tuple, struct pst_array_source *source)
+{
+    const char *path;
+    char *text = NULL;
+    PyObject *name, *dtype, *shape;
+    unsigned long long offset;
+    memset(source, 0, sizeof *source);
+    if (!PyTuple_Check(tuple)) {
+        PyErr_SetString(PyExc_TypeError, "a file of arrays is a tuple");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(tuple, "yOiOO!K:array", &path, &name, &source->kind, &dtype,
+                          &PyTuple_Type, &shape, &offset))
+        return -1;
+    if (name != Py_None && PyBytes_AsStringAndSize(name, &text, NULL) < 0)
+        return -1;
+    source->path = path;
+    source->name = text;
+    source->offset = offset;
+    if (dtype != Py_None) {
+        const struct core_dtype *found = core_dtype_named(dtype);
+        if (!found)
+            return -1;
+        source->dtype = found->dtype;
+    }
+    Py_ssize_t n = PyTuple_Size(shape);
+    if (n < 0 || n > PST_MAX_DIMS) {
+        PyErr_Format(PyExc_ValueError, "an array has at most %d dimensions", PST_MAX_DIMS);
+        return -1;
+    }
+    source->ndim = (int)n;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (core_to_int64(PyTuple_GetItem(shape, i), "shape", &source->shape[i]) < 0) /* borrowed */
+            return -1;
+    return 0;
+}
+
+/* --- functions --- */
+
+static PyObject *array_map(PyObject *module, PyObject *args) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    struct pst_array_source source;
+    struct pst_tensor tensor;
+    struct pst_error err;
+    PyObject *tuple;
+    int mode, rc;
+    if (!PyArg_ParseTuple(args, "Oi:array_map", &tuple, &mode) || source_parse(tuple, &source) < 0)
+        return NULL;
+    pst_fault_notify(on_fault, NULL);
+    pst_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS rc = pst_array_map(&tensor, &source, mode, &err);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err)
+                                       : core_tensor_wrap(state, &tensor); /* new */
+}
+
+static PyObject *array_open(PyObject *module, PyObject *args) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    struct pst_array_source sources[PST_MAX_FIELDS];
+    struct pst_array_config config;
+    struct pst_dataset *dataset;
+    struct pst_error err;
+    PyObject *tuple;
+    unsigned long long budget;
+    int rc;
+    pst_array_config_init(&config);
+    if (!PyArg_ParseTuple(args, "O!iK:array_open", &PyTuple_Type, &tuple, &config.access, &budget))
+        return NULL;
+    config.memory_budget = budget;
+    Py_ssize_t n = PyTuple_Size(tuple);
+    if (n < 1 || n > PST_MAX_FIELDS)
+        return PyErr_Format(PyExc_ValueError, "%zd files of arrays, expected 1 to %d", n,
+                            PST_MAX_FIELDS);
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (source_parse(PyTuple_GetItem(tuple, i), &sources[i]) < 0) /* borrowed */
+            return NULL;
+    pst_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS rc = pst_array_open(&dataset, sources, (size_t)n, &config, &err);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err)
+                                       : core_dataset_wrap(state, dataset); /* new */
+}
+
+PyMethodDef core_array_functions[] = {
+    {"array_map", array_map, METH_VARARGS,
+     "array_map(source, mode, /)\n--\n\nAn array in a file as a Tensor over the mapped file. "
+     "source: (path, name, kind, dtype, shape, offset)."},
+    {"array_open", array_open, METH_VARARGS,
+     "array_open(sources, access, memory_budget, /)\n--\n\nA Dataset of rows over files of "
+     "arrays."},
+    {NULL, NULL, 0, NULL},
+};
