@@ -82,7 +82,7 @@ def same_rows(
     indices = np.array([rng.randrange(n) for _ in range(9)] if n else [], np.int64)
     for access in (0, 1, 2):
         try:
-            rows = _core.array_open((source,), access, 1 if access == 0 else 0)
+            rows = _core.array((source,), access, 1 if access == 0 else 0, False)
         except _core.Error as error:  # Fortran order can only be mapped
             if access == 2 and "only be mapped" in str(error):
                 continue

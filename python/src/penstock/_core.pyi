@@ -342,9 +342,6 @@ def array_map(source: _Array, mode: int, /) -> Tensor:
     """An array in a file as a Tensor over the mapped file. source is path, name, kind, dtype, shape
     and offset; kinds and modes are those of penstock/array.h."""
 
-def array_open(sources: tuple[_Array, ...], access: int, memory_budget: int, /) -> Dataset:
-    """A Dataset of rows over files of arrays."""
-
 def probe(data: Buffer, /) -> tuple[str, int, int]:
     """(format, width, height); raises DecodeError where the native decoders do not vouch."""
 

@@ -91,7 +91,7 @@ static PyObject *array_map(PyObject *module, PyObject *args) /* new */
                                        : core_tensor_wrap(state, &tensor); /* new */
 }
 
-static PyObject *array_open(PyObject *module, PyObject *args) /* new */
+static PyObject *array_rows(PyObject *module, PyObject *args) /* new */
 {
     struct core_state *state = core_state_of_module(module);
     struct pst_array_source sources[PST_MAX_FIELDS];
@@ -102,7 +102,8 @@ static PyObject *array_open(PyObject *module, PyObject *args) /* new */
     unsigned long long budget;
     int rc;
     pst_array_config_init(&config);
-    if (!PyArg_ParseTuple(args, "O!iK:array_open", &PyTuple_Type, &tuple, &config.access, &budget))
+    if (!PyArg_ParseTuple(args, "O!iKp:array", &PyTuple_Type, &tuple, &config.access, &budget,
+                          &config.is_unverified))
         return NULL;
     config.memory_budget = budget;
     Py_ssize_t n = PyTuple_Size(tuple);
@@ -113,17 +114,49 @@ static PyObject *array_open(PyObject *module, PyObject *args) /* new */
         if (source_parse(PyTuple_GetItem(tuple, i), &sources[i]) < 0) /* borrowed */
             return NULL;
     pst_error_init(&err);
-    Py_BEGIN_ALLOW_THREADS rc = pst_array_open(&dataset, sources, (size_t)n, &config, &err);
+    Py_BEGIN_ALLOW_THREADS /* the tuple keeps the texts */
+        rc = pst_array_open(&dataset, sources, (size_t)n, &config, &err);
     Py_END_ALLOW_THREADS return rc < 0 ? core_fail(state, rc, &err)
                                        : core_dataset_wrap(state, dataset); /* new */
+}
+
+static struct pst_dataset *to_dataset(PyObject *module, PyObject *object)
+{
+    struct core_state *state = core_state_of_module(module);
+    if (Py_TYPE(object) == (PyTypeObject *)state->dataset_type)
+        return core_dataset_handle(object);
+    PyErr_SetString(PyExc_TypeError, "a Dataset is needed");
+    return NULL;
+}
+
+static PyObject *array_access(PyObject *module, PyObject *object) /* new */
+{
+    struct pst_dataset *handle = to_dataset(module, object);
+    return handle ? PyLong_FromLong(pst_array_access(handle)) : NULL; /* new */
+}
+
+static PyObject *array_check(PyObject *module, PyObject *object) /* new */
+{
+    struct pst_dataset *handle = to_dataset(module, object);
+    if (!handle)
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_array_check(handle, &err);
+    if (rc < 0)
+        return core_fail(core_state_of_module(module), rc, &err);
+    Py_RETURN_NONE;
 }
 
 PyMethodDef core_array_functions[] = {
     {"array_map", array_map, METH_VARARGS,
      "array_map(source, mode, /)\n--\n\nAn array in a file as a Tensor over the mapped file. "
      "source: (path, name, kind, dtype, shape, offset)."},
-    {"array_open", array_open, METH_VARARGS,
-     "array_open(sources, access, memory_budget, /)\n--\n\nA Dataset of rows over files of "
-     "arrays."},
+    {"array", array_rows, METH_VARARGS,
+     "array(sources, access, budget, unverified, /)\n--\n\nThe rows of arrays in files."},
+    {"array_access", array_access, METH_O,
+     "array_access(dataset, /)\n--\n\n1: mapped, 2: read, 0: no files of arrays."},
+    {"array_check", array_check, METH_O,
+     "array_check(dataset, /)\n--\n\nRaises where a file is no longer what was opened."},
     {NULL, NULL, 0, NULL},
 };

@@ -109,7 +109,6 @@ extern PyMethodDef core_image_functions[];
 extern PyMethodDef core_order_functions[];
 extern PyMethodDef core_tensor_functions[];
 extern PyMethodDef core_rows_functions[];
-extern PyMethodDef core_array_open_functions[];
 extern PyMethodDef core_token_functions[];
 
 #endif

@@ -98,7 +98,6 @@ static int add_functions(PyObject *module)
         PyModule_AddFunctions(module, core_order_functions) < 0 ||
         PyModule_AddFunctions(module, core_tensor_functions) < 0 ||
         PyModule_AddFunctions(module, core_rows_functions) < 0 ||
-        PyModule_AddFunctions(module, core_array_open_functions) < 0 ||
         PyModule_AddFunctions(module, core_token_functions) < 0)
         return -1;
 #ifdef PST_CHECKS
