@@ -84,9 +84,10 @@ PST_API int64_t pst_array_writer_rows(const struct pst_array_writer *writer);
 PST_API int pst_array_writer_write(struct pst_array_writer *writer,
                                    const struct pst_array_rows *columns, int64_t n_rows,
                                    struct pst_error *err);
-/* For the commits to come. */
-PST_API int pst_array_writer_note(struct pst_array_writer *writer, const char *note,
-                                  struct pst_error *err);
+/* The note, valid until it is set; and set for the commits to come. */
+PST_API const char *pst_array_writer_note(const struct pst_array_writer *writer);
+PST_API int pst_array_writer_set_note(struct pst_array_writer *writer, const char *note,
+                                      struct pst_error *err);
 /* What was written is on disk, for PST_ARRAY_RESUME; nobody sees it yet. When appending it is a
  * commit. */
 PST_API int pst_array_writer_checkpoint(struct pst_array_writer *writer, struct pst_error *err);

@@ -167,7 +167,7 @@ static int open_writer(struct pst_array_writer *writer, const char *path,
     writer->items_passed = pst__calloc(n, sizeof *writer->items_passed, PST_MEM_HEAP);
     if (!writer->items_left || !writer->items_passed)
         return pst__fail(err, PST_ENOMEM, "no memory for %zu columns", n);
-    if ((config->note && (rc = pst_array_writer_note(writer, config->note, err)) < 0) ||
+    if ((config->note && (rc = pst_array_writer_set_note(writer, config->note, err)) < 0) ||
         (rc = take_promise(writer, config, &is_known, err)) < 0)
         return rc;
     writer->has_items = is_known;
@@ -218,6 +218,11 @@ int pst_array_writer_columns(const struct pst_array_writer *writer,
 int64_t pst_array_writer_rows(const struct pst_array_writer *writer)
 {
     return writer->layout.n_rows + writer->segment.n_rows;
+}
+
+const char *pst_array_writer_note(const struct pst_array_writer *writer)
+{
+    return writer->layout.note;
 }
 
 /* --- rows --- */
@@ -400,9 +405,10 @@ int pst_array_writer_write(struct pst_array_writer *writer, const struct pst_arr
 
 /* --- what is there for good --- */
 
-int pst_array_writer_note(struct pst_array_writer *writer, const char *note, struct pst_error *err)
+int pst_array_writer_set_note(struct pst_array_writer *writer, const char *note,
+                              struct pst_error *err)
 {
-    PST_REQUIRE(writer && note, err, "pst_array_writer_note: writer or note is NULL");
+    PST_REQUIRE(writer && note, err, "pst_array_writer_set_note: writer or note is NULL");
     int rc = check_open(writer, err);
     if (rc < 0)
         return rc;

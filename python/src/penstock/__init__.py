@@ -20,6 +20,7 @@ from penstock._core import (
 
 if TYPE_CHECKING:
     from penstock import datasets
+    from penstock.array_writer import ArrayColumn, ArrayWriter, Ragged
     from penstock.explanation import Explanation, Stage
     from penstock.lanes import explain
     from penstock.loader import DataLoader
@@ -34,6 +35,8 @@ else:
     # torch takes a second to import. What needs it comes when it is asked for, so that the command
     # line tool starts at once, and that tensors do without torch.
     _HOMES = {
+        "ArrayColumn": "array_writer",
+        "ArrayWriter": "array_writer",
         "DataLoader": "loader",
         "Difference": "verification",
         "ErrorReport": "policy",
@@ -41,6 +44,7 @@ else:
         "MappedTensor": "mapped",
         "Progress": "meter",
         "ProgressLine": "meter",
+        "Ragged": "array_writer",
         "Refused": "policy",
         "Stage": "explanation",
         "Stats": "stats",
@@ -52,12 +56,14 @@ else:
         "verify": "verification",
     }
 
+    _WITHOUT_TORCH = {"array_writer"}
+
     def __getattr__(name: str) -> Any:
         from importlib import import_module
         from importlib.util import find_spec
 
         if name in _HOMES:
-            if find_spec("torch") is None:
+            if _HOMES[name] not in _WITHOUT_TORCH and find_spec("torch") is None:
                 raise ImportError(f"penstock.{name} needs PyTorch, which is not installed")
             value = getattr(import_module(f"penstock.{_HOMES[name]}"), name)
         elif not name.startswith("__") and find_spec(f"penstock.{name}") is not None:
@@ -72,6 +78,8 @@ else:
 
 
 __all__ = [
+    "ArrayColumn",
+    "ArrayWriter",
     "DataLoader",
     "DecodeError",
     "Difference",
@@ -84,6 +92,7 @@ __all__ = [
     "MappedTensor",
     "Progress",
     "ProgressLine",
+    "Ragged",
     "Refused",
     "Stage",
     "Stats",

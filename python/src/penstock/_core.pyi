@@ -145,6 +145,44 @@ class Generator:
     def randperm(self, n: int, /) -> Tensor: ...
     def randn(self, shape: Sequence[int] | int, /, *, dtype: str = "f32") -> Tensor: ...
 
+@final
+class ArrayWriter:
+    """A writer of an array file. A column: name, dtype, shape of a row or an item, whether it is
+    ragged, and how many items will be written (0: not known). mode: 0 create, 1 append, 2 resume.
+    """
+
+    def __new__(
+        cls,
+        path: bytes,
+        columns: Sequence[tuple[str, str, Sequence[int], bool, int]] | None,
+        /,
+        *,
+        mode: int = 0,
+        rows: int = -1,
+        note: str | None = None,
+        keep: bool = False,
+        block_bytes: int = 0,
+        buffer_bytes: int = 0,
+    ) -> ArrayWriter: ...
+    @property
+    def columns(self) -> builtins.list[tuple[str, str, tuple[int, ...], bool]]: ...
+    @property
+    def rows(self) -> int:
+        """Rows written so far, those that were there among them."""
+
+    def write(self, columns: Sequence[Tensor | tuple[Tensor, Tensor]], n_rows: int, /) -> None:
+        """A contiguous Tensor of rows for each column, or for a ragged one its items and the
+        lengths of the rows (i64)."""
+
+    @property
+    def note(self) -> str: ...
+    @note.setter
+    def note(self, text: str, /) -> None: ...
+    def checkpoint(self) -> None: ...
+    def commit(self) -> None: ...
+    def close(self) -> None:
+        """Drops what was not committed. Idempotent."""
+
 class Finalized:
     """A base whose _finalize() runs where a __del__ would.
 

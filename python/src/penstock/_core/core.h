@@ -34,6 +34,7 @@
     X(loader_type)                                                                                 \
     X(generator_type)                                                                              \
     X(finalized_type)                                                                              \
+    X(array_writer_type)                                                                           \
     X(kind_batch)                                                                                  \
     X(kind_doubt)                                                                                  \
     X(kind_failed)                                                                                 \
@@ -79,12 +80,13 @@ int core_image_size(int32_t width, int32_t height, int channels, size_t *size);
 PyObject *core_text(const char *text); /* new */
 
 /* Types. Each *_type_new makes the type object. */
-PyObject *core_tensor_type_new(PyObject *module);    /* new */
-PyObject *core_dataset_type_new(PyObject *module);   /* new */
-PyObject *core_transform_type_new(PyObject *module); /* new */
-PyObject *core_loader_type_new(PyObject *module);    /* new */
-PyObject *core_generator_type_new(PyObject *module); /* new */
-PyObject *core_finalized_type_new(PyObject *module); /* new */
+PyObject *core_tensor_type_new(PyObject *module);       /* new */
+PyObject *core_dataset_type_new(PyObject *module);      /* new */
+PyObject *core_transform_type_new(PyObject *module);    /* new */
+PyObject *core_loader_type_new(PyObject *module);       /* new */
+PyObject *core_generator_type_new(PyObject *module);    /* new */
+PyObject *core_finalized_type_new(PyObject *module);    /* new */
+PyObject *core_array_writer_type_new(PyObject *module); /* new */
 
 /* Moves tensor (zeroed on success and on failure) into a new Tensor. */
 PyObject *core_tensor_wrap(struct core_state *state, struct pst_tensor *tensor); /* new */

@@ -129,6 +129,7 @@ static int module_exec(PyObject *module)
         add_type(module, &state->loader_type, core_loader_type_new(module)) < 0 ||
         add_type(module, &state->generator_type, core_generator_type_new(module)) < 0 ||
         add_type(module, &state->finalized_type, core_finalized_type_new(module)) < 0 ||
+        add_type(module, &state->array_writer_type, core_array_writer_type_new(module)) < 0 ||
         intern(&state->kind_batch, "batch") < 0 || intern(&state->kind_doubt, "doubt") < 0 ||
         intern(&state->kind_failed, "failed") < 0 || intern(&state->kind_ragged, "ragged") < 0 ||
         intern(&state->name_cast, "cast") < 0 || intern(&state->name_dlpack, "__dlpack__") < 0 ||
