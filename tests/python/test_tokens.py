@@ -237,6 +237,26 @@ def test_it_is_a_sequence(raw):
     assert "Padded: 1 windows, with 0" in repr(Tokens(path, 16, dtype="uint16", pad=0))
 
 
+@pytest.mark.parametrize("targets", [True, False])
+def test_gather_into_tensors_of_the_callers(raw, targets):
+    path, _ = raw
+    dataset = Tokens(path, 16, dtype="uint16", targets=targets)
+    out = dataset.gather([1, 2, 3])
+    expected = dataset.gather([7, 7, 0])
+    assert dataset.gather(numpy.array([7, 7, 0]), out=out) is out
+    for one, other in zip(out, expected, strict=True):
+        assert torch.equal(one, other)
+    flat = torch.empty(3, 32, dtype=torch.int64)
+    for wrong in (
+        dataset.gather([1]),
+        tuple(out[:1]),
+        (flat[:, :16], flat[:, 16:]) if targets else flat[:, :16],
+        (out[0].int(), out[1].int()) if targets else out.int(),
+    ):
+        with pytest.raises((ValueError, TypeError, AttributeError)):
+            dataset.gather([7, 7, 0], out=wrong)
+
+
 def test_budget_decides_how_files_are_read(raw):
     path, _ = raw
     assert Tokens(path, 16, dtype="uint16", memory_budget=2000).access == "mmap"

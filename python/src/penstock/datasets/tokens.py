@@ -5,17 +5,30 @@ import operator
 import os
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any, Generic, Literal, SupportsIndex, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    SupportsIndex,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 import torch
 from penstock import _core
 from torch.utils.data import Dataset
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 Path = str | os.PathLike[str]
 TokenFormat = Literal["auto", "raw", "megatron", "datatrove"]
 TokenDocuments = Literal["ignore", "within"]
 Access = Literal["auto", "mmap", "pread"]
-Item = TypeVar("Item", covariant=True)
+Item = TypeVar("Item")
 
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")
 _OUT = {torch.int64: "i64", torch.int32: "i32"}
@@ -192,24 +205,46 @@ class Tokens(Dataset[Item], Generic[Item]):
             raise IndexError(f"index {number} is not in a dataset of {n}")
         return self._made(array("q", (number % n,)), (self.window,))
 
-    def gather(self, indices: Sequence[int] | torch.Tensor) -> Item:
+    def gather(
+        self,
+        indices: "Sequence[int] | torch.Tensor | NDArray[Any]",
+        out: Item | None = None,
+    ) -> Item:
         """The samples at these indices as one batch, as the default collate would stack them; with
-        targets a pair. Indices count from 0."""
-        numbers = torch.as_tensor(indices)
-        if numbers.dim() != 1 or (len(numbers) > 0 and numbers.dtype not in _INTEGERS):
-            raise TypeError(f"indices should be a row of integers, got {numbers.dtype}")
-        numbers = numbers.to(torch.int64).contiguous()
-        return self._made(numbers.numpy(), (len(numbers), self.window))
+        targets a pair. Indices count from 0.
 
-    def _made(self, indices: Any, shape: tuple[int, ...]) -> Item:
-        x = torch.empty(shape, dtype=self.out_dtype)
-        made: Any = x
-        buffers = [x.numpy()]
-        if self.targets:
-            y = torch.empty(shape, dtype=self.out_dtype)
-            made = x, y
-            buffers.append(y.numpy())
-        self._rows.gather(indices, buffers)
+        out: what an earlier call returned, or like it (in pinned memory, say): written over."""
+        numbers = torch.as_tensor(indices)
+        if numbers.dtype is not torch.int64:
+            if len(numbers) > 0 and numbers.dtype not in _INTEGERS:
+                raise TypeError(f"indices should be integers, got {numbers.dtype}")
+            numbers = numbers.to(torch.int64)
+        if numbers.dim() != 1:
+            raise TypeError(f"indices should be one row, got {numbers.dim()} dimensions")
+        shape = (len(numbers), self.window)
+        if out is not None:
+            self._check_out(out, shape)
+        return self._made(numbers.contiguous().numpy(), shape, out)
+
+    def _check_out(self, out: Any, shape: tuple[int, ...]) -> None:
+        tensors = out if self.targets else (out,)
+        if len(tensors) != 1 + self.targets:
+            raise ValueError(f"out should be {1 + self.targets} tensors, got {len(tensors)}")
+        for one in tensors:
+            if (one.dtype, one.shape) != (self.out_dtype, shape) or not one.is_contiguous():
+                raise ValueError(
+                    f"out should be contiguous, {self.out_dtype} of {list(shape)},"
+                    f" got {one.dtype} of {list(one.shape)}"
+                )
+
+    def _made(self, indices: Any, shape: tuple[int, ...], out: Item | None = None) -> Item:
+        made: Any = out
+        if made is None:
+            made = torch.empty(shape, dtype=self.out_dtype)
+            if self.targets:
+                made = made, torch.empty(shape, dtype=self.out_dtype)
+        tensors = made if self.targets else (made,)
+        self._rows.gather(indices, [tensor.numpy() for tensor in tensors])
         item: Item = made
         return item
 
