@@ -683,9 +683,11 @@ def test_loader_refuses(small, crop8, changes, expected):
 
 
 def test_loader_wants_its_own_types(small, crop8):
-    for dataset, transform in [(crop8, small), (None, crop8), (small, None)]:
+    for dataset, transform in [(crop8, small), (None, crop8), (small, small)]:
         with pytest.raises(TypeError):
             make_loader(dataset, transform)
+    with pytest.raises(ValueError, match="needs a dataset and a transform"):
+        make_loader(small, None)
     with pytest.raises(TypeError):
         _core.Loader(small, crop8)
 
