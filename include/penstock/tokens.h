@@ -15,12 +15,13 @@ extern "C" {
 
 /* Files of tokens, and the windows of them that a language model is trained on. */
 enum pst_token_kind {
-    /* By the name: .idx, or .bin with an .idx beside it, is Megatron's; .ds datatrove's; any other
-     * is raw, but .npy, which has to be told as such. */
+    /* By the name: .idx, or .bin with an .idx beside it, is Megatron's; .ds datatrove's; .npy
+     * NumPy's; any other is raw. */
     PST_TOKENS_AUTO = 0,
     PST_TOKENS_RAW = 1,       /* tokens one after another, in the machine's bytes */
     PST_TOKENS_MEGATRON = 2,  /* tokens in NAME.bin, documents in NAME.idx */
     PST_TOKENS_DATATROVE = 3, /* tokens in NAME.ds, documents in NAME.ds.index if it is there */
+    PST_TOKENS_NPY = 4,       /* an array of one dimension */
 };
 
 struct pst_token_source {

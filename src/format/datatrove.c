@@ -11,7 +11,7 @@
  * else. */
 #define WIDTH 8
 
-static int read_ends(struct pst__token_index *index, const struct pst__index_reader *reader,
+static int read_ends(struct pst__token_index *index, const struct pst__reader *reader,
                      uint64_t first, struct pst_error *err)
 {
     struct pst__index_array array;
@@ -35,7 +35,7 @@ static int read_ends(struct pst__token_index *index, const struct pst__index_rea
     return PST_OK;
 }
 
-int pst__datatrove_read(struct pst__token_index *index, const struct pst__index_reader *reader,
+int pst__datatrove_read(struct pst__token_index *index, const struct pst__reader *reader,
                         int with_ends, struct pst_error *err)
 {
     *index = (struct pst__token_index){.n_documents = reader->size / WIDTH};

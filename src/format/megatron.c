@@ -30,7 +30,7 @@
 #define AT_DOCUMENTS 26
 
 struct megatron {
-    const struct pst__index_reader *reader;
+    const struct pst__reader *reader;
     uint64_t n_sequences, n_bounds; /* n_bounds: documents and one */
     uint64_t pointers, bounds;      /* where these arrays begin */
     uint64_t token_size;
@@ -46,7 +46,7 @@ static int dtype_of(uint8_t code)
 /* Where the arrays are, and that the file is as long as they are. */
 static int measure(struct megatron *megatron, struct pst_error *err)
 {
-    const struct pst__index_reader *reader = megatron->reader;
+    const struct pst__reader *reader = megatron->reader;
     uint64_t n = megatron->n_sequences, lengths, pointers, bounds, end = 0;
     int is_over = __builtin_mul_overflow(n, 4, &lengths) | __builtin_mul_overflow(n, 8, &pointers) |
                   __builtin_mul_overflow(megatron->n_bounds, 8, &bounds) |
@@ -69,7 +69,7 @@ static int measure(struct megatron *megatron, struct pst_error *err)
 static int read_header(struct megatron *megatron, struct pst__token_index *index,
                        struct pst_error *err)
 {
-    const struct pst__index_reader *reader = megatron->reader;
+    const struct pst__reader *reader = megatron->reader;
     uint8_t header[HEADER];
     if (reader->size < HEADER)
         return pst__fail_at(err, PST_ETRUNCATED, (int64_t)reader->size,
@@ -213,7 +213,7 @@ static int read_arrays(const struct megatron *megatron, struct pst__token_index 
     return rc;
 }
 
-int pst__megatron_read(struct pst__token_index *index, const struct pst__index_reader *reader,
+int pst__megatron_read(struct pst__token_index *index, const struct pst__reader *reader,
                        int with_ends, struct pst_error *err)
 {
     struct megatron megatron = {.reader = reader};

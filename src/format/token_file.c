@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/sys.h"
+#include "format/layout.h"
 #include "format/token_index.h"
 
 #define SHOWN 320
@@ -82,7 +83,6 @@ static int name_files(struct names *names, const struct pst_token_source *from,
                       struct pst_error *err)
 {
     const char *path = from->path;
-    char text[SHOWN];
     names->kind = from->kind;
     names->index[0] = 0;
     int rc = derive(names->tokens, path, 0, "", err);
@@ -97,10 +97,7 @@ static int name_files(struct names *names, const struct pst_token_source *from,
             ends_in(path, ".idx") || exists(names->index) ? PST_TOKENS_MEGATRON : PST_TOKENS_RAW;
     }
     if (names->kind == PST_TOKENS_AUTO && ends_in(path, ".npy"))
-        return pst__fail(
-            err, PST_EUNSUPPORTED,
-            "'%s' is an array of NumPy by its name: raw tokens have to be told as such",
-            pst__printable(text, sizeof text, path));
+        names->kind = PST_TOKENS_NPY;
     if (names->kind == PST_TOKENS_AUTO)
         names->kind = PST_TOKENS_RAW;
     if (names->kind == PST_TOKENS_MEGATRON)
@@ -173,6 +170,12 @@ static int read_source(void *self, uint64_t offset, size_t n, void *out, struct 
     return pst__source_read(self, offset, n, out, err);
 }
 
+static struct pst__reader reader_of(struct pst__source *source, const char *shown)
+{
+    return (struct pst__reader){
+        .shown = shown, .size = pst__source_size(source), .read = read_source, .self = source};
+}
+
 static int read_index(struct pst__token_index *index, const struct names *names, int with_documents,
                       struct pst_error *err)
 {
@@ -181,14 +184,36 @@ static int read_index(struct pst__token_index *index, const struct names *names,
     int rc = pst__source_open(&source, names->index, PST__ACCESS_READ, err);
     if (rc < 0)
         return rc;
-    struct pst__index_reader reader = {.shown = pst__printable(text, sizeof text, names->index),
-                                       .size = pst__source_size(source),
-                                       .read = read_source,
-                                       .self = source};
+    struct pst__reader reader = reader_of(source, pst__printable(text, sizeof text, names->index));
     rc = names->kind == PST_TOKENS_MEGATRON
              ? pst__megatron_read(index, &reader, with_documents, err)
              : pst__datatrove_read(index, &reader, with_documents, err);
     pst__source_unref(source);
+    return rc;
+}
+
+/* The header of an array of one dimension. */
+static int read_npy(struct pst__token_file *file, const char *shown, struct pst_error *err)
+{
+    struct pst__npy *npy = pst__alloc(sizeof *npy, PST_MEM_HEAP);
+    if (!npy)
+        return pst__fail(err, PST_ENOMEM, "no memory for the header of '%s'", shown);
+    struct pst__reader reader = reader_of(file->source, shown);
+    int rc = pst__npy_read(npy, &reader, err);
+    const struct pst__layout *layout = &npy->layout;
+    if (rc == PST_OK && (layout->ndim != 1 || layout->is_swapped || !name_of(layout->dtype)))
+        rc = pst__fail(err, PST_EUNSUPPORTED,
+                       "'%s' is no array of tokens: it has %d dimensions of %s%s, expected one of "
+                       "integers",
+                       shown, layout->ndim, layout->kind,
+                       layout->is_swapped ? ", in the other byte order" : "");
+    if (rc == PST_OK) {
+        file->dtype = layout->dtype;
+        file->token_size = pst_dtype_size(layout->dtype);
+        file->offset = layout->offset;
+        file->n_tokens = (uint64_t)layout->shape[0];
+    }
+    pst__free(npy);
     return rc;
 }
 
@@ -227,30 +252,33 @@ static int take_index(struct pst__token_file *file, struct pst__token_index *ind
                         file->dtype ? name_of(file->dtype) : "tokens, which no type makes");
 }
 
+static int take_raw(struct pst__token_file *file, const char *shown,
+                    const struct pst_token_source *from, struct pst_error *err)
+{
+    PST_REQUIRE(from->dtype, err, "'%s' does not say what type its tokens have: name it", shown);
+    file->dtype = from->dtype;
+    file->token_size = pst_dtype_size(file->dtype);
+    file->offset = from->offset;
+    int rc = refuse_header(file, shown, err);
+    return rc < 0 ? rc : take_all(file, shown, err);
+}
+
 static int describe(struct pst__token_file *file, const struct names *names,
                     const struct pst_token_source *from, int with_documents, struct pst_error *err)
 {
     char text[SHOWN];
     const char *shown = pst__printable(text, sizeof text, names->tokens);
-    if (names->index[0] == 0) {
-        if (from->dtype == 0)
-            return pst__fail(err, PST_EINVAL,
-                             "'%s' does not say what type its tokens have: name it", shown);
-        if (with_documents)
-            return pst__fail(err, PST_EINVAL, "'%s' does not say where its documents end", shown);
-        file->dtype = from->dtype;
-        file->token_size = pst_dtype_size(file->dtype);
-        file->offset = from->offset;
-        file->n_documents = -1;
-        int rc = refuse_header(file, shown, err);
-        return rc < 0 ? rc : take_all(file, shown, err);
-    }
     struct pst__token_index index;
-    int rc = read_index(&index, names, with_documents, err);
-    if (rc < 0)
-        return rc;
-    rc = take_index(file, &index, names, from->dtype, err);
-    pst__token_index_reset(&index);
+    int rc;
+    file->n_documents = -1;
+    if (names->index[0] == 0) {
+        PST_REQUIRE(!with_documents, err, "'%s' does not say where its documents end", shown);
+        rc = names->kind == PST_TOKENS_NPY ? read_npy(file, shown, err)
+                                           : take_raw(file, shown, from, err);
+    } else if ((rc = read_index(&index, names, with_documents, err)) == PST_OK) {
+        rc = take_index(file, &index, names, from->dtype, err);
+        pst__token_index_reset(&index);
+    }
     if (rc == PST_OK && from->dtype && from->dtype != file->dtype)
         return pst__fail(err, PST_EFORMAT, "'%s' has %s, expected %s", shown, name_of(file->dtype),
                          name_of(from->dtype));
@@ -262,7 +290,7 @@ int pst__token_file_open(struct pst__token_file *file, const struct pst_token_so
 {
     struct names names;
     *file = (struct pst__token_file){0};
-    if (from->kind < PST_TOKENS_AUTO || from->kind > PST_TOKENS_DATATROVE)
+    if (from->kind < PST_TOKENS_AUTO || from->kind > PST_TOKENS_NPY)
         return pst__fail(err, PST_EINVAL, "a file of tokens of kind %d", from->kind);
     if (from->dtype != 0 && !name_of(from->dtype))
         return pst__fail(err, PST_EINVAL, "a file of tokens of dtype %d", from->dtype);

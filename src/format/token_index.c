@@ -12,7 +12,7 @@ void pst__token_index_reset(struct pst__token_index *index)
     *index = (struct pst__token_index){0};
 }
 
-void pst__index_array_init(struct pst__index_array *array, const struct pst__index_reader *reader,
+void pst__index_array_init(struct pst__index_array *array, const struct pst__reader *reader,
                            uint64_t offset, uint64_t n, uint32_t width)
 {
     array->reader = reader;
@@ -27,7 +27,7 @@ static int fill(struct pst__index_array *array, struct pst_error *err)
 {
     uint64_t left = array->n - array->next, most = sizeof array->bytes / array->width;
     uint32_t n = (uint32_t)(left < most ? left : most);
-    const struct pst__index_reader *reader = array->reader;
+    const struct pst__reader *reader = array->reader;
     int rc = reader->read(reader->self, array->offset + array->next * array->width,
                           (size_t)n * array->width, array->bytes, err);
     if (rc < 0)

@@ -21,6 +21,7 @@ from token_files import WRITERS, windows, write_datatrove, write_megatron, write
 
 RAW = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"]
 DTYPES = {
+    ".npy": RAW,
     ".bin": RAW,
     ".idx": ["uint8", "int8", "uint16", "int16", "int32", "int64"],
     ".ds": ["uint16", "uint32"],
@@ -67,7 +68,7 @@ def cases(draw):
     dtype = draw(st.sampled_from(DTYPES[kind]))
     sizes = st.lists(st.integers(0, 40), max_size=30)
     files = draw(st.lists(sizes, min_size=1, max_size=4))
-    within = kind != ".bin" and draw(st.booleans())
+    within = kind in (".idx", ".ds") and draw(st.booleans())
     window = draw(st.integers(1, 20))
     return {
         "kind": kind,
@@ -104,7 +105,7 @@ def test_windows_are_the_models(case):
             paths,
             case["window"],
             stride=case["stride"],
-            dtype=case["dtype"] if case["kind"] != ".idx" else None,
+            dtype=case["dtype"] if case["kind"] in (".bin", ".ds") else None,
             out_dtype=torch.int32 if case["narrow"] else torch.int64,
             documents=case["documents"],
             pad=case["pad"],
@@ -115,7 +116,7 @@ def test_windows_are_the_models(case):
         assert dataset.n_tokens == sum(len(one) for made in case["files"] for one in made)
         assert dataset.n_dropped == n_dropped
         assert dataset.n_padded == n_padded
-        if case["kind"] != ".bin":
+        if case["kind"] in (".idx", ".ds"):
             assert dataset.n_documents == sum(map(len, case["files"]))
         alone = Tokens(
             paths,
@@ -165,6 +166,25 @@ def test_datatrove_without_its_index(tmp_path):
     with pytest.raises(ValueError, match=r"a\.ds' does not say what type"):
         Tokens(path, 3)
     assert len(Tokens(path, 3, dtype="uint32")) == 4
+
+
+def test_arrays_of_numpy(tmp_path):
+    (tokens,) = documents("int32", [50])
+    path = tmp_path / "a.npy"
+    numpy.save(path, tokens)
+    with pytest.raises(penstock._core.DecodeError, match=r"a\.npy' has int32, expected uint16"):
+        Tokens(path, 8, dtype="uint16")
+    with pytest.raises(penstock._core.DecodeError, match="begins with the header of an array"):
+        Tokens(path, 8, dtype="int32", format="raw")
+    for array in (tokens.reshape(5, 10), tokens.astype(">i4"), tokens.astype(float)):
+        numpy.save(path, array)
+        with pytest.raises(penstock._core.DecodeError, match=r"a\.npy' is no array of tokens"):
+            Tokens(path, 8)
+    # OLMo's files have the name and no header.
+    write_raw(path, [tokens], "int32")
+    with pytest.raises(penstock._core.DecodeError, match=r"a\.npy"):
+        Tokens(path, 8)
+    assert listed(Tokens(path, 8, dtype="int32", format="raw")) == windows([tokens], 8, 8)
 
 
 def test_what_a_header_of_another_format_takes(tmp_path):
@@ -367,8 +387,6 @@ def test_wrong_arguments(raw, tmp_path):
         Tokens(tmp_path / "none", 8, dtype="uint16")
     with pytest.raises(ValueError, match=r"null|NUL"):
         Tokens("a\0b", 8, dtype="uint16")
-    with pytest.raises(penstock._core.DecodeError, match="array of NumPy by its name"):
-        Tokens(tmp_path / "a.npy", 8, dtype="uint16")
 
 
 def test_a_token_that_does_not_fit(tmp_path):

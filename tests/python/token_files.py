@@ -52,7 +52,12 @@ def write_datatrove(path: Path, documents: Documents, dtype: str) -> Path:
     return write_raw(path, documents, dtype)
 
 
-WRITERS = {".bin": write_raw, ".idx": write_megatron, ".ds": write_datatrove}
+def write_npy(path: Path, documents: Documents, dtype: str) -> Path:
+    numpy.save(path, joined(documents, dtype))
+    return path
+
+
+WRITERS = {".npy": write_npy, ".bin": write_raw, ".idx": write_megatron, ".ds": write_datatrove}
 
 
 def windows(

@@ -75,7 +75,7 @@ static void make_megatron(uint64_t n_sequences, uint64_t n_documents, int has_mo
 static int parse(struct pst__token_index *index, size_t size, int with_ends, struct pst_error *err)
 {
     struct index_bytes bytes = {file.bytes, size};
-    struct pst__index_reader reader = index_reader(&bytes);
+    struct pst__reader reader = index_reader(&bytes);
     pst_error_init(err);
     return pst__megatron_read(index, &reader, with_ends, err);
 }
@@ -230,7 +230,7 @@ static void datatrove(void)
             put(file.ends[d] = end += draw(3) * draw(1000000), 8);
         for (int with_ends = 0; with_ends < 2; with_ends++) {
             struct index_bytes bytes = {file.bytes, file.size};
-            struct pst__index_reader reader = index_reader(&bytes);
+            struct pst__reader reader = index_reader(&bytes);
             CHECK_INT(pst__datatrove_read(&index, &reader, with_ends, NULL), PST_OK);
             CHECK_INT(index.n_documents, n);
             CHECK_INT(index.n_tokens, end);
@@ -247,7 +247,7 @@ static void datatrove(void)
             continue;
         set(8, file.ends[0] - 1, 8);
         struct index_bytes bytes = {file.bytes, file.size};
-        struct pst__index_reader reader = index_reader(&bytes);
+        struct pst__reader reader = index_reader(&bytes);
         pst_error_init(&err);
         CHECK_INT(pst__datatrove_read(&index, &reader, 1, &err), PST_EFORMAT);
         CHECK_HAS(err.message, "document 1 ends at token");

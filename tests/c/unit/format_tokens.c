@@ -264,7 +264,7 @@ static void refusals(void)
     refuse(&other, 1, &config, PST_EINVAL, "group 1 of 1");
     tree_file(&tree, "a.npy", "\x93NUMPY\1");
     other = source_of(none, "a.npy", PST_U8);
-    refuse(&other, 1, &config, PST_EUNSUPPORTED, "a.npy' is an array of NumPy by its name");
+    refuse(&other, 1, &config, PST_ETRUNCATED, "a.npy");
     other.kind = PST_TOKENS_RAW;
     refuse(&other, 1, &config, PST_EFORMAT, "a.npy' begins with the header of an array of NumPy");
     config.documents = PST_DOCUMENTS_WITHIN;

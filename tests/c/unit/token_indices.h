@@ -25,9 +25,9 @@ static inline int read_index_bytes(void *self, uint64_t offset, size_t n, void *
     return PST_OK;
 }
 
-static inline struct pst__index_reader index_reader(struct index_bytes *bytes)
+static inline struct pst__reader index_reader(struct index_bytes *bytes)
 {
-    return (struct pst__index_reader){
+    return (struct pst__reader){
         .shown = "a.idx", .size = bytes->size, .read = read_index_bytes, .self = bytes};
 }
 

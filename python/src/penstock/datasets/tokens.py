@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Path = str | os.PathLike[str]
-TokenFormat = Literal["auto", "raw", "megatron", "datatrove"]
+TokenFormat = Literal["auto", "raw", "megatron", "datatrove", "npy"]
 TokenDocuments = Literal["ignore", "within"]
 Access = Literal["auto", "mmap", "pread"]
 Item = TypeVar("Item")
@@ -34,7 +34,7 @@ _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")
 _OUT = {torch.int64: "i64", torch.int32: "i32"}
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # Numbers of the C library.
-_FORMATS: dict[str, int] = {"auto": 0, "raw": 1, "megatron": 2, "datatrove": 3}
+_FORMATS: dict[str, int] = {"auto": 0, "raw": 1, "megatron": 2, "datatrove": 3, "npy": 4}
 _ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2}
 _DOCUMENTS: dict[str, bool] = {"ignore": False, "within": True}
 
@@ -58,7 +58,7 @@ class Tokens(Dataset[Item], Generic[Item]):
     """Windows of the tokens in files: pairs (x, y) of tensors, where y is what follows each of x.
 
     paths: a file or several, whose windows come one after the other. Raw tokens; Megatron's .bin
-        with its .idx beside it, or the .idx; datatrove's .ds.
+        with its .idx beside it, or the .idx; datatrove's .ds; NumPy's .npy.
     window: tokens of x.
     stride: from one window to the next; None: window.
     dtype: of the tokens in the files, "uint16" and so on; None: what the file says. Raw files do
@@ -72,7 +72,8 @@ class Tokens(Dataset[Item], Generic[Item]):
         in these shares. What is through begins again in another order.
     length: samples of a mixture; None: as many as there are windows.
     seed: of those other orders.
-    format: "raw", "megatron" or "datatrove" where the name does not tell.
+    format: "raw", "megatron", "datatrove" or "npy" where the name does not tell. Files without a
+        header that are named .npy (OLMo's) are raw.
     offset: bytes before the first token of raw files.
     access: "mmap", "pread", or "auto": mapped where the files fit memory_budget, by default half of
         the memory that the system has available.
