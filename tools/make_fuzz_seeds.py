@@ -25,6 +25,8 @@ PREFIXES = {
     "webp": (b"\x20\x30\x80\x00", b"\x10\x10\x40\x01"),
     "index": (b"\x01",),
     "list": (b"\x00", b"\x01", b"\x02", b"\x03"),
+    "megatron": (b"\x00", b"\x01"),
+    "datatrove": (b"\x00", b"\x01"),
     "npy": (b"\x00", b"\x28"),
     "safetensors": (b"\x00",),
 }
@@ -233,6 +235,30 @@ def array_files() -> list[bytes]:
     ]
 
 
+def megatron_file(code: int, size: int, lengths: list[int], bounds: list[int]) -> bytes:
+    """An index as src/format/megatron.c describes it."""
+    pointers = [size * sum(lengths[:i]) for i in range(len(lengths))]
+    header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, code, len(lengths), len(bounds))
+    return header + struct.pack(
+        f"<{len(lengths)}i{len(pointers)}q{len(bounds)}q", *lengths, *pointers, *bounds
+    )
+
+
+def megatron_files() -> list[bytes]:
+    several = megatron_file(8, 2, [5, 0, 7, 1], [0, 1, 1, 4])
+    return [
+        megatron_file(1, 1, [], [0]),
+        megatron_file(4, 4, [3], [0, 1]),
+        several,
+        several + bytes(4),  # with modes
+        megatron_file(5, 8, [1] * 1200, list(range(0, 1201, 3))),
+    ]
+
+
+def datatrove_files() -> list[bytes]:
+    return [b"", struct.pack("<3Q", 5, 5, 70000), struct.pack("<1100Q", *range(1100))]
+
+
 SEEDS = {
     "array": array_files,
     "bmp": bmp_files,
@@ -243,6 +269,8 @@ SEEDS = {
     "webp": webp_files,
     "index": index_files,
     "list": list_files,
+    "megatron": megatron_files,
+    "datatrove": datatrove_files,
     "npy": npy_files,
     "safetensors": safetensors_files,
 }

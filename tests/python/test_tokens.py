@@ -301,6 +301,7 @@ def test_loaders(raw, access, targets):
         (torch.tensor(x), torch.tensor(y)) if targets else torch.tensor(x)
         for x, y in windows([tokens], 16, 16, targets=targets)
     ]
+    assert penstock.DataLoader(dataset).explain().lane == "native"
     stock = torch.utils.data.DataLoader
     for options in ({}, {"num_workers": 2}):
         expected = batches(stock, plain, **options)
