@@ -60,10 +60,16 @@ static int derive(char out[PST_MAX_PATH], const char *path, size_t cut, const ch
     return PST_OK;
 }
 
-static int exists(const char *path)
+/* 1 or 0. A file that cannot be looked at may be there: that is an error. */
+static int exists(const char *path, struct pst_error *err)
 {
     struct stat st;
-    return pst__sys_stat(path, &st) == 0;
+    char text[SHOWN];
+    if (pst__sys_stat(path, &st) == 0)
+        return 1;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return pst__fail_os(err, errno, "cannot stat '%s'", pst__printable(text, sizeof text, path));
 }
 
 struct names {
@@ -79,36 +85,42 @@ static int name_megatron(struct names *names, const char *path, struct pst_error
     return rc < 0 ? rc : derive(names->index, path, cut, ".idx", err);
 }
 
+/* What a name says. Leaves the index's name where that was looked for. */
+static int guess_kind(struct names *names, const char *path, struct pst_error *err)
+{
+    names->kind = PST_TOKENS_RAW;
+    if (ends_in(path, ".ds"))
+        names->kind = PST_TOKENS_DATATROVE;
+    if (ends_in(path, ".npy"))
+        names->kind = PST_TOKENS_NPY;
+    if (ends_in(path, ".idx"))
+        names->kind = PST_TOKENS_MEGATRON;
+    if (!ends_in(path, ".bin"))
+        return PST_OK;
+    int rc = name_megatron(names, path, err);
+    if (rc == PST_OK && (rc = exists(names->index, err)) > 0)
+        names->kind = PST_TOKENS_MEGATRON;
+    return rc < 0 ? rc : PST_OK;
+}
+
 static int name_files(struct names *names, const struct pst_token_source *from,
                       struct pst_error *err)
 {
     const char *path = from->path;
+    int rc = PST_OK;
     names->kind = from->kind;
-    names->index[0] = 0;
-    int rc = derive(names->tokens, path, 0, "", err);
-    if (rc < 0)
+    if (names->kind == PST_TOKENS_AUTO && (rc = guess_kind(names, path, err)) < 0)
         return rc;
-    if (names->kind == PST_TOKENS_AUTO && ends_in(path, ".ds"))
-        names->kind = PST_TOKENS_DATATROVE;
-    if (names->kind == PST_TOKENS_AUTO && (ends_in(path, ".bin") || ends_in(path, ".idx"))) {
-        if ((rc = name_megatron(names, path, err)) < 0)
-            return rc;
-        names->kind =
-            ends_in(path, ".idx") || exists(names->index) ? PST_TOKENS_MEGATRON : PST_TOKENS_RAW;
-    }
-    if (names->kind == PST_TOKENS_AUTO && ends_in(path, ".npy"))
-        names->kind = PST_TOKENS_NPY;
-    if (names->kind == PST_TOKENS_AUTO)
-        names->kind = PST_TOKENS_RAW;
     if (names->kind == PST_TOKENS_MEGATRON)
         return name_megatron(names, path, err);
     names->index[0] = 0;
-    if (names->kind == PST_TOKENS_DATATROVE) {
-        if ((rc = derive(names->index, path, 0, ".index", err)) < 0)
-            return rc;
-        if (!exists(names->index))
-            names->index[0] = 0;
-    }
+    if ((rc = derive(names->tokens, path, 0, "", err)) < 0 || names->kind != PST_TOKENS_DATATROVE)
+        return rc;
+    if ((rc = derive(names->index, path, 0, ".index", err)) < 0 ||
+        (rc = exists(names->index, err)) < 0)
+        return rc;
+    if (rc == 0)
+        names->index[0] = 0;
     return PST_OK;
 }
 
