@@ -34,8 +34,8 @@ bench: setup
 	@$(PYTHON_RELEASE) bench/bench.py $(ARGS)
 
 lint:
-	@tools/gate format ruff mypy includes names words headers warnings-gcc warnings-clang symbols \
-	  stubs tidy
+	@tools/gate format ruff mypy pyright includes names words headers warnings-gcc warnings-clang \
+	  symbols stubs tidy
 
 asan tsan fuzz wheel:
 	@tools/gate $@

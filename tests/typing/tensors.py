@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of tensors; checked by mypy, never run."""
+"""Types of tensors; checked by mypy and pyright, never run."""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
 
 from typing import Any, assert_type
 
