@@ -475,10 +475,21 @@ def test_use_from_another_thread(dataset: Any) -> None:
     assert seen == expected
 
 
-def test_no_state_dict() -> None:
-    """Its mere presence would change Lightning's checkpoints and Accelerate's loop."""
-    assert not hasattr(penstock.DataLoader, "state_dict")
-    assert not hasattr(penstock.DataLoader, "load_state_dict")
+def test_a_state_where_there_is_one(dataset: Any) -> None:
+    """Accelerate asks whether there is a state_dict, takes it at each batch, and writes to it."""
+    unknown: Any = kit.OURS([1, 2, 3])
+    assert not hasattr(unknown, "state_dict")
+    loader: Any = kit.OURS(dataset, 4, num_workers=2)
+    assert hasattr(loader, "state_dict")
+    assert hasattr(loader, "load_state_dict")
+    before = kit.states()
+    taken = loader.state_dict()
+    assert kit.states() == before
+    assert threading.active_count() == 1
+    taken["_iterator_finished"] = True
+    assert "_iterator_finished" not in loader.state_dict()
+    loader.load_state_dict(taken)
+    assert vars(loader).keys() == vars(kit.OURS(dataset, 4, num_workers=2)).keys()
 
 
 def test_profilers_find_the_data_loading(dataset: Any) -> None:

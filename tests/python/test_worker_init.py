@@ -255,6 +255,33 @@ def test_other_numbers_of_workers_and_draws_by_sample(root: Path, modules: Modul
     kit.assert_same(plain, seeded)
 
 
+@pytest.mark.parametrize("persistent_workers", [False, True])
+def test_a_state_goes_on_with_seeded_workers(
+    root: Path, modules: Modules, persistent_workers: bool
+) -> None:
+    dataset = kit.folder_of(root, kit.train_v1(12))
+    for name, init in functions(modules).items():
+
+        def make(init: Any = init) -> Any:
+            options = {"num_workers": 2, "persistent_workers": persistent_workers}
+            return kit.OURS(dataset, 4, shuffle=True, worker_init_fn=init, **options)
+
+        kit.seed_all(1)
+        loader = make()
+        first = [kit.visible(batch) for batch in loader]
+        iterator = iter(loader)
+        next(iterator)
+        taken = loader.state_dict()
+        left = [kit.visible(batch) for batch in iterator]
+        left += [kit.visible(batch) for batch in loader]
+        del iterator
+        other = make()
+        other.load_state_dict(taken)
+        found = [kit.visible(batch) for _ in range(2) for batch in other]
+        assert found == left, name
+        assert found != first
+
+
 def test_without_workers_it_is_not_called(root: Path) -> None:
     dataset = kit.folder_of(root, kit.train_v1(12))
     lives(dataset, lambda worker: 1 / 0, num_workers=0)

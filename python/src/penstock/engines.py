@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from penstock import _core, rng
 from penstock.kept import Kept
 from penstock.policy import ErrorReport, Refused
+from penstock.position import Position, Resume
 from penstock.prepare import Prepared
 from penstock.rows import RowTable
 from penstock.tables import Table
@@ -139,8 +140,30 @@ class Record:
         self._active: dict[int, int] = {}  # iterator's id: since when
         self.epochs = 0
         self.stock_epochs = 0
+        # Where the epoch of the last iterator is, and of what state the next one goes on.
+        self.position: Position | None = None
+        self.resume: Resume | None = None
+        self.first_epoch = 0  # the number of what was the first here
+        self.seed: int | None = None  # of the state that was gone on from
+        self.refusal: str | None = None  # why the last iterator is torch's own
         self.recorder: Recorder | None = None
         self._errors = ErrorReport()
+
+    @property
+    def epoch(self) -> int:
+        """The number of the last epoch that was begun; -1 before."""
+        return self.first_epoch + self.epochs - 1
+
+    @property
+    def is_iterated(self) -> bool:
+        return bool(self._active)
+
+    def apart(self) -> "Record":
+        """Another record of the same loader, to run it as if it had not been run."""
+        record = Record(self._loader())
+        record.epochs, record.first_epoch = self.epochs, self.first_epoch
+        record.seed = self.seed
+        return record
 
     def engines(self) -> list[Engine]:
         """Those that can be used, idle or not."""

@@ -3,9 +3,10 @@
 __init__ was never ours, and both the drop-in and whoever else hooks `_get_iterator` ask it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from penstock import options, ordering, policy, prepare, rng, rows, sources, tables
+from penstock import options, ordering, policy, prepare, rng, rows, sources, state, tables
 from penstock.capture import Refusal, check_loader, read_loader
 from penstock.engines import Record, RowSpec, Spec, record_of
 from penstock.explanation import Explanation, explain_native, explain_rows, explain_stock
@@ -152,10 +153,46 @@ def iterator_for(
                 "out_dtype, memory_format, exif, on_error, strict and shuffle_block are the "
                 f"engine's, and it does not do this loader: {refusal}"
             ) from None
+        if record.resume is not None:
+            raise RuntimeError(
+                "the state that was loaded cannot be gone on from: the loader now runs on the "
+                f"python lane: {refusal}"
+            ) from None
         record.stock_epochs += 1
+        record.position, record.refusal = None, str(refusal)
         return None
     make = WorkersIter if loader.num_workers > 0 else SingleIter
     return make(loader, record, spec, source, on_error)
+
+
+def _check_native(loader: Any) -> None:
+    """Raises Refusal for a loader that would be torch's."""
+    if _source_of_rows(loader) is None:
+        _read(loader)
+        sources.read(loader.dataset)
+
+
+def state_dict(loader: Any) -> Callable[[], dict[str, Any]]:
+    """Raises AttributeError where the loader has none, now or when it is called."""
+    record = record_of(loader)
+    state.check_epoch(loader, record, _check_native)
+    return partial(state.make, loader, record, _samples)
+
+
+def load_state_dict(loader: Any) -> Callable[[dict[str, Any]], None]:
+    """As state_dict()."""
+    state.check_next(loader, _check_native)
+    return partial(state.load, loader, record_of(loader), _samples)
+
+
+def _samples(loader: Any) -> tuple[sources.Source, Any]:
+    """The samples of a loader as they are now. Raises Refusal."""
+    source_of_rows = _source_of_rows(loader)
+    if source_of_rows is not None:
+        return source_of_rows, _row_spec(loader, source_of_rows, peek=True).table
+    _, chosen = _read(loader)
+    source = sources.read(loader.dataset)
+    return source, _table(loader, source, chosen, peek=True)
 
 
 def explain(loader: Any) -> Explanation:

@@ -158,6 +158,27 @@ class DataLoader(torch.utils.data.DataLoader[T_co]):
         """Which lane each stage takes, and why. Starts nothing and draws nothing."""
         return lanes.explain(self)
 
+    # Properties, so that a loader of the Python lane has neither, as torch's has not: frameworks
+    # that find them call them at each batch or checkpoint.
+    @property
+    def state_dict(self) -> Callable[[], dict[str, Any]]:
+        """state_dict() -> dict: where the epoch is, as numbers, texts and lists. Starts nothing and
+        draws nothing.
+
+        It is of the iterator that was made last; after its end, of the epoch to come. A loader that
+        runs on the Python lane has none: the AttributeError says why."""
+        return lanes.state_dict(self)
+
+    @property
+    def load_state_dict(self) -> Callable[[dict[str, Any]], None]:
+        """load_state_dict(state): the next iterator gives the batches that were not delivered yet
+        when the state was taken, bit for bit, on any number of threads, and later epochs are those
+        that were to come.
+
+        Raises ValueError for a state of other data, batches or options, RuntimeError while the
+        loader is iterated. A loader that runs on the Python lane has none, as of state_dict."""
+        return lanes.load_state_dict(self)
+
     def report(self) -> policy.ErrorReport:
         """Which samples could not be had so far, and why, with another on_error than "raise"."""
         return lanes.report(self)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from penstock import _core, ordering, rng, worker_init
+from penstock import _core, rng, worker_init
 from penstock._torch import (
     default_collate,
     make_fetcher,
@@ -29,6 +29,7 @@ from penstock.capture import Reading, Refusal, examine
 from penstock.doubts import Event, decide, is_of_sample, is_refusal
 from penstock.engines import Engine, Record, RowSpec, Spec, enlist, park_at_exit
 from penstock.policy import Pair, Places, Policy, Tally, TooManyErrors
+from penstock.position import Position
 from penstock.prepare import Prepared, prepare
 from penstock.sources import Source
 from torch._utils import ExceptionWrapper
@@ -76,31 +77,68 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         self._asked: Any = ()
         self._indices: list[int] = []
         self._notes: list[str] | None = None
+        resume = record.resume
+        self._position = Position(loader, resume)
         enlist(self)
         with self.lock:  # see enlist
             super().__init__(loader)
+        self._base_seed: int = self._position.seeded(loader, int(self._base_seed))
         record.epochs += 1
+        if resume is not None:
+            record.seed, record.first_epoch = resume.seed, resume.epoch - record.epochs + 1
         record.starts(self)
-        key = rng.mix(_seed_of(loader), _epoch_of(loader, record))
-        self._tally = Tally(policy, record.note_errors, key, record.epochs - 1)
+        self._tally = Tally(policy, record.note_errors, self._key(loader), record.epoch)
+        if resume is not None:
+            self._tally.samples, self._tally.n_refused = self._position.counts
 
     def __next__(self) -> Any:
         park_at_exit()
         with self.lock:
-            return super().__next__()
+            position = self._position
+            before = position.asks()
+            try:
+                return super().__next__()
+            except StopIteration:
+                position.is_over = True
+                raise
+            except Exception:
+                raise
+            except BaseException:  # Ctrl-C
+                position.is_interrupted(before)
+                raise
+            finally:
+                position.counts = self._tally.samples, self._tally.n_refused
+
+    def _reset(self, loader: Any, first_iter: bool = False) -> None:
+        if not first_iter:
+            self._position.next_epoch(loader)
+        super()._reset(loader, first_iter)
+
+    def _key(self, loader: Any) -> int:
+        """Of the epoch: what all that is not drawn as torch would draw it depends on."""
+        record, position = self._record, self._position
+        position.epoch = record.epoch
+        position.seed = seed_of(loader) if record.seed is None else record.seed
+        epoch = position.sampler_epoch
+        return rng.mix(position.seed, record.epoch if epoch is None else epoch)
 
     def _begin(self, loader: Any) -> None:
-        """In front of an epoch's first index."""
-        order = ordering.own(loader)
-        if order is not None:
-            self._sampler_iter: Any = order.batches(self._tally.key)
+        """In front of an epoch's first index, or of the first that a state has left."""
+        position = self._position
+        self._sampler_iter: Any
+        self._sampler_iter, last = position.begin(loader, self._sampler_iter, self._tally.key)
+        if self._tally.policy.on_error == "substitute":
+            for index in last:  # these may stand in for samples to come
+                self._tally.places(index, self._spec.table.indices(self._source, index)[0])
+        position.samples_are(self._source, self._spec.table)
+        self._record.position, self._record.resume = position, None
+        self._record.refusal = None
 
     def _count_epoch(self, loader: Any) -> None:
         """Another epoch of an iterator that stays."""
         self._record.epochs += 1
         self._record.starts(self)
-        key = rng.mix(_seed_of(loader), _epoch_of(loader, self._record))
-        self._tally.begin(key, self._record.epochs - 1)
+        self._tally.begin(self._key(loader), self._record.epoch)
 
     def _note(self, core: _core.Loader, ticket: int, places: Places) -> None:
         if self._notes is not None:
@@ -335,40 +373,53 @@ class WorkersIter(_NativeIter):
         # that have come to no fetcher.
         self._init_errors: dict[int, ExceptionWrapper] = {}
         self._without_fetcher: set[int] = set()
+        self._position.tasks = self._tasks
         try:
             self._engine = record.acquire(spec)
             if spec.rng == "sample":
                 self._engine.core.seed(0, self._tally.key)
-            else:
-                for worker in range(self._num_workers):
-                    self._engine.core.seed(worker, int(self._base_seed) + worker)
-            self._init_workers(loader, self._engine.core)
+            self._start_workers(loader, self._engine.core)
             self._reset(loader, first_iter=True)
         except BaseException:
             self._shutdown_workers()
             raise
 
-    def _init_workers(self, loader: Any, core: _core.Loader) -> None:
+    def _start_workers(self, loader: Any, core: _core.Loader) -> None:
+        """The streams as they are after worker_init_fn, and after what a state says was drawn."""
         init = worker_init.read(loader.worker_init_fn)
-        if init is None:
-            return
-        base_seed, n = int(self._base_seed), self._num_workers
+        n = self._num_workers
         reader = rng.StateReader()
         for worker in range(n):
-            outcome = worker_init.run(init, base_seed, worker, n, loader.dataset)
-            if outcome.error is not None:
-                self._init_errors[worker] = outcome.error
-                self._without_fetcher.add(worker)
-            if self._spec.rng == "torch":
-                position = reader.read(outcome.generator)
-                core.set_state(worker, reader.words, position)
+            seed, drawn = self._base_seed + worker, self._position.words[worker]
+            generator: torch.Generator | None = None
+            if init is not None:
+                outcome = worker_init.run(init, self._base_seed, worker, n, loader.dataset)
+                generator = outcome.generator
+                if outcome.error is not None:
+                    self._init_errors[worker] = outcome.error
+                    self._without_fetcher.add(worker)
+            if self._spec.rng == "sample":
+                continue
+            if generator is None and drawn == 0:
+                core.seed(worker, seed)
+                continue
+            if generator is None:
+                generator = torch.Generator(device="cpu").manual_seed(seed)
+            rng.skip(generator, drawn)
+            position = reader.read(generator)
+            core.set_state(worker, reader.words, position)
+        if not self._position.is_first:
+            self._init_errors.clear()
+            self._without_fetcher.clear()
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         super()._reset(loader, first_iter)
         if not first_iter:
             self._next_epoch(loader)
         self._begin(loader)
-        self._send_idx = 0
+        self._send_idx: int = self._position.delivered
+        for delivered in range(min(self._send_idx, self._num_workers)):
+            self._init_errors.pop(delivered, None)
         for _ in range(self._prefetch_factor * self._num_workers):
             self._try_put_index()
 
@@ -535,6 +586,7 @@ class WorkersIter(_NativeIter):
 
     def _deliver(self, engine: Engine, task: _Task, event: Event) -> Any:
         kind, ticket = event[0], event[1]
+        self._position.words[task.worker] += event[4]
         self._asked, self._indices = task.asked, task.indices
         result: Any = self._settle(engine, task)
         if result is not None:
@@ -562,15 +614,6 @@ class WorkersIter(_NativeIter):
         return result
 
 
-def _seed_of(loader: Any) -> int:
+def seed_of(loader: Any) -> int:
     generator = loader.generator if loader.generator is not None else torch.default_generator
     return int(generator.initial_seed())
-
-
-def _epoch_of(loader: Any, record: Record) -> int:
-    """The sampler's epoch where it counts them, else how often the loader was iterated before."""
-    for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
-        epoch = getattr(sampler, "epoch", None)
-        if isinstance(epoch, int):
-            return epoch
-    return record.epochs - 1

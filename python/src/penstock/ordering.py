@@ -65,9 +65,12 @@ class Order:
         indices: list[int] = rows.tolist()
         return indices
 
-    def batches(self, epoch_key: int, first: int = 0) -> Iterator[list[int]]:
+    def batches(
+        self, epoch_key: int, first: int = 0, stop: int | None = None
+    ) -> Iterator[list[int]]:
         key = rng.mix(epoch_key, _PURPOSE)
-        return (self.batch(key, number) for number in range(first, len(self)))
+        numbers = range(first, len(self) if stop is None else stop)
+        return (self.batch(key, number) for number in numbers)
 
     def __str__(self) -> str:
         if not self.is_shuffled:

@@ -103,8 +103,7 @@ def _iterate(
 
 def _run(loader: Any, batches: int, images: int, step: Callable[[Any], object] | None) -> _Run:
     # A record of its own: the loader's counters, threads and traces have nothing to do with it.
-    record = Record(loader)
-    record.epochs = record_of(loader).epochs
+    record = record_of(loader).apart()
     recorder = Recorder(record, _EVENTS)
     before = States(loader)
     recorder.start()

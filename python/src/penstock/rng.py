@@ -48,6 +48,14 @@ def advance(generator: torch.Generator, n_words: int) -> None:
         torch.empty(n_words, dtype=torch.int32, device="cpu").random_(generator=generator)
 
 
+def skip(generator: torch.Generator, n_words: int) -> None:
+    """The same for any number of them, in little memory."""
+    while n_words > 0:
+        some = min(n_words, 1 << 20)
+        advance(generator, some)
+        n_words -= some
+
+
 def exp_in_place(values: memoryview) -> None:
     """torch's own exp over float32: its rounding is that of no other library."""
     with torch._C.DisableTorchFunction():

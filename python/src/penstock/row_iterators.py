@@ -114,6 +114,7 @@ class RowsWorkersIter(_NativeIter):
         self._in_order = loader.in_order
         self._tasks: deque[_Task] = deque()  # in the order of delivery
         self._unsent: deque[_Task] = deque()  # the end of _tasks that the engine has no room for
+        self._position.tasks = self._tasks
         try:
             self._engine = record.acquire(spec)
             self._reset(loader, first_iter=True)
@@ -126,7 +127,7 @@ class RowsWorkersIter(_NativeIter):
         if not first_iter:
             self._next_epoch(loader)
         self._begin(loader)
-        self._send_idx = 0
+        self._send_idx: int = self._position.delivered
         for _ in range(self._prefetch_factor * self._num_workers):
             self._try_put_index()
 

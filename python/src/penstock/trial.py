@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 
-def _generators(loader: Any) -> list[torch.Generator]:
+def generators_of(loader: Any) -> list[torch.Generator]:
+    """All that it can reach, the global one first, each once."""
     batch_sampler = getattr(loader, "batch_sampler", None)
     owners = (loader, loader.sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
     found = [torch.default_generator]
@@ -27,7 +28,7 @@ class States:
     """All generators that a loader can reach, to be put back."""
 
     def __init__(self, loader: Any) -> None:
-        self.torch = [(g, g.get_state()) for g in _generators(loader)]
+        self.torch = [(g, g.get_state()) for g in generators_of(loader)]
         self.random = random.getstate()
         numpy = sys.modules.get("numpy")
         self.numpy = numpy.random.get_state() if numpy is not None else None

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.utils.data
 from penstock import _core, lanes, ordering, policy, reference
+from penstock.engines import record_of
 from penstock.text import table
 from penstock.trial import Seen, States, collect, ended
 
@@ -189,7 +190,8 @@ def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) ->
             expected = [_brought_to(seen, dtype) for seen in collect(iterator, batches)]
         after = States(loader)
         before.restore()
-        native = lanes.iterator_for(loader, policy.Policy())  # torch's has no other
+        # torch's has no other policy. The epochs and the state of the loader are left alone.
+        native = lanes.iterator_for(loader, policy.Policy(), record_of(loader).apart())
         if native is None:
             return Verification("python", 0, 0, None)
         with ended(native):
