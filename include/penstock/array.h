@@ -87,6 +87,22 @@ enum pst_array_mode {
 PST_API int pst_array_map(struct pst_tensor *out, const struct pst_array_source *source, int mode,
                           struct pst_error *err);
 
+/* Makes a file of zeros: .npy, or raw elements behind offset bytes (PST_ARRAY_AUTO: by whether the
+ * name ends in ".npy"). All of its space is taken at once, so that a disk that is full is an error
+ * here (PST_EIO with ENOSPC) and not a fault where elements are written. A file of that name is
+ * replaced when the new one is whole; who has it open keeps it. */
+PST_API int pst_array_create(const struct pst_array_source *source, struct pst_error *err);
+/* Adds rows to a file of numpy.save(), which must have their dtype and shape but for the first
+ * dimension, in C order. Whoever opens the file, also after a crash, finds the rows of before or
+ * all of them, never some. *n_rows (may be NULL): how many there are now. One writer at a time:
+ * PST_EIO with EWOULDBLOCK while another process appends. Errors besides: as pst_array_open();
+ * PST_EUNSUPPORTED: Fortran order, the other byte order, a header without room for the number. */
+PST_API int pst_array_append(const char *path, const struct pst_tensor *rows, int64_t *n_rows,
+                             struct pst_error *err);
+/* Waits until what was written to a tensor that was mapped with PST_ARRAY_EDIT is on the disk.
+ * PST_EIO where it cannot get there. */
+PST_API int pst_array_sync(const struct pst_tensor *tensor, struct pst_error *err);
+
 /* A page of a mapped file that cannot be had (the file was cut, the disk fails) is a signal to who
  * touches it. The library's own reads return PST_EIO; where a caller reads a tensor over a mapped
  * file, the page becomes zeros and the fault is noted.

@@ -272,6 +272,12 @@ int pst__sys_sync(int fd)
     return fsync(fd);
 }
 
+int pst__sys_sync_map(void *start, size_t size)
+{
+    FAULT(PST_SYS_WRITE, -1);
+    return msync(start, size, MS_SYNC);
+}
+
 int pst__sys_getcwd(char *buf, size_t size)
 {
     FAULT(PST_SYS_STAT, -1);

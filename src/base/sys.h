@@ -59,6 +59,8 @@ int pst__sys_allocate(int fd, off_t offset, off_t n);
 ssize_t pst__sys_write(int fd, const void *buf, size_t n);
 ssize_t pst__sys_pwrite(int fd, const void *buf, size_t n, off_t offset);
 int pst__sys_sync(int fd);
+/* What was written to pages of a file that is mapped; start is that of a page. */
+int pst__sys_sync_map(void *start, size_t size);
 int pst__sys_getcwd(char *buf, size_t size); /* 0 or -1 */
 int pst__sys_rename(const char *from, const char *to);
 void pst__sys_unlink(const char *path); /* a wish */

@@ -14,6 +14,7 @@
 #include "io/guard.h"
 
 #define SHOWN 320
+#define MAX_OPENS 16
 #define NAMES_SHOWN 4
 
 /* A file that is open, and what is in it. Zero-initialised means empty. */
@@ -183,8 +184,8 @@ static int read_layouts(struct opened *file, const struct pst_array_source *from
     return rc == PST_ENOMEM ? pst__fail(err, rc, "no memory for what is in %s", reader->shown) : rc;
 }
 
-static int opened_init(struct opened *file, const struct pst_array_source *from,
-                       enum pst__access access, int is_unverified, struct pst_error *err)
+static int open_once(struct opened *file, const struct pst_array_source *from,
+                     enum pst__access access, int is_unverified, struct pst_error *err)
 {
     char name[SHOWN], shown[SHOWN + 4];
     *file = (struct opened){0};
@@ -195,9 +196,34 @@ static int opened_init(struct opened *file, const struct pst_array_source *from,
     snprintf(shown, sizeof shown, "'%s'", pst__printable(name, sizeof name, from->path));
     struct pst__reader reader = {read_source, file->source, pst__source_size(file->source), shown};
     rc = read_layouts(file, from, is_unverified, &reader, err);
-    if (rc < 0)
-        opened_reset(file);
     return rc;
+}
+
+/* A header that says more than the file had when it was opened: rows were added in between. */
+static int has_grown(const struct opened *file)
+{
+    struct stat st;
+    return file->source && pst__sys_stat(pst__source_path(file->source), &st) == 0 &&
+           (uint64_t)st.st_size > pst__source_size(file->source);
+}
+
+static int opened_init(struct opened *file, const struct pst_array_source *from,
+                       enum pst__access access, int is_unverified, struct pst_error *err)
+{
+    for (int i = 0;; i++) {
+        struct pst_error own;
+        pst_error_init(&own);
+        int rc = open_once(file, from, access, is_unverified, &own);
+        if (rc == PST_OK)
+            return rc;
+        int is_last = rc != PST_ETRUNCATED || i == MAX_OPENS || !has_grown(file);
+        opened_reset(file);
+        if (!is_last)
+            continue;
+        if (err && err->status == PST_OK)
+            *err = own;
+        return rc;
+    }
 }
 
 /* --- which of them

@@ -250,6 +250,26 @@ static int tell(struct pst_error *err, const char *shown, int64_t offset)
     return PST_EIO;
 }
 
+int pst__guard_check(const void *start, size_t size, struct pst_error *err)
+{
+    int rc = PST_OK;
+    uintptr_t from = (uintptr_t)start;
+    pthread_mutex_lock(&lock);
+    int n = atomic_load(&n_watched);
+    for (int i = 0; i < n && rc == PST_OK; i++) {
+        struct watched *mapping = &watched[i];
+        uintptr_t at = atomic_load(&mapping->start);
+        int64_t fault = atomic_load(&mapping->fault);
+        char shown[SHOWN];
+        if (at == 0 || fault < 0 || from + size <= at || from >= at + atomic_load(&mapping->size))
+            continue;
+        pst__printable(shown, sizeof shown, mapping->path);
+        rc = tell(err, shown, fault);
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
 int pst__guard_next(struct pst_error *err)
 {
     struct note note;

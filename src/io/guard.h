@@ -30,6 +30,9 @@ void pst__guard_unwatch(int slot);
 /* The offset of a mapping's first fault outside of pst__guarded(), or -1. */
 int64_t pst__guard_fault(int slot);
 
+/* PST_EIO where a mapping that has some of these bytes met a fault outside of pst__guarded(). */
+int pst__guard_check(const void *start, size_t size, struct pst_error *err);
+
 /* Takes the oldest fault that was not told yet: PST_EIO with file and offset in err, or PST_END. */
 int pst__guard_next(struct pst_error *err);
 /* fn is called from within the handler, on the thread that met the fault: it may do only what is

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from penstock.lanes import explain
     from penstock.loader import DataLoader
     from penstock.mapped import MappedTensor
-    from penstock.memory_map import mem_map
+    from penstock.memory_map import append, mem_map
     from penstock.meter import Progress, ProgressLine
     from penstock.policy import ErrorReport, Refused, TooManyErrors
     from penstock.reporting import report
@@ -50,6 +50,7 @@ else:
         "Stats": "stats",
         "TooManyErrors": "policy",
         "Verification": "verification",
+        "append": "memory_map",
         "explain": "lanes",
         "mem_map": "memory_map",
         "report": "reporting",
@@ -100,6 +101,7 @@ __all__ = [
     "TooManyErrors",
     "Verification",
     "__version__",
+    "append",
     "datasets",
     "explain",
     "from_dlpack",

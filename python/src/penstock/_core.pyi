@@ -380,6 +380,15 @@ def array_map(source: _Array, mode: int, /) -> Tensor:
     """An array in a file as a Tensor over the mapped file. source is path, name, kind, dtype, shape
     and offset; kinds and modes are those of penstock/array.h."""
 
+def array_create(source: _Array, /) -> None:
+    """Makes a file of zeros, all of whose space is taken."""
+
+def array_append(path: bytes, rows: Tensor, /) -> int:
+    """Adds rows to a file of NumPy. Returns how many there are now."""
+
+def array_sync(tensor: Tensor, /) -> None:
+    """Waits until what was written to an edited map is on the disk."""
+
 def probe(data: Buffer, /) -> tuple[str, int, int]:
     """(format, width, height); raises DecodeError where the native decoders do not vouch."""
 

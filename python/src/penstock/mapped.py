@@ -81,6 +81,11 @@ class MappedTensor(torch.Tensor):
         """The mapped file."""
         return self._view[1]
 
+    def flush(self) -> None:
+        """Waits until what was written to a map of mode `"r+"` or `"w+"` is on the disk. OSError
+        where it cannot get there."""
+        _core.array_sync(self._view[0])
+
     def __deepcopy__(self, memo: dict[int, Any]) -> torch.Tensor:
         copy = self.clone()
         memo[id(self)] = copy

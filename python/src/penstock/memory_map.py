@@ -13,13 +13,13 @@ from penstock.mapped import MappedTensor, restride, wrap
 if TYPE_CHECKING:
     from zipfile import ZipFile
 
-    from numpy.typing import DTypeLike
+    from numpy.typing import DTypeLike, NDArray
 
 # enum pst_array_kind, enum pst_array_mode
 _AUTO, _RAW = 0, 1
 _EDIT, _COPY = 1, 2
 # What slips past a read-only tensor must not end the process, so its memory is a copy-on-write map.
-_MODES = {"r": _COPY, "c": _COPY, "r+": _EDIT}
+_MODES = {"r": _COPY, "c": _COPY, "r+": _EDIT, "w+": _EDIT}
 
 
 def mem_map(
@@ -39,7 +39,9 @@ def mem_map(
     slashes: `"model/weight"`.
 
     Modes are numpy.memmap's. `"r"`: writing to the tensor raises. `"c"`: what is written stays in
-    this process. `"r+"`: it reaches the file.
+    this process. `"r+"`: it reaches the file. `"w+"`: a file of zeros is made, `.npy` where the
+    name ends so, else raw elements; it takes all of its space at once, and the place of a file of
+    that name when it is whole. `flush()` waits until what was written is on the disk.
 
     What the file says is checked before a byte is mapped: ValueError tells where and what was
     expected. Objects and pickles are refused. A file that is cut later raises OSError in the main
@@ -48,6 +50,8 @@ def mem_map(
     if mode not in _MODES:
         raise ValueError(f"mode is {mode!r}, expected one of {', '.join(map(repr, _MODES))}")
     file = os.fspath(path)
+    if mode == "w+":
+        return _create(file, dtype, shape, offset)
     if dtype is None and (shape is not None or offset != 0):
         raise ValueError("shape and offset describe raw elements, which need a dtype as well")
     if dtype is not None:
@@ -58,6 +62,27 @@ def mem_map(
     if _is_zip(file):
         return _map_zip(file, mode, name)
     return _map(_source(file, name, _AUTO, None, (), 0), file, mode)
+
+
+def append(path: str | os.PathLike[str], rows: "torch.Tensor | NDArray[Any]") -> int:
+    """Adds rows to a `.npy` file, and returns how many it has now.
+
+    They have the file's dtype, and its shape but for the first dimension. Who opens the file at any
+    moment, or after a crash, finds the rows of before or all of them. Maps that are open keep the
+    rows that they have. One process at a time: BlockingIOError while another one appends.
+    """
+    plain = rows.detach() if isinstance(rows, torch.Tensor) else rows
+    return _core.array_append(os.fsencode(path), _core.tensor(plain))
+
+
+def _create(file: str, dtype: Any, shape: int | Sequence[int] | None, offset: int) -> MappedTensor:
+    if dtype is None or shape is None:
+        raise ValueError('mode "w+" makes a new file, which needs a dtype and a shape')
+    is_npy = file.endswith(".npy")
+    kind = _AUTO if is_npy else _RAW
+    source = _source(file, None, kind, dtype_name(dtype), _shape(shape), offset)
+    _core.array_create(source)
+    return _map(_source(file, None, _AUTO, None, (), 0) if is_npy else source, file, "w+")
 
 
 _Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int]

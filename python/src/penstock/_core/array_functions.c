@@ -148,6 +148,56 @@ static PyObject *array_check(PyObject *module, PyObject *object) /* new */
     Py_RETURN_NONE;
 }
 
+static PyObject *array_create(PyObject *module, PyObject *tuple) /* new */
+{
+    struct pst_array_source source;
+    struct pst_error err;
+    int rc;
+    if (source_parse(tuple, &source) < 0)
+        return NULL;
+    pst_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS rc = pst_array_create(&source, &err);
+    Py_END_ALLOW_THREADS if (rc < 0) return core_fail(core_state_of_module(module), rc, &err);
+    Py_RETURN_NONE;
+}
+
+static PyObject *array_append(PyObject *module, PyObject *args) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    const char *path;
+    PyObject *rows;
+    struct pst_tensor tensor;
+    struct pst_error err;
+    int64_t n = 0;
+    int rc;
+    if (!PyArg_ParseTuple(args, "yO!:array_append", &path, state->tensor_type, &rows))
+        return NULL;
+    pst_tensor_ref(&tensor, core_tensor_of(rows));
+    pst_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS rc = pst_array_append(path, &tensor, &n, &err);
+    Py_END_ALLOW_THREADS pst_tensor_reset(&tensor);
+    return rc < 0 ? core_fail(state, rc, &err) : PyLong_FromLongLong(n); /* new */
+}
+
+static PyObject *array_sync(PyObject *module, PyObject *object) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    struct pst_tensor tensor;
+    struct pst_error err;
+    int rc;
+    if (!core_tensor_check(state, object)) {
+        PyErr_SetString(PyExc_TypeError, "array_sync() takes a Tensor");
+        return NULL;
+    }
+    pst_tensor_ref(&tensor, core_tensor_of(object));
+    pst_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS rc = pst_array_sync(&tensor, &err);
+    Py_END_ALLOW_THREADS pst_tensor_reset(&tensor);
+    if (rc < 0)
+        return core_fail(state, rc, &err);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef core_array_functions[] = {
     {"array_map", array_map, METH_VARARGS,
      "array_map(source, mode, /)\n--\n\nAn array in a file as a Tensor over the mapped file. "
@@ -158,5 +208,12 @@ PyMethodDef core_array_functions[] = {
      "array_access(dataset, /)\n--\n\n1: mapped, 2: read, 0: no files of arrays."},
     {"array_check", array_check, METH_O,
      "array_check(dataset, /)\n--\n\nRaises where a file is no longer what was opened."},
+    {"array_create", array_create, METH_O,
+     "array_create(source, /)\n--\n\nMakes a file of zeros, all of whose space is taken."},
+    {"array_append", array_append, METH_VARARGS,
+     "array_append(path, rows, /)\n--\n\nAdds rows to a file of NumPy; how many there are now."},
+    {"array_sync", array_sync, METH_O,
+     "array_sync(tensor, /)\n--\n\nWaits until what was written to an edited map is on the "
+     "disk."},
     {NULL, NULL, 0, NULL},
 };
