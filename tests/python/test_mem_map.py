@@ -22,6 +22,8 @@ from torch.utils.data import DataLoader
 
 arrays = campaigns.load("mapped_arrays")
 cuts = campaigns.load("cuts")
+full_disks = campaigns.load("full_disks")
+kills = campaigns.load("killed_appends")
 
 REFUSALS = (ValueError, OSError, penstock.Error)
 
@@ -150,6 +152,16 @@ def test_tensordict(tmp_path):
         mem_map(tmp_path / "td", name="a")
     with pytest.raises(ValueError, match=r"without the meta\.json"):
         mem_map(tmp_path)
+
+
+def test_columns_of_array_files(tmp_path):
+    file, rows = tmp_path / "x.pst", {"x": np.arange(12.0).reshape(4, 3), "n": np.arange(4)}
+    with penstock.ArrayWriter(file) as writer:
+        writer.write(rows)
+    for name, array in rows.items():
+        assert np.array_equal(mem_map(file, name=name).numpy(), array)
+    with pytest.raises(penstock.Error, match="checksums"):
+        mem_map(file, mode="r+", name="x")
 
 
 # --- hostile files ---
@@ -571,3 +583,131 @@ with open(theirs, "w+b") as file:
     assert done.returncode == -7, done.stderr
     assert ("told 5" in done.stdout) == (handler != "after")
     assert ("Bus error" in done.stderr) == bool(handler)
+
+
+# --- writing ---
+
+
+@pytest.mark.parametrize("name", ["new.npy", "new.bin"])
+def test_files_are_made(name, tmp_path):
+    file = tmp_path / name
+    for dtype, shape in [("f4", (3, 4)), (torch.bool, ()), (np.uint64, (0, 2)), ("i16", 5)]:
+        made = mem_map(file, dtype, shape, mode="w+")
+        assert not made.any()
+        assert file.stat().st_blocks * 512 >= made.nbytes
+        if made.numel():
+            made.view(-1)[-1] = 1
+        made.flush()
+        again = np.load(file) if name.endswith("npy") else np.fromfile(file, made.numpy().dtype)
+        assert again.size == made.numel()
+        assert again.sum() == bool(made.numel())
+        assert mem_map(file, mode="r+").shape == made.shape if name.endswith("npy") else True
+    shifted = mem_map(tmp_path / "shifted.bin", "u1", 3, mode="w+", offset=100)
+    assert (tmp_path / "shifted.bin").stat().st_size == 103
+    shifted[:] = 7
+    assert list(tmp_path.glob(".*")) == []
+    for arguments, words in [
+        ({"dtype": "f4"}, "a dtype and a shape"),
+        ({"shape": 3}, "a dtype and a shape"),
+        ({"dtype": "f4", "shape": (-1,)}, "dimension 0"),
+        ({"dtype": "f4", "shape": 3, "offset": 8}, "the header says the offset"),
+        ({"dtype": "bf16", "shape": 3}, "no bf16"),
+        ({"dtype": "f4", "shape": (1 << 40, 1 << 40)}, "2\\^62"),
+    ]:
+        with pytest.raises(REFUSALS, match=words):
+            mem_map(tmp_path / "x.npy", mode="w+", **arguments)
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_a_new_file_leaves_readers_of_the_old_one_alone(grid):
+    old = mem_map(grid)
+    new = mem_map(grid, "f4", (2, 2), mode="w+")
+    new[:] = 3
+    assert torch.equal(old, torch.arange(24.0).view(4, 6))
+    assert np.load(grid).tolist() == [[3, 3], [3, 3]]
+
+
+def test_rows_are_added(tmp_path):
+    file, rng = tmp_path / "x.npy", np.random.default_rng(1)
+    whole = rng.integers(0, 255, (0, 3, 2)).astype(np.uint16)
+    np.save(file, whole)
+    for n in (1, 0, 7, 300, 70000):
+        rows = rng.integers(0, 65535, (n, 3, 2)).astype(np.uint16)
+        before = mem_map(file)
+        given = torch.from_numpy(rows) if n % 2 else np.asfortranarray(rows)
+        assert penstock.append(file, given) == len(whole) + n
+        assert len(before) == len(whole)
+        whole = np.concatenate([whole, rows])
+        assert np.array_equal(np.load(file), whole)
+        assert np.array_equal(mem_map(file).numpy(), whole)
+    for rows, words in [
+        (whole[:, :2], "3 elements along dimension 1"),
+        (whole[:, :, 0], "3 dimensions, the new rows 2"),
+        (whole.astype(np.int16), "elements of u16, the new rows of i16"),
+        (whole[0, 0, 0], "no rows"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            penstock.append(file, rows)
+    assert np.array_equal(np.load(file), whole)
+    np.save(file, np.asfortranarray(np.ones((4, 3))))
+    with pytest.raises(penstock.Error, match="Fortran order"):
+        penstock.append(file, np.ones((1, 3)))
+    np.save(file, np.ones((4, 3), ">f8"))
+    with pytest.raises(penstock.Error, match="byte order"):
+        penstock.append(file, np.ones((1, 3)))
+    with file.open("wb") as out:
+        np.save(out, np.ones((4, 3)))
+        np.save(out, np.ones((4, 3)))
+    with pytest.raises(penstock.Error, match="another array behind"):
+        penstock.append(file, np.ones((1, 3)))
+    text = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9,), }"  # without room
+    file.write_bytes(
+        b"\x93NUMPY\x01\0" + struct.pack("<H", len(text) + 1) + text + b"\n" + bytes(9)
+    )
+    with pytest.raises(penstock.Error, match="no room for 10 rows"):
+        penstock.append(file, np.ones(1, np.uint8))
+    assert len(np.load(file)) == 9
+
+
+def test_one_process_appends_at_a_time(grid):
+    import fcntl
+
+    with grid.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match="another process is writing"):
+            penstock.append(grid, np.ones((1, 6), np.float32))
+    assert penstock.append(grid, np.ones((1, 6), np.float32)) == 5
+
+
+@pytest.mark.fault("R10")
+def test_an_append_that_is_killed_is_whole_or_was_not(tmp_path, tried):
+    tried(kills.run(tmp_path, 20, seed=1))
+
+
+@pytest.mark.fault("R9")
+def test_a_full_disk(tried):
+    """On a tmpfs of many sizes: what does not fit is an error where the file is made or grown, and
+    what was there is as it was."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs is for root")
+    n = full_disks.run(100)
+    if n == 0:
+        pytest.skip("a tmpfs cannot be mounted here")
+    tried(n)
+
+
+@pytest.mark.fault("R4")
+def test_flushing_a_map_whose_file_was_cut_is_an_error(tmp_path):
+    file = tmp_path / "x.npy"
+    mapped = mem_map(file, "u1", 1 << 16, mode="w+")
+    os.truncate(file, 4096)
+
+    def write():
+        mapped[-1] = 1
+        for _ in range(100):
+            pass
+
+    with pytest.raises(OSError, match=r"x\.npy"):
+        write()
+    with pytest.raises(OSError, match=r"x\.npy"):
+        mapped.flush()
