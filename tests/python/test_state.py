@@ -739,6 +739,32 @@ def test_ctrl_c_loses_no_batch(dataset: Any, monkeypatch: pytest.MonkeyPatch) ->
         assert rest(make, taken)[0] == batches[1:]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_within_next_there_is_no_state(dataset: Any, workers: int) -> None:
+    """As in a signal's handler, which may run anywhere."""
+    found: list[str] = []
+
+    class Asks(Foreign):
+        def __iter__(self) -> Iterator[int]:
+            for index in range(self.n):
+                try:
+                    loader.state_dict()
+                    found.append("state")
+                except RuntimeError as error:
+                    found.append(str(error))
+                yield index
+
+    loader = plain(dataset, num_workers=workers, prefetch_factor=1 if workers else None)(
+        sampler=Asks(17)
+    )
+    iterator = iter(loader)
+    n = len(found)
+    next(iterator)
+    assert len(found) == n + 3
+    assert all("the loader is in next(): take its state between" in one for one in found[n:])
+    assert loader.state_dict()["delivered"] == 1
+
+
 def interrupted(*_: Any) -> Any:
     raise KeyboardInterrupt
 

@@ -108,6 +108,7 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
                 raise
             finally:
                 position.counts = self._tally.samples, self._tally.n_refused
+                position.is_busy = False
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         if not first_iter:

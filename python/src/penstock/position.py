@@ -262,6 +262,7 @@ class Position:
         self.order = ordering.own(loader)
         self.resume = resume
         self.is_over = False
+        self.is_busy = False  # in next(), where not all of this is of one moment
         self.is_first = True
         self.base_seed: int | None = None
         self.words: list[int] = [0] * loader.num_workers
@@ -363,6 +364,7 @@ class Position:
 
     def asks(self) -> int:
         """In front of next(). What it lost before is not given again, but by a state."""
+        self.is_busy = True
         self._is_lost = False
         return 0 if self.indices is None else self.indices.handed
 

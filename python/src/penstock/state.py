@@ -114,6 +114,11 @@ def make(loader: Any, record: Record, samples: Samples) -> dict[str, Any]:
     if record.resume is not None:
         return copy.deepcopy(record.resume.state)
     position = record.position
+    if position is not None and position.is_busy:
+        raise RuntimeError(
+            "the loader is in next(): take its state between two batches (in a signal's handler, "
+            "note that one is wanted)"
+        )
     if position is not None and not position.is_over:
         length, print_ = _look(loader, position, samples)
         order, epoch, seed = position.order, position.epoch, position.seed
