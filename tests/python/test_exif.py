@@ -12,7 +12,9 @@ import kit
 import penstock
 import pytest
 import torch
+from penstock import verification
 from PIL import Image, ImageOps
+from torch.utils.data import ConcatDataset, Subset
 from torchvision import transforms
 from torchvision.transforms import v2
 
@@ -152,5 +154,34 @@ def test_it_is_the_engines_alone(root: Path) -> None:
         iter(kit.OURS(dataset, exif=True))
     with pytest.raises(TypeError, match="exif should be True or False"):
         kit.OURS(dataset, exif=1)
-    with pytest.raises(ValueError, match="verify a loader without exif"):
-        penstock.verify(kit.OURS(kit.folder_of(root, kit.eval_v1()), exif=True))
+    with pytest.raises(ValueError, match="exif"):
+        penstock.verify(kit.OURS(dataset, exif=True))
+
+
+def pairs(root: Path) -> Any:
+    """What may be made of datasets, with torchvision's way to hold two transforms and ours."""
+    whole = kit.folder_of(root, kit.train_v1(16))
+    parts = [Subset(kit.folder_of(root, kit.train_v1(16)), range(0, 9, 2)), whole]
+    return {
+        "folder": whole,
+        "parts": ConcatDataset(parts),
+        "own": penstock.datasets.ImageFolder(root, kit.train_v1(16), cache=False),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("name", ["folder", "parts", "own"])
+def test_verify(root: Path, name: str, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With torch's loader over upright images it is equal; without, it would not be."""
+    dataset = pairs(root)[name]
+    transform = getattr(dataset, "transform", None)
+    loader = kit.OURS(dataset, 4, shuffle=True, num_workers=num_workers, exif=True)
+    seen = penstock.verify(loader, batches=None)
+    assert seen.ok, seen
+    assert seen.lane == "native"
+    assert seen.samples > len(FORMATS)
+    assert loader.dataset is dataset
+    assert getattr(dataset, "transform", None) is transform
+    monkeypatch.setattr(verification, "_stock", lambda loader: loader)
+    assert not penstock.verify(loader, batches=None)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verify(): a loader beside torch's own on the same seeds, bit for bit."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,10 +156,6 @@ def _asked_dtype(loader: Any) -> torch.dtype | None:
             "out_dtype=torch.uint8 gives pixels before the conversion to numbers, which torch's "
             "loader does not have: verify a loader without out_dtype"
         )
-    if getattr(loader, "exif", False):
-        raise ValueError(
-            "exif=True turns images, which torch's loader does not: verify a loader without exif"
-        )
     order = ordering.own(loader)
     if order is not None and order.is_shuffled:
         raise ValueError(
@@ -166,6 +163,42 @@ def _asked_dtype(loader: Any) -> torch.dtype | None:
             "know: verify a loader with rng='torch', or with a sampler"
         )
     return dtype
+
+
+class _Upright:
+    """A transform behind ImageOps.exif_transpose()."""
+
+    def __init__(self, transform: Any) -> None:
+        self._transform = transform
+
+    def __call__(self, image: Any) -> Any:
+        from PIL import ImageOps
+
+        image = ImageOps.exif_transpose(image)
+        return image if self._transform is None else self._transform(image)
+
+
+def _upright(dataset: Any) -> Any:
+    """A dataset with copies of those it is made of, whose images are turned before all else."""
+    turned = copy.copy(dataset)
+    if type(dataset) is torch.utils.data.Subset:
+        turned.dataset = _upright(dataset.dataset)
+    elif type(dataset) is torch.utils.data.ConcatDataset:
+        turned.datasets = [_upright(part) for part in dataset.datasets]
+    elif hasattr(dataset, "transform"):
+        turned.transform = _Upright(dataset.transform)
+        if getattr(dataset, "transforms", None) is not None:  # torchvision's pair of transforms
+            turned.transforms = type(dataset.transforms)(turned.transform, dataset.target_transform)
+    return turned
+
+
+def _stock(loader: Any) -> Any:
+    """The loader whose batches, by torch's own code, are to be equal."""
+    if not getattr(loader, "exif", False):
+        return loader
+    stock = copy.copy(loader)
+    vars(stock)["dataset"] = _upright(loader.dataset)
+    return stock
 
 
 def _brought_to(seen: Seen, dtype: torch.dtype | None) -> Seen:
@@ -178,7 +211,8 @@ def _brought_to(seen: Seen, dtype: torch.dtype | None) -> Seen:
 def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) -> Verification:
     """Runs torch's own loader and this one on the same seeds and compares what they give.
 
-    loader is any loader of torch's class. batches: how many to compare, which are all held in
+    loader is any loader of torch's class. With exif=True torch's has ImageOps.exif_transpose() in
+    front of the transforms. batches: how many to compare, which are all held in
     memory; None: a whole epoch. Generators are as before afterwards.
     """
     if batches is not None and batches < 1:
@@ -186,7 +220,7 @@ def verify(loader: torch.utils.data.DataLoader[Any], batches: int | None = 8) ->
     dtype = _asked_dtype(loader)
     before = States(loader)
     try:
-        with ended(torch.utils.data.DataLoader._get_iterator(loader)) as iterator:
+        with ended(torch.utils.data.DataLoader._get_iterator(_stock(loader))) as iterator:
             expected = [_brought_to(seen, dtype) for seen in collect(iterator, batches)]
         after = States(loader)
         before.restore()
