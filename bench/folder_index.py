@@ -36,12 +36,15 @@ else:
                                             cache=cache if what != "scan" else False)
 opened, held = time.perf_counter(), resident() - before
 make = torch.utils.data.DataLoader if what == "torchvision" else penstock.DataLoader
+start_loader = time.perf_counter()
 loader = make(dataset, batch_size=64, shuffle=True, num_workers=2)
+made = time.perf_counter() - start_loader
 batch = next(iter(loader))
 first = time.perf_counter()
 index = getattr(dataset, "index", None)
 print(f"{what:12} {(opened - start) * 1e3:9.1f} ms open  {(first - start) * 1e3:9.1f} ms to the "
-      f"first batch  {held / len(dataset):7.1f} bytes a sample  {len(dataset)} samples"
+      f"first batch  {made * 1e3:5.1f} ms for the loader  "
+      f"{held / len(dataset):7.1f} bytes a sample  {len(dataset)} samples"
       + (f"  index {index.state}, {index.listed} of {index.folders} listed" if index else ""))
 os._exit(0)
 """
