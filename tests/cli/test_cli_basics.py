@@ -11,7 +11,7 @@ from importlib import import_module
 import pytest
 from cli_kit import ROOT
 
-COMMANDS = ("inspect", "bench", "doctor", "verify", "completion")
+COMMANDS = ("inspect", "bench", "doctor", "verify", "convert", "completion")
 
 
 def test_version(penstock):
@@ -51,6 +51,8 @@ def test_help_names_all_commands_and_statuses(penstock):
         (("doctor", "--seconds", "-1"), "not a positive number"),
         (("doctor", "--memory-budget", "much"), "not a size"),
         (("verify", "--batches", "none", "."), "not a whole number"),
+        (("convert", "/nowhere/at/all", "a.pst"), "no such file: /nowhere/at/all"),
+        (("convert", "a.npy"), "DST"),
         (("completion", "cmd"), "cmd"),
     ],
 )

@@ -11,6 +11,7 @@ from penstock import __version__
 
 FORMATS = ("bash", "zsh", "fish")
 PIPELINES = ("train", "eval")
+SOURCES = ("auto", "npy", "npz", "safetensors", "hdf5", "parquet", "arrow", "csv")
 
 
 class Arguments(argparse.Namespace):
@@ -40,6 +41,13 @@ class Arguments(argparse.Namespace):
     target: str | None
     rest: list[str]
     shell: str
+    source: str
+    destination: str
+    format: str
+    columns: list[str] | None
+    note: str
+    resume: bool
+    force: bool
 
 
 class Parser(argparse.ArgumentParser):
@@ -322,6 +330,50 @@ def _add_verify(commands: "argparse._SubParsersAction[Parser]") -> None:
     _common(parser)
 
 
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _add_convert(commands: "argparse._SubParsersAction[Parser]") -> None:
+    parser = _command(
+        commands,
+        "convert",
+        "make an array file of another kind of file",
+        "Makes an array file, which is mapped when it is read and has checksums, of .npy, .npz,\n"
+        "safetensors, HDF5, Parquet, Arrow or CSV. Rows go through memory a part at a time. The\n"
+        "target appears when it is whole; what was broken off goes on with --resume.",
+        _examples(
+            ("penstock convert train.npy train.pst", "one column, 'data'"),
+            ("penstock convert --columns image,label all.h5 train.pst", "some of the datasets"),
+            ("penstock convert --resume huge.parquet huge.pst", "after a break"),
+        ),
+    )
+    parser.add_argument("source", metavar="SRC", help="the file to read")
+    parser.add_argument("destination", metavar="DST", help="the array file to write")
+    parser.add_argument(
+        "--format",
+        choices=SOURCES,
+        default="auto",
+        help="the kind of SRC (default: by its first bytes and its name)",
+    )
+    parser.add_argument(
+        "--columns",
+        type=_names,
+        metavar="NAME,...",
+        help="only these arrays, datasets or columns, in this order (default: all)",
+    )
+    parser.add_argument(
+        "--note", default="", metavar="TEXT", help="a text to be kept with the rows"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where an earlier run of the same command was broken off",
+    )
+    parser.add_argument("--force", action="store_true", help="replace DST where it is there")
+    _common(parser)
+
+
 def _add_completion(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(
         commands,
@@ -354,5 +406,6 @@ def make_parser() -> Parser:
     _add_bench(commands)
     _add_doctor(commands)
     _add_verify(commands)
+    _add_convert(commands)
     _add_completion(commands)
     return parser
