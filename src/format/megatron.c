@@ -48,10 +48,11 @@ static int measure(struct megatron *megatron, struct pst_error *err)
 {
     const struct pst__reader *reader = megatron->reader;
     uint64_t n = megatron->n_sequences, lengths, pointers, bounds, end = 0;
-    int is_over = __builtin_mul_overflow(n, 4, &lengths) | __builtin_mul_overflow(n, 8, &pointers) |
-                  __builtin_mul_overflow(megatron->n_bounds, 8, &bounds) |
-                  __builtin_add_overflow(HEADER, lengths, &megatron->pointers) |
-                  __builtin_add_overflow(megatron->pointers, pointers, &megatron->bounds) |
+    int is_over = __builtin_mul_overflow(n, 4, &lengths) ||
+                  __builtin_mul_overflow(n, 8, &pointers) ||
+                  __builtin_mul_overflow(megatron->n_bounds, 8, &bounds) ||
+                  __builtin_add_overflow(HEADER, lengths, &megatron->pointers) ||
+                  __builtin_add_overflow(megatron->pointers, pointers, &megatron->bounds) ||
                   __builtin_add_overflow(megatron->bounds, bounds, &end);
     if (is_over || end > reader->size)
         return pst__fail_at(err, PST_ETRUNCATED, AT_SEQUENCES,

@@ -39,6 +39,7 @@ struct tokens {
     struct pst__mixture mixture; /* of several groups */
     int64_t length;
     size_t item; /* bytes of a token in a field */
+    const struct pst__kernels *kernels;
     /* How many looks found all in memory, without one between that did not. Relaxed: a guess. */
     _Atomic uint32_t n_warm, n_looks;
 };
@@ -122,11 +123,11 @@ static int widen(const struct tokens *tokens, const struct place *place, uint8_t
     size_t both = y ? n - 1 : n;
     x += first * tokens->item;
     if (both > 0)
-        is_cut = pst__kernels()->widen(x, y ? y + first * tokens->item : NULL, src, both, from,
-                                       is_narrow);
+        is_cut = tokens->kernels->widen(x, y ? y + first * tokens->item : NULL, src, both, from,
+                                        is_narrow);
     if (y && first + both < tokens->rule.window) /* the last token has no next one yet */
-        is_cut |= pst__kernels()->widen(x + both * tokens->item, NULL,
-                                        src + both * place->file->token_size, 1, from, is_narrow);
+        is_cut |= tokens->kernels->widen(x + both * tokens->item, NULL,
+                                         src + both * place->file->token_size, 1, from, is_narrow);
     return is_cut;
 }
 
@@ -333,13 +334,13 @@ static int tokens_gather(void *self, const int64_t *indices, size_t n, void *con
                          struct pst_error *err)
 {
     const struct tokens *tokens = self;
+    if (n == 0)
+        return PST_OK;
     struct task task = {.tokens = tokens,
                         .indices = indices,
                         .n = n,
                         .x = dst[0],
                         .y = tokens->config.has_targets ? dst[1] : NULL};
-    if (n == 0)
-        return PST_OK;
     if (n >= LOOK_WINDOWS)
         tokens_intend(self, indices, n);
     int rc =
@@ -485,6 +486,7 @@ static int set_up(struct tokens *tokens, const struct pst_token_source *sources,
                                              .has_targets = config->has_targets,
                                              .is_padded = config->is_padded};
     tokens->item = pst_dtype_size(config->dtype);
+    tokens->kernels = pst__kernels();
     tokens->n_groups = config->n_groups;
     tokens->files = pst__calloc(tokens->n_files, sizeof *tokens->files, PST_MEM_HEAP);
     tokens->firsts = pst__calloc(tokens->n_files, sizeof *tokens->firsts, PST_MEM_HEAP);

@@ -9,7 +9,7 @@ import penstock
 import torch
 import torch.utils.data
 from penstock import DataLoader, Explanation, Stats, Verification
-from penstock.datasets import ImageFolder, ImageList, IndexReport
+from penstock.datasets import ImageFolder, ImageList, IndexReport, Tokens
 from torch.utils.data import Dataset, TensorDataset
 
 
@@ -59,3 +59,11 @@ DataLoader(Numbers(), profile="pillow")  # type: ignore[arg-type]
 DataLoader(Numbers(), 1, None, None, None, 0, None, False, False, 0, None, None, None, 4)  # type: ignore[call-arg]
 DataLoader(Numbers(), progress="yes")  # type: ignore[arg-type]
 DataLoader(Numbers(), thread=4)  # type: ignore[call-arg]
+
+pairs = Tokens("a.bin", 8, dtype="uint16")
+assert_type(pairs, Tokens[tuple[torch.Tensor, torch.Tensor]])
+assert_type(pairs.gather([0, 1]), tuple[torch.Tensor, torch.Tensor])
+alone = Tokens([["a", "b"], "c"], 8, targets=False, weights=[1, 2], documents="within", pad=0)
+assert_type(alone[0], torch.Tensor)
+assert_type(Tokens("a", 8, targets=bool(len(alone)))[0], Any)
+assert_type(alone.n_documents, int | None)

@@ -132,6 +132,7 @@ static void fields_and_report(void)
     CHECK_INT(report.n_windows, 14);
     CHECK_INT(report.n_padded, 0);
     CHECK_INT(pst_tokens_report(NULL, &report), PST_EINVAL);
+    CHECK_INT(pst_gather(dataset, NULL, 0, NULL, NULL), PST_OK);
     pst_dataset_unref(dataset);
     config.memory_budget = 1999;
     config.is_padded = 1;

@@ -99,6 +99,15 @@ class Tokens(Dataset[Item], Generic[Item]):
         targets: Literal[False],
         **options: Unpack[_Options],
     ) -> None: ...
+    @overload
+    def __init__(
+        self: "Tokens[Any]",
+        paths: Path | Iterable[Path | Iterable[Path]],
+        window: int,
+        *,
+        targets: bool,
+        **options: Unpack[_Options],
+    ) -> None: ...
     def __init__(
         self,
         paths: Path | Iterable[Path | Iterable[Path]],
