@@ -191,15 +191,16 @@ static int read_some(const struct pst__source *source, uint64_t offset, size_t n
 {
     char text[SHOWN];
     for (size_t done = 0, tries = 0; done < n;) {
-        ssize_t got = pst__sys_pread(source->fd, out + done, n - done, (off_t)(offset + done));
+        unsigned long long at = offset + done;
+        ssize_t got = pst__sys_pread(source->fd, out + done, n - done, (off_t)at);
         if (got == 0)
-            return cut(source, offset + done, n - done, offset + done, err);
+            return cut(source, at, n - done, at, err);
         if (got > 0) {
             done += (size_t)got;
             tries = 0;
         } else if (errno != EINTR || ++tries == MAX_INTERRUPTED) {
             return pst__fail_os(err, errno, "cannot read '%s' at byte %llu", shown(source, text),
-                                (unsigned long long)(offset + done));
+                                at);
         }
     }
     return PST_OK;
