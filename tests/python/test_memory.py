@@ -9,6 +9,8 @@ import kit
 import pytest
 
 memory = campaigns.load("memory")
+LEAK = "train, 2 workers, and a leak"
+WAYS = {**memory.WAYS, LEAK: memory.Way("train_v2", 2, 0, leaked=400_000)}
 
 
 Seen = list[tuple[int, int]]
@@ -21,7 +23,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
     with ThreadPoolExecutor(2) as pool:
         yield {
             name: pool.submit(memory.run_alone, root, way, epochs=24, batch_size=4)
-            for name, way in memory.WAYS.items()
+            for name, way in WAYS.items()
         }
 
 
@@ -31,9 +33,21 @@ def test_resident_memory_does_not_grow(running: dict[str, Future[Seen]], name: s
     assert memory.judge(name, running[name].result()[4:])
 
 
+def test_a_leak_in_a_process_is_found(running: dict[str, Future[Seen]]) -> None:
+    """8 MB in twenty epochs."""
+    assert not memory.judge(LEAK, running[LEAK].result()[4:])
+
+
 def test_a_slow_leak_would_be_found() -> None:
-    """3 MB of 130 MB in twenty epochs."""
+    """2 MB of 130 MB in twenty epochs; not a jump that does not come again."""
     flat = [(130_000_000 + 1000 * (i % 3), 131_000_000) for i in range(20)]
-    leak = [(end + 160_000 * i, most) for i, (end, most) in enumerate(flat)]
+    leak = [(end + 100_000 * i, most) for i, (end, most) in enumerate(flat)]
+    peak = [(end, most + 100_000 * i) for i, (end, most) in enumerate(flat)]
+    jump = [
+        (end + 1_000_000 * (i == 9), most + 500_000 * (i > 16))
+        for i, (end, most) in enumerate(flat)
+    ]
     assert memory.judge("flat", flat)
-    assert not memory.judge("leak", leak)
+    assert memory.judge("a jump", jump)
+    assert not memory.judge("a leak", leak)
+    assert not memory.judge("a leak while it runs", peak)
