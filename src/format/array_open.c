@@ -21,13 +21,13 @@
 struct opened {
     struct pst__source *source;
     struct pst__layouts layouts;
-    struct pst__array_rows *rows; /* of PST_ARRAY_PENSTOCK, which has no layouts */
+    struct pst__array_shared *rows; /* of PST_ARRAY_PENSTOCK, which has no layouts */
 };
 
 static void opened_reset(struct opened *file)
 {
     pst__layouts_reset(&file->layouts);
-    pst__array_rows_unref(file->rows);
+    pst__array_shared_unref(file->rows);
     pst__source_unref(file->source);
     *file = (struct opened){0};
 }
@@ -115,7 +115,7 @@ static int guess_kind(const struct pst__reader *reader, int *kind, struct pst_er
 /* A column that varies in length has no dtype as an array. */
 static int add_layout(struct opened *file, const struct pst__array_column *column)
 {
-    const struct pst__array_layout *all = pst__array_rows_layout(file->rows);
+    const struct pst__array_layout *all = pst__array_shared_layout(file->rows);
     struct pst__layout *layout = pst__layouts_add(&file->layouts);
     size_t size = strlen(column->name) + 1;
     char *name = layout ? pst__alloc(size, PST_MEM_HEAP) : NULL;
@@ -134,19 +134,19 @@ static int add_layout(struct opened *file, const struct pst__array_column *colum
     layout->dtype = column->dtype;
     layout->shape[0] = all->n_rows;
     memcpy(layout->shape + 1, column->shape, (size_t)column->ndim * sizeof *column->shape);
-    layout->is_in_pieces = !pst__array_rows_are_whole(file->rows, column->stream);
+    layout->is_in_pieces = !pst__array_shared_are_whole(file->rows, column->stream);
     if (all->n_rows > 0)
-        layout->offset = pst__array_rows_offset(file->rows, column->stream, 0);
+        layout->offset = pst__array_shared_offset(file->rows, column->stream, 0);
     return PST_OK;
 }
 
 static int penstock_read(struct opened *file, int is_unverified, const struct pst__reader *reader,
                          struct pst_error *err)
 {
-    int rc = pst__array_rows_open(&file->rows, file->source, is_unverified, err);
+    int rc = pst__array_shared_open(&file->rows, file->source, is_unverified, err);
     if (rc < 0)
         return rc;
-    const struct pst__array_layout *all = pst__array_rows_layout(file->rows);
+    const struct pst__array_layout *all = pst__array_shared_layout(file->rows);
     for (int i = 0; rc == PST_OK && i < all->n_columns; i++) {
         rc = add_layout(file, &all->columns[i]);
         if (rc == PST_OK && file->layouts.layout[i].dtype != 0)
@@ -309,7 +309,7 @@ static int add_column(struct pst__column *column, const struct pst__layout *layo
     column->offset = file->rows ? 0 : layout->offset;
     column->stream = layout->stream;
     if (file->rows)
-        column->file = pst__array_rows_ref(file->rows);
+        column->file = pst__array_shared_ref(file->rows);
     return PST_OK;
 }
 

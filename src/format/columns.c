@@ -42,7 +42,7 @@ void pst__column_reset(struct pst__column *column)
 {
     pst__free(column->name);
     pst__source_unref(column->source);
-    pst__array_rows_unref(column->file);
+    pst__array_shared_unref(column->file);
     pst_buffer_unref(column->buffer);
     *column = (struct pst__column){0};
 }
@@ -52,7 +52,7 @@ static uint64_t place_of(const struct pst__column *column, const struct plan *pl
 {
     if (plan->is_whole)
         return plan->first + (uint64_t)index * (uint64_t)plan->row;
-    return pst__array_rows_offset(column->file, column->stream, index);
+    return pst__array_shared_offset(column->file, column->stream, index);
 }
 
 /* The address that places count from; NULL where the column is not in memory. */
@@ -333,7 +333,7 @@ static int rows_gather(void *self, const int64_t *indices, size_t n, void *const
         if (plan->row_bytes == 0 || n == 0)
             continue;
         int rc = column->file
-                     ? pst__array_rows_verify(column->file, column->stream, indices, n, err)
+                     ? pst__array_shared_verify(column->file, column->stream, indices, n, err)
                      : PST_OK;
         if (rc == PST_OK)
             rc = copy.base ? gather_mapped(&copy, err) : gather_read(&copy, err);
@@ -376,10 +376,10 @@ static void plan_column(struct plan *plan, const struct pst__column *column)
     }
     plan->row_bytes = (size_t)step;
     plan->row = (ptrdiff_t)column->strides[0];
-    plan->is_whole = !column->file || pst__array_rows_are_whole(column->file, column->stream);
+    plan->is_whole = !column->file || pst__array_shared_are_whole(column->file, column->stream);
     plan->first = column->offset;
     if (column->file && plan->is_whole && column->shape[0] > 0)
-        plan->first = pst__array_rows_offset(column->file, column->stream, 0);
+        plan->first = pst__array_shared_offset(column->file, column->stream, 0);
 }
 
 static int check_column(const struct pst__column *column, const struct plan *plan, int64_t n,

@@ -4,7 +4,7 @@
 
 #include <penstock/array.h>
 
-#include "format/array_rows.h"
+#include "format/array_shared.h"
 #include "io/source.h"
 
 /* The dataset of rows over arrays in files or in memory, whatever file described them. */
@@ -20,7 +20,7 @@ struct pst__column {
     uint64_t offset;
     /* A reference, where the file vouches for its rows: they are those of a stream, which need not
      * lie in one piece; offset is 0. */
-    struct pst__array_rows *file;
+    struct pst__array_shared *file;
     int stream;
     struct pst_buffer *buffer; /* or in memory: a reference, and the first element */
     const uint8_t *data;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "format/array_rows.h"
+#include "format/array_shared.h"
 
 #include <stdatomic.h>
 
@@ -8,7 +8,7 @@
 
 #define SHOWN 320
 
-struct pst__array_rows {
+struct pst__array_shared {
     _Atomic int64_t refs; /* taken relaxed, dropped acq_rel */
     struct pst__source *source;
     struct pst__array_file file;
@@ -20,11 +20,11 @@ static int read_source(void *self, uint64_t offset, size_t n, void *out, struct 
     return pst__source_read(self, offset, n, out, err);
 }
 
-int pst__array_rows_open(struct pst__array_rows **out, struct pst__source *source,
-                         int is_unverified, struct pst_error *err)
+int pst__array_shared_open(struct pst__array_shared **out, struct pst__source *source,
+                           int is_unverified, struct pst_error *err)
 {
     *out = NULL;
-    struct pst__array_rows *rows = pst__calloc(1, sizeof *rows, PST_MEM_HEAP);
+    struct pst__array_shared *rows = pst__calloc(1, sizeof *rows, PST_MEM_HEAP);
     if (!rows)
         return pst__fail(err, PST_ENOMEM, "no memory for an array file");
     atomic_init(&rows->refs, 1);
@@ -41,13 +41,13 @@ int pst__array_rows_open(struct pst__array_rows **out, struct pst__source *sourc
     return PST_OK;
 }
 
-struct pst__array_rows *pst__array_rows_ref(struct pst__array_rows *rows)
+struct pst__array_shared *pst__array_shared_ref(struct pst__array_shared *rows)
 {
     atomic_fetch_add_explicit(&rows->refs, 1, memory_order_relaxed);
     return rows;
 }
 
-void pst__array_rows_unref(struct pst__array_rows *rows)
+void pst__array_shared_unref(struct pst__array_shared *rows)
 {
     if (!rows || atomic_fetch_sub_explicit(&rows->refs, 1, memory_order_acq_rel) != 1)
         return;
@@ -56,25 +56,25 @@ void pst__array_rows_unref(struct pst__array_rows *rows)
     pst__free(rows);
 }
 
-const struct pst__array_layout *pst__array_rows_layout(const struct pst__array_rows *rows)
+const struct pst__array_layout *pst__array_shared_layout(const struct pst__array_shared *rows)
 {
     return &rows->file.layout;
 }
 
-uint64_t pst__array_rows_offset(const struct pst__array_rows *rows, int stream, int64_t row)
+uint64_t pst__array_shared_offset(const struct pst__array_shared *rows, int stream, int64_t row)
 {
     const struct pst__array_stream *of = &rows->file.layout.streams[stream];
     const struct pst__array_run *run = pst__array_run_of(of, row);
     return run->offset + (uint64_t)(row - run->first) * (uint64_t)of->element;
 }
 
-int pst__array_rows_are_whole(const struct pst__array_rows *rows, int stream)
+int pst__array_shared_are_whole(const struct pst__array_shared *rows, int stream)
 {
     return rows->file.layout.streams[stream].n_runs <= 1;
 }
 
-int pst__array_rows_verify(struct pst__array_rows *rows, int stream, const int64_t *indices,
-                           size_t n, struct pst_error *err)
+int pst__array_shared_verify(struct pst__array_shared *rows, int stream, const int64_t *indices,
+                             size_t n, struct pst_error *err)
 {
     for (size_t i = 0; i < n && !rows->file.is_unverified; i++) {
         int rc = pst__array_verify(&rows->file, stream, indices[i], 1, err);
