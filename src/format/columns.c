@@ -173,16 +173,18 @@ static int gather_mapped(const struct rows_copy *copy, struct pst_error *err)
                                                 : copy_pieces;
     struct rows_copy own = *copy;
     const void *address = NULL;
-    if (!column->source) {
-        fn(&own);
-        return PST_OK;
-    }
     if (pst__guarded(fn, &own, &address) == PST_OK)
-        return check_whole(copy, err);
+        return column->source ? check_whole(copy, err) : PST_OK;
     int64_t row = faulted_row(copy, address);
     uint64_t offset = row >= 0 ? place_of(column, copy->plan, row) : 0;
     size_t n = row >= 0 ? copy->plan->row_bytes : 1;
-    pst__source_fault(column->source, address, offset, n, err);
+    if (column->source)
+        pst__source_fault(column->source, address, offset, n, err);
+    else
+        pst__fail_at(err, PST_EIO, (int64_t)offset,
+                     "row %" PRId64 " of '%s' could not be read at byte %" PRIu64
+                     ": its memory is a mapped file that was cut, or the disk failed",
+                     row, column->name, offset);
     if (err)
         err->record = row;
     return PST_EIO;
@@ -481,6 +483,10 @@ int pst_rows_open(struct pst_dataset **out, const struct pst_tensor *tensors,
     *out = NULL;
     PST_REQUIRE(tensors && n > 0 && n <= PST_MAX_FIELDS, err,
                 "pst_rows_open: %zu tensors, expected 1 to %d", n, PST_MAX_FIELDS);
+    /* What the caller has may be a mapped file. */
+    int guarded = pst__guard_prepare(err);
+    if (guarded < 0)
+        return guarded;
     struct pst__column columns[PST_MAX_FIELDS] = {0};
     for (size_t i = 0; i < n; i++) {
         char number[24];

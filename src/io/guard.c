@@ -157,7 +157,7 @@ static void install(void)
     pthread_atfork(NULL, NULL, lock_anew);
 }
 
-static int install_once(struct pst_error *err)
+int pst__guard_prepare(struct pst_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
@@ -194,7 +194,7 @@ int pst__guarded(void (*fn)(void *arg), void *arg, const void **address)
 int pst__guard_watch(int *slot, const void *start, size_t size, int fd, int is_writable,
                      const char *path, struct pst_error *err)
 {
-    int rc = install_once(err);
+    int rc = pst__guard_prepare(err);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&lock);

@@ -21,6 +21,10 @@
  * memory. */
 int pst__guarded(void (*fn)(void *arg), void *arg, const void **address);
 
+/* Makes pst__guarded() work for memory that nobody watches, such as a mapping of the caller's.
+ * PST_EIO. */
+int pst__guard_prepare(struct pst_error *err);
+
 /* A mapping is watched from here to pst__guard_unwatch(), by the number in *slot. path lives as
  * long. Errors: PST_ELIMIT (too many files are mapped), PST_EIO. */
 int pst__guard_watch(int *slot, const void *start, size_t size, int fd, int is_writable,

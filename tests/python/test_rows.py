@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datasets of rows on the native lane, beside torch's own loader: bit for bit."""
 
+import os
 import pickle
 
 import numpy
@@ -159,6 +160,20 @@ def test_arrays_of_numpy(tmp_path, kind, workers):
         elif kind == "read-only":
             array.flags.writeable = False
         check(array, batch_size=7, shuffle=True, num_workers=workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("size", [100, 30000])
+def test_a_memmap_whose_file_is_cut(tmp_path, workers, size):
+    """With torch's loader the process, or its workers, would die."""
+    numpy.zeros((600, size), numpy.uint8).tofile(tmp_path / "rows")
+    data = numpy.memmap(tmp_path / "rows", numpy.uint8, "r", shape=(600, size))
+    iterator = iter(penstock.DataLoader(data, batch_size=6, num_workers=workers))
+    next(iterator)
+    os.truncate(tmp_path / "rows", 200 * size)
+    with pytest.raises(OSError, match="its memory is a mapped file that was cut") as caught:
+        list(iterator)
+    assert caught.value.record >= 200
 
 
 def test_writes_without_workers_are_seen():
