@@ -110,7 +110,7 @@ def test_random_datasets(data):
 def test_workers(workers, large, monkeypatch):
     """Small batches are copied in next(), larger ones by threads."""
     monkeypatch.setattr(rows, "COPIED", 0 if large else 1 << 30)
-    data = values(torch.float32, (300, 4000 if large else 3))
+    data = values(torch.float32, (300, 8000 if large else 3))
     dataset = TensorDataset(data, torch.arange(300))
     for shuffle in (False, True):
         check(dataset, batch_size=16, shuffle=shuffle, num_workers=workers)
@@ -163,7 +163,7 @@ def test_arrays_of_numpy(tmp_path, kind, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("size", [100, 30000])
+@pytest.mark.parametrize("size", [100, 80000])
 def test_a_memmap_whose_file_is_cut(tmp_path, workers, size):
     """With torch's loader the process, or its workers, would die."""
     numpy.zeros((600, size), numpy.uint8).tofile(tmp_path / "rows")

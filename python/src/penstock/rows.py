@@ -34,8 +34,8 @@ Form = Literal["list", "single", "dict"]
 _TensorDataset: Any = torch.utils.data.TensorDataset
 _GETITEM = _TensorDataset.__getitem__
 _COLLATE = (collate.default_collate, collate.collate, collate.collate_tensor_fn)
-# A batch of so many bytes is copied in less time than a thread takes to wake and to answer.
-AT_ONCE = 1 << 17
+# To copy a batch of so many bytes costs the consumer about what it costs to get it from a thread.
+AT_ONCE = 5 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
