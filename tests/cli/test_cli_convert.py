@@ -228,6 +228,36 @@ def test_what_is_resumed_is_the_same(penstock, tmp_path):
     assert oracle.read(goal).values["data"].tolist() == (X + 1).tolist()
 
 
+# The end comes when all is written, and the file has not got its name yet.
+AT_THE_END = """
+import os, sys
+from penstock.array_writer import ArrayWriter
+from penstock.cli import main
+
+def broken(self):
+    self.checkpoint()
+    os._exit(9)
+
+ArrayWriter.commit = broken
+sys.exit(main())
+"""
+
+
+def test_broken_off_at_the_end(penstock, tmp_path):
+    source, goal = tmp_path / "x.npy", tmp_path / "a.pst"
+    write_npy(source)
+    for note in ("", "a note"):
+        options = ("--force", "--note", note)
+        done = penstock("convert", *options, source, goal, code=AT_THE_END)
+        assert (done.status, done.err) == (9, "")
+        done = penstock("convert", *options, "--resume", "--json", source, goal)
+        assert (done.status, done.err) == (0, "")
+        table = oracle.read(goal)
+        check_data(table.values)
+        assert table.note == note
+    assert sorted(os.listdir(tmp_path)) == ["a.pst", "x.npy"]
+
+
 def test_a_target_is_replaced_by_force_alone(penstock, tmp_path):
     source, goal = tmp_path / "x.npy", tmp_path / "a.pst"
     write_npy(source)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from penstock import _core
-from penstock.array_writer import ArrayColumn, ArrayWriter
+from penstock.array_writer import ArrayColumn, ArrayWriter, Mode
 from penstock.cli.arguments import Arguments
 from penstock.cli.array_sources import Source, open_source
 from penstock.cli.console import BAD, FINE, CommandError, Console, count, rate, show, size
@@ -16,6 +16,7 @@ from penstock.cli.progress import Progress
 _CHECKPOINT_BYTES = 1 << 30
 _CHECKPOINT_S = 30.0
 _BUFFER_BYTES = 64 << 20
+_MARK = "penstock convert"
 
 
 def _temporary(target: str) -> str:
@@ -33,25 +34,30 @@ def _identity(args: Arguments) -> str:
         "columns": args.columns,
         "format": args.format,
     }
-    return json.dumps({"penstock convert": made_of})
+    return json.dumps({_MARK: made_of})
 
 
-def _open_writer(args: Arguments, source: Source) -> ArrayWriter:
+def _open_writer(args: Arguments, source: Source, mode: Mode) -> ArrayWriter:
     identity = _identity(args)
     writer = ArrayWriter(
         args.destination,
         source.columns,
-        mode="resume" if args.resume else "create",
+        mode=mode,
         rows=source.rows,
         keep=True,
         buffer_bytes=_BUFFER_BYTES,
     )
+    note = writer.note
     # A file without a commit has no note.
-    if writer.rows and writer.note != identity:
+    if writer.rows and note != identity:
         writer.close()
+        if not note.startswith(f'{{"{_MARK}"'):
+            # It has the note that it was to keep: it was broken off after its last row and before
+            # it had its name, so that nothing says what it is made of.
+            return _open_writer(args, source, "create")
         raise CommandError(
-            f"what is there of {args.destination} was made of another file, or with other options: "
-            "leave --resume away to begin anew"
+            f"what is there of {args.destination} was made of another file, or with other "
+            "options: leave --resume away to begin anew"
         )
     writer.note = identity
     return writer
@@ -101,7 +107,7 @@ def _bytes_of(values: Any) -> int:
 
 
 def _convert(args: Arguments, source: Source, console: Console) -> _Copy:
-    writer = _open_writer(args, source)
+    writer = _open_writer(args, source, "resume" if args.resume else "create")
     copy = _Copy(source, writer)
     try:
         with Progress("convert", source.rows, "rows") as progress:
