@@ -337,15 +337,17 @@ int pst__npy_set_rows(struct pst__npy *npy, int64_t rows)
     char digits[24];
     size_t n = (size_t)snprintf(digits, sizeof digits, "%" PRId64, rows);
     size_t before = npy->rows_end - npy->rows, rest = npy->end - npy->rows_end;
-    /* Behind the brace there is space alone, and a newline at the end. */
+    /* Behind the brace there is space alone, and a newline at the end, or nothing at all. */
     if (n > before && npy->end + (n - before) >= npy->size)
         return PST_ELIMIT;
     memmove(npy->text + npy->rows + n, npy->text + npy->rows_end, rest);
     memcpy(npy->text + npy->rows, digits, n);
     npy->rows_end = npy->rows + n;
     npy->end = npy->rows_end + rest;
-    memset(npy->text + npy->end, ' ', npy->size - 1 - npy->end);
-    npy->text[npy->size - 1] = '\n';
+    if (npy->end < npy->size) {
+        memset(npy->text + npy->end, ' ', npy->size - 1 - npy->end);
+        npy->text[npy->size - 1] = '\n';
+    }
     npy->layout.shape[0] = rows;
     return PST_OK;
 }

@@ -669,6 +669,17 @@ def test_rows_are_added(tmp_path):
     assert len(np.load(file)) == 9
 
 
+def test_a_header_that_ends_at_its_brace_keeps_its_size(tmp_path):
+    file = tmp_path / "x.npy"
+    text = b"{'descr': '|u1', 'fortran_order': False, 'shape': (8,)}"
+    file.write_bytes(b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + bytes(8))
+    assert penstock.append(file, np.ones(1, np.uint8)) == 9
+    assert np.load(file).tolist() == [0] * 8 + [1]
+    with pytest.raises(penstock.Error, match="no room for 10 rows"):
+        penstock.append(file, np.ones(1, np.uint8))
+    assert len(np.load(file)) == 9
+
+
 def test_one_process_appends_at_a_time(grid):
     import fcntl
 
