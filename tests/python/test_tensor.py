@@ -94,7 +94,9 @@ def test_views_follow_numpy(shape, dtype, steps):
         try:
             after = theirs.T if step == "T" else theirs[step]
         except IndexError:
-            with pytest.raises(IndexError):
+            # With over 8 dimensions on the way, which NumPy has, that is said first.
+            n_dims = theirs.ndim + sum(item is None for item in step)
+            with pytest.raises(IndexError if n_dims <= 8 else (IndexError, ValueError)):
                 mine[step]
             continue
         if not isinstance(after, np.ndarray):  # NumPy makes a scalar of it
