@@ -161,13 +161,24 @@ def check_raw(rng: random.Random, folder: Path) -> str:
     return "raw"
 
 
-def check_tensordict(rng: random.Random, folder: Path) -> str:
+def tensordict_class() -> Any:
+    """TensorDict. Its import tells torch how to collate them, which the loaders of other tests
+    would notice: that is taken back."""
+    from torch.utils.data._utils.collate import default_collate_fn_map
+
+    before = dict(default_collate_fn_map)
     from tensordict import TensorDict
 
+    default_collate_fn_map.clear()
+    default_collate_fn_map.update(before)
+    return TensorDict
+
+
+def check_tensordict(rng: random.Random, folder: Path) -> str:
     file = Path(tempfile.mkdtemp(dir=folder))
     leaves = {f"t{i}": draw_tensor(rng) for i in range(rng.randint(1, 3))}
     inner = draw_tensor(rng)
-    TensorDict({**leaves, "in": {"leaf": inner}}, batch_size=[]).memmap(file)
+    tensordict_class()({**leaves, "in": {"leaf": inner}}, batch_size=[]).memmap(file)
     for name, tensor in {**leaves, "in/leaf": inner}.items():
         same(mem_map(file, name=name), tensor, f"tensordict {name}")
     return "tensordict"
