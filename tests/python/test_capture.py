@@ -237,6 +237,15 @@ def sum_up(batch: Any, **_: Any) -> Any:
     return collate.collate_tensor_fn(batch) + 1
 
 
+def test_a_collate_for_classes_of_others(root: Path) -> None:
+    """tensordict adds some when it is imported: none of them is asked about our samples."""
+    dataset = kit.folder_of(root, kit.eval_v1())
+    with collate_map(type("TheirTensors", (), {}), len):
+        assert kit.OURS(dataset).explain().lane == "native"
+    with collate_map((int, list), len):
+        assert kit.OURS(dataset).explain().lane == "python"
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import sources, steps, worker_init
+from penstock import collation, sources, steps, worker_init
 from penstock.refusal import Refusal as Refusal
 from penstock.refusal import describe as describe
 from penstock.refusal import refuse as refuse
@@ -54,31 +54,6 @@ def _has_global_hooks() -> bool:
     )
 
 
-def _known_collate_keys() -> set[Any]:
-    keys: set[Any] = {torch.Tensor, float, int, str, bytes}
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        keys |= {numpy.ndarray, (numpy.bool_, numpy.number, numpy.object_)}
-    return keys
-
-
-_collate_map_seen: dict[Any, Any] = {}
-
-
-def _check_collate_map() -> None:
-    table = collate.default_collate_fn_map
-    if table == _collate_map_seen:
-        return
-    if (
-        table.get(torch.Tensor) is not collate.collate_tensor_fn
-        or table.get(int) is not collate.collate_int_fn
-        or not _known_collate_keys() >= table.keys()
-    ):
-        refuse("collate", "default_collate_fn_map was changed")
-    _collate_map_seen.clear()
-    _collate_map_seen.update(table)
-
-
 _SMALLEST_NORMAL = sys.float_info.min
 
 
@@ -99,7 +74,7 @@ def _check_settings() -> None:
         refuse("transform", "a torch function or dispatch mode (or a default device) is active")
     if _has_global_hooks():
         refuse("transform", "global module hooks are set")
-    _check_collate_map()
+    collation.check()
     vision = sys.modules.get("torchvision")
     if vision is not None and vision.get_image_backend() != "PIL":
         refuse("decode", f"torchvision's image backend is {vision.get_image_backend()!r}")

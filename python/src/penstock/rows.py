@@ -14,26 +14,23 @@ import sys
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from operator import is_
 from typing import Any, ClassVar, Literal
 
 import torch
 import torch.utils.data
 import torch.utils.data.dataset as torch_dataset
-from penstock import _core
+from penstock import _core, collation
 from penstock.datasets.array_rows import DTYPES, Array
 from penstock.datasets.tokens import Tokens
 from penstock.kept import Kept
 from penstock.refusal import describe, is_from, refuse
 from penstock.registry import Leaf
-from torch.utils.data._utils import collate
 
 # What a batch is: the tensors of all fields in a list, or the one field's tensor, or a dict.
 Form = Literal["list", "single", "dict"]
 
 _TensorDataset: Any = torch.utils.data.TensorDataset
 _GETITEM = _TensorDataset.__getitem__
-_COLLATE = (collate.default_collate, collate.collate, collate.collate_tensor_fn)
 # To copy a batch of so many bytes costs the consumer about what it costs to get it from a thread.
 AT_ONCE = 5 << 16
 
@@ -186,14 +183,6 @@ def _is_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
 # --- recognising
 
 
-def _check_collate() -> None:
-    now = (collate.default_collate, collate.collate, collate.collate_tensor_fn)
-    if not all(map(is_, now, _COLLATE)):
-        refuse("collate", "a function of torch's collate was replaced")
-    if collate.default_collate_fn_map.get(torch.Tensor) is not _COLLATE[2]:
-        refuse("collate", "torch's collate was told of another way for tensors")
-
-
 def _check_tensor(tensor: Any, name: str) -> None:
     if type(tensor) is not torch.Tensor:
         refuse("dataset", f"{name} holds a {describe(tensor)}, not a tensor")
@@ -312,7 +301,7 @@ def read(dataset: Any) -> Leaf | None:
         found = _array(dataset)
     if hasattr(dataset, "__getitems__"):
         refuse("dataset", "the dataset has __getitems__")
-    _check_collate()
+    collation.check()
     return found
 
 
