@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -22,6 +23,7 @@
 struct frame {
     sigjmp_buf at;
     const void *address;
+    sigset_t mask; /* before the signal: the jump leaves the handler's */
 };
 
 /* The handler reads it: in the static block, since a first access of dynamic TLS allocates. */
@@ -122,6 +124,9 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
      * the address is lost. */
     if (frame && (info->si_code > 0 || info->si_code == SI_TKILL)) {
         frame->address = info->si_code > 0 ? info->si_addr : NULL;
+        /* The kernel has 8 bytes of signals, the C library room for more. */
+        sigemptyset(&frame->mask);
+        memcpy(&frame->mask, &((const ucontext_t *)context)->uc_sigmask, 8);
         siglongjmp(frame->at, 1);
     }
     struct watched *mapping = info->si_code > 0 ? find((uintptr_t)info->si_addr) : NULL;
@@ -180,6 +185,7 @@ int pst__guarded(void (*fn)(void *arg), void *arg, const void **address)
     if (sigsetjmp(frame.at, 0)) {
         innermost = outer;
         *address = frame.address;
+        pthread_sigmask(SIG_SETMASK, &frame.mask, NULL);
         return PST_EIO;
     }
     innermost = &frame;
