@@ -11,6 +11,13 @@ from penstock import __version__
 
 FORMATS = ("bash", "zsh", "fish")
 PIPELINES = ("train", "eval")
+DTYPES = {
+    **{f"uint{n}": f"u{n}" for n in (8, 16, 32, 64)},
+    **{f"int{n}": f"i{n}" for n in (8, 16, 32, 64)},
+    **{f"float{n}": f"f{n}" for n in (16, 32, 64)},
+    "bfloat16": "bf16",
+    "bool": "bool",
+}
 SOURCES = ("auto", "npy", "npz", "safetensors", "hdf5", "parquet", "arrow", "csv")
 
 
@@ -26,6 +33,8 @@ class Arguments(argparse.Namespace):
     path: str
     deep: bool
     duplicates: bool
+    dtype: str | None
+    shape: tuple[int, ...] | None
     stock: bool
     pipeline: str | None
     seconds: float | None
@@ -92,6 +101,22 @@ def _budget(text: str) -> str:
     return text
 
 
+def _dtype(text: str) -> str:
+    """The engine's name for it."""
+    if text not in DTYPES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(DTYPES)}")
+    return DTYPES[text]
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = text.split(",")
+    if not all(re.fullmatch(r"\d{1,18}", size) for size in sizes[1:]) or not re.fullmatch(
+        r"-1|\d{1,18}", sizes[0]
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape such as -1,28,28")
+    return tuple(map(int, sizes))
+
+
 def _examples(*lines: tuple[str, str]) -> str:
     width = max(len(command) for command, _ in lines)
     return "examples:\n" + "\n".join(f"  {command:{width}}  {what}" for command, what in lines)
@@ -148,14 +173,19 @@ def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(
         commands,
         "inspect",
-        "say what is in a folder of images or in a file",
+        "say what is in a folder of images or in a file of images, arrays or tokens",
         "Says what is in folders of images: classes, formats, modes, sizes, which files Penstock\n"
         "decodes itself and which go to Pillow and why, broken files, and files with the same\n"
-        "content. Of a single file: its details. Needs no torch. Status 1: a file is broken.",
+        "content. Of a single image: its details. Of a file of arrays (.npy, safetensors,\n"
+        "Penstock's own) or tokens (Megatron's, datatrove's): dtypes, shapes, statistics and\n"
+        "checksums, for which it is read once. Needs no torch. Status 1: a file is broken.",
         _examples(
             ("penstock inspect imagenet/train", "by the headers"),
             ("penstock inspect --deep imagenet/train", "decodes every file"),
             ("penstock inspect cat.jpg", "one file"),
+            ("penstock inspect train.pst", "arrays; looks at all checksums"),
+            ("penstock inspect --dtype uint16 tokens.bin", "tokens without a header"),
+            ("penstock inspect --dtype float32 --shape -1,3 a.raw", "raw rows of three numbers"),
             ("penstock inspect --json photos | jq '.trees[].broken'", "for a program"),
         ),
     )
@@ -168,6 +198,18 @@ def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
         dest="duplicates",
         action="store_false",
         help="do not look for files with the same content",
+    )
+    parser.add_argument(
+        "--dtype",
+        type=_dtype,
+        metavar="NAME",
+        help="of files of raw elements, such as uint16: tokens, or with --shape an array",
+    )
+    parser.add_argument(
+        "--shape",
+        type=_shape,
+        metavar="N,...",
+        help="of files of raw elements; the first may be -1: as many rows as there are",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="list all, not the first few")
     _threads(parser, "threads that read (default: the cores available)")

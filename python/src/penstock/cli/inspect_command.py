@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""penstock inspect: what is in folders of images and in files."""
+"""penstock inspect: what is in folders of images and in files of images, arrays or tokens."""
 
 import os
 import time
@@ -20,6 +20,8 @@ from penstock.cli.console import (
     size,
     without_chatter,
 )
+from penstock.cli.data_figures import data_kind, measure_file
+from penstock.cli.data_text import write_data
 from penstock.cli.examine import Finding, examine, orientation
 from penstock.cli.progress import Progress
 from penstock.cli.tree import walk
@@ -51,10 +53,29 @@ def _census(root: str, args: Arguments) -> Census:
     return census
 
 
-def run(args: Arguments, console: Console) -> int:
+def _check(args: Arguments) -> None:
     for path in args.paths:
         if not os.path.lexists(path):
             raise CommandError(f"no such file or folder: {path}")
+        if args.dtype is not None and not os.path.isfile(path):
+            raise CommandError(f"--dtype is for files of raw elements, which {path} is not")
+    if args.shape is not None and args.dtype is None:
+        raise CommandError("--shape needs --dtype")
+
+
+def _data(path: str, args: Arguments, console: Console) -> dict[str, Any] | None:
+    """Of a file of arrays or tokens; None: it is another."""
+    kind = data_kind(path, args.dtype, args.shape)
+    if kind is None:
+        return None
+    found = measure_file(path, kind, args.dtype, args.shape)
+    if not console.wants_json:
+        write_data(found, console)
+    return found
+
+
+def run(args: Arguments, console: Console) -> int:
+    _check(args)
     trees: list[dict[str, Any]] = []
     files: list[dict[str, Any]] = []
     is_bad = False
@@ -67,6 +88,9 @@ def run(args: Arguments, console: Console) -> int:
             trees.append(census.as_dict())
             if not console.wants_json:
                 _write_tree(census, args, console)
+        elif (data := _data(path, args, console)) is not None:
+            is_bad |= data["error"] is not None
+            files.append(data)
         else:
             with without_chatter():
                 found = examine(path, deep=True)
