@@ -4,6 +4,8 @@
 import json
 import shutil
 
+import numpy
+
 
 def test_bench(several, folder):
     (folder / "ant" / "zero.jpg").write_bytes(b"")
@@ -29,6 +31,40 @@ def test_bench(several, folder):
     assert (text.status, text.err) == (0, "")
     for words in ("7 decoded natively", "transform, train", "pipelines, warm"):
         assert words in text.out
+
+
+def test_bench_of_files(several, tmp_path):
+    numpy.save(tmp_path / "a.npy", numpy.arange(600, dtype="f4").reshape(100, 6))
+    numpy.arange(1000, dtype="u2").tofile(tmp_path / "t.bin")
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
+    brief = ("bench", "--seconds", "0.05", "--rounds", "1", "--batch-size", "16")
+    tokens = ("--dtype", "uint16", tmp_path / "t.bin")
+    array, windows, text, short, cut = several(
+        (*brief, "--json", tmp_path / "a.npy"),
+        (*brief, "--json", "--no-stock", "--threads", "1", "--window", "20", *tokens),
+        (*brief, "--no-stock", tmp_path / "a.npy"),
+        (*brief, "--window", "2000", *tokens),
+        (*brief, tmp_path / "cut.npy"),
+    )
+    assert (array.status, array.err, windows.status, windows.err) == (0, "", 0, "")
+    data = array.json
+    assert (data["format"], data["rows"], data["row_bytes"]) == ("npy", 100, 24)
+    assert [line["order"] for line in data["orders"]] == ["sequential", "shuffled"]
+    for line in data["orders"]:
+        assert (line["threads"], line["batch_size"]) == (2, 16)
+        for who in ("penstock", "stock"):
+            assert line[who]["rows_per_s"] > 0
+            assert line[who]["bytes_per_s"] == 24 * line[who]["rows_per_s"]
+        assert line["ratio_least"] <= line["ratio"] <= line["ratio_most"]
+    data = windows.json
+    assert (data["format"], data["rows"], data["row_bytes"]) == ("raw tokens", 49, 40)
+    assert [(line["threads"], line["stock"]) for line in data["orders"]] == [(1, None)] * 2
+    assert (text.status, text.err) == (0, "")
+    assert "100 rows of 24 B" in text.out
+    assert (short.status, short.out) == (2, "")
+    assert "no window of 2000 tokens" in short.err
+    assert (cut.status, cut.out) == (1, "")
+    assert str(tmp_path / "cut.npy") in cut.err
 
 
 def test_bench_where_nothing_can_be_decoded(penstock, tmp_path):

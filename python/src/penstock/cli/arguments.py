@@ -44,6 +44,7 @@ class Arguments(argparse.Namespace):
     batches: int | None
     workers: int
     size: int
+    window: int
     seed: int
     need: float | None
     memory_budget: str | None
@@ -117,6 +118,10 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
 def _examples(*lines: tuple[str, str]) -> str:
     width = max(len(command) for command, _ in lines)
     return "examples:\n" + "\n".join(f"  {command:{width}}  {what}" for command, what in lines)
@@ -169,6 +174,21 @@ def _size(parser: Parser) -> None:
     )
 
 
+def _raw(parser: Parser) -> None:
+    parser.add_argument(
+        "--dtype",
+        type=_dtype,
+        metavar="NAME",
+        help="of files of raw elements, such as uint16: tokens, or with --shape an array",
+    )
+    parser.add_argument(
+        "--shape",
+        type=_shape,
+        metavar="N,...",
+        help="of files of raw elements; the first may be -1: as many rows as there are",
+    )
+
+
 def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(
         commands,
@@ -199,18 +219,7 @@ def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
         action="store_false",
         help="do not look for files with the same content",
     )
-    parser.add_argument(
-        "--dtype",
-        type=_dtype,
-        metavar="NAME",
-        help="of files of raw elements, such as uint16: tokens, or with --shape an array",
-    )
-    parser.add_argument(
-        "--shape",
-        type=_shape,
-        metavar="N,...",
-        help="of files of raw elements; the first may be -1: as many rows as there are",
-    )
+    _raw(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list all, not the first few")
     _threads(parser, "threads that read (default: the cores available)")
     _common(parser)
@@ -224,14 +233,18 @@ def _add_bench(commands: "argparse._SubParsersAction[Parser]") -> None:
         "Measures on a sample of a folder's images: reading from the disk and from memory,\n"
         "probing, decoding, transforming, and whole pipelines at 1 to N threads, in turn with\n"
         "PyTorch's own loader. CPU time stands beside the speed: a machine that does other work\n"
-        "shows there.",
+        "shows there. On a file of arrays or tokens: its rows through both loaders, in order and\n"
+        "shuffled, by 2 threads and 2 workers.",
         _examples(
             ("penstock bench imagenet/val", "all of it"),
             ("penstock bench --no-stock --pipeline train photos", "Penstock alone"),
+            ("penstock bench --window 2048 corpus.idx", "windows of tokens"),
             ("penstock bench --json photos > here.json", "to compare machines"),
         ),
     )
-    parser.add_argument("path", metavar="DIR", help="a folder of images")
+    parser.add_argument(
+        "path", metavar="PATH", help="a folder of images, or a file of arrays or tokens"
+    )
     parser.add_argument(
         "--pipeline", choices=PIPELINES, help="one of the pipelines (default: both)"
     )
@@ -263,7 +276,18 @@ def _add_bench(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--batch-size", type=_whole(1, 65536), default=32, metavar="N", help="(default: 32)"
     )
     _size(parser)
-    _threads(parser, "the most threads and workers (default: the cores available)")
+    _raw(parser)
+    parser.add_argument(
+        "--columns", type=_names, metavar="NAME,...", help="of a file of arrays (default: all)"
+    )
+    parser.add_argument(
+        "--window",
+        type=_whole(1, 1 << 30),
+        default=1024,
+        metavar="N",
+        help="of a file of tokens: tokens in a row (default: 1024)",
+    )
+    _threads(parser, "the most threads and workers (default: the cores available; for a file 2)")
     _common(parser)
 
 
@@ -370,10 +394,6 @@ def _add_verify(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
     _size(parser)
     _common(parser)
-
-
-def _names(text: str) -> list[str]:
-    return text.split(",")
 
 
 def _add_convert(commands: "argparse._SubParsersAction[Parser]") -> None:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """penstock bench: the speed of each stage and of whole pipelines on this machine and these data."""
 
+import os
 from statistics import median
 from typing import Any
 
 from penstock import _core
 from penstock.cli.arguments import PIPELINES, Arguments
 from penstock.cli.console import FINE, CommandError, Console, count, rate, size
+from penstock.cli.data_bench import bench_data
+from penstock.cli.data_figures import data_kind
 from penstock.cli.examine import examine
 from penstock.cli.pipelines import check_folder, choose, image_folder, keep, need_torch, transform
 from penstock.cli.progress import Progress
@@ -75,6 +78,12 @@ def _pipeline(name: str, threads: int, dataset: Any, args: Arguments) -> dict[st
 
 
 def run(args: Arguments, console: Console) -> int:
+    if args.shape is not None and args.dtype is None:
+        raise CommandError("--shape needs --dtype")
+    is_file = os.path.isfile(args.path)
+    kind = data_kind(args.path, args.dtype, args.shape) if is_file else None
+    if kind is not None:
+        return bench_data(args, kind, console)
     check_folder(args.path)
     need_torch("bench")
     from penstock.cli import environment, stages

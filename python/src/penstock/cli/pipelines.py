@@ -13,8 +13,8 @@ T = TypeVar("T")
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-def need_torch(what: str) -> None:
-    missing = [n for n in ("torch", "torchvision", "PIL") if importlib.util.find_spec(n) is None]
+def need_torch(what: str, needed: Sequence[str] = ("torch", "torchvision", "PIL")) -> None:
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         names = " and ".join("Pillow" if name == "PIL" else name for name in missing)
         raise CommandError(f"{what} needs {names}, not installed: pip install 'penstock[torch]'")

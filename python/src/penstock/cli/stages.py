@@ -114,8 +114,8 @@ class Running:
     def _endless(self) -> Iterator[int]:
         while True:
             self._iterator = iter(self._loader)
-            for batch in self._iterator:
-                yield len(batch[1])
+            for _ in self._iterator:
+                yield self._loader.batch_size  # the last one is dropped where it is smaller
 
     def _cpu_s(self) -> float:
         workers = getattr(self._iterator, "_workers", None) or []
@@ -140,12 +140,12 @@ class Running:
             self._iterator._shutdown_workers()
 
 
-def _make(kind: Any, dataset: Any, workers: int, batch_size: int) -> Running:
+def _make(kind: Any, dataset: Any, workers: int, batch_size: int, shuffle: bool) -> Running:
     own = {"threads": workers} if kind is penstock.DataLoader else {}
     loader = kind(
         dataset,
         batch_size=batch_size,
-        shuffle=True,
+        shuffle=shuffle,
         num_workers=workers,
         persistent_workers=True,
         drop_last=True,
@@ -166,11 +166,19 @@ def repeat(dataset: Any, batch_size: int) -> None:
 
 
 def in_turn(
-    dataset: Any, workers: int, batch_size: int, seconds: float, rounds: int, stock: bool
+    dataset: Any,
+    workers: int,
+    batch_size: int,
+    seconds: float,
+    rounds: int,
+    stock: bool,
+    *,
+    shuffle: bool = True,
 ) -> tuple[list[Speed], list[Speed]]:
     """Penstock and PyTorch by turns, so that what else the machine does meets both."""
-    ours = _make(penstock.DataLoader, dataset, workers, batch_size)
-    theirs = _make(torch.utils.data.DataLoader, dataset, workers, batch_size) if stock else None
+    how = (dataset, workers, batch_size, shuffle)
+    ours = _make(penstock.DataLoader, *how)
+    theirs = _make(torch.utils.data.DataLoader, *how) if stock else None
     speeds: tuple[list[Speed], list[Speed]] = ([], [])
     try:
         for _ in range(rounds):
