@@ -44,7 +44,8 @@ def test_bash_offers_commands_and_options(complete, tmp_path):
     (tmp_path / "file").touch()
     both = {str(tmp_path / "folder"), str(tmp_path / "file")}
     assert complete("inspect", "--deep", f"{tmp_path}/f") == both
-    assert complete("bench", f"{tmp_path}/f") == {str(tmp_path / "folder")}
+    assert complete("bench", f"{tmp_path}/f") == both
+    assert complete("verify", f"{tmp_path}/f") == {str(tmp_path / "folder")}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
