@@ -20,7 +20,7 @@ enum pst_array_kind {
     PST_ARRAY_RAW = 1,         /* elements in C order and the machine's bytes */
     PST_ARRAY_NPY = 2,         /* numpy.save(), versions 1 to 3 */
     PST_ARRAY_SAFETENSORS = 3, /* all tensors of the file, by their names */
-    PST_ARRAY_PENSTOCK = 4,    /* docs/format-array.md: the columns that are not ragged */
+    PST_ARRAY_PENSTOCK = 4,    /* docs/format-array.md */
 };
 
 /* How rows are read. */
@@ -40,6 +40,12 @@ struct pst_array_source {
     int dtype, ndim;
     int64_t shape[PST_MAX_DIMS];
     uint64_t offset; /* of the first element, in bytes */
+    /* Of PST_ARRAY_PENSTOCK, for pst_array_open(): how many items the rows of ragged columns are
+     * padded or cut to. Such a column is two fields: its name, of shape (ragged, the item's...),
+     * and its name with "_length" behind it (PST_I64): how many of these items are the row's. 0:
+     * ragged columns are refused (PST_EUNSUPPORTED). */
+    int64_t ragged;
+    int64_t pad; /* each element behind a row's items; other than 0 only for integers */
 };
 
 struct pst_array_config {

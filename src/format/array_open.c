@@ -11,6 +11,7 @@
 #include "format/access.h"
 #include "format/columns.h"
 #include "format/layout.h"
+#include "format/ragged.h"
 #include "io/guard.h"
 
 #define SHOWN 320
@@ -313,6 +314,26 @@ static int add_column(struct pst__column *column, const struct pst__layout *layo
     return PST_OK;
 }
 
+static int is_ragged(const struct opened *file, size_t i)
+{
+    return file->rows && pst__array_shared_layout(file->rows)->columns[i].is_ragged;
+}
+
+/* The field or the two fields of array i of a file, behind the *n that there are. */
+static int add_fields(struct pst__column *columns, size_t *n, const struct opened *file, size_t i,
+                      const struct pst_array_source *from, struct pst_error *err)
+{
+    size_t wanted = is_ragged(file, i) ? 2 : 1;
+    if (*n + wanted > PST_MAX_FIELDS)
+        return pst__fail(err, PST_ELIMIT, "the files have over %d arrays: name those to read",
+                         PST_MAX_FIELDS);
+    struct pst__column *first = &columns[*n];
+    *n += wanted;
+    if (wanted == 2)
+        return pst__ragged_columns(first, file->rows, file->source, (int)i, from, err);
+    return add_column(first, &file->layouts.layout[i], file, from, err);
+}
+
 /* The columns of one file, behind the *n that there are. */
 static int add_columns(struct pst__column *columns, size_t *n, const struct opened *file,
                        const struct pst_array_source *from, struct pst_error *err)
@@ -322,10 +343,7 @@ static int add_columns(struct pst__column *columns, size_t *n, const struct open
     for (size_t i = 0; i < file->layouts.n; i++) {
         if (!is_named(&file->layouts.layout[i], from->name))
             continue;
-        if (*n == PST_MAX_FIELDS)
-            return pst__fail(err, PST_ELIMIT, "the files have over %d arrays: name those to read",
-                             PST_MAX_FIELDS);
-        int rc = add_column(&columns[(*n)++], &file->layouts.layout[i], file, from, err);
+        int rc = add_fields(columns, n, file, i, from, err);
         if (rc < 0)
             return rc;
     }

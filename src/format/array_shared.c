@@ -86,3 +86,27 @@ int pst__array_shared_verify(struct pst__array_shared *rows, int stream, const i
     }
     return PST_OK;
 }
+
+int pst__array_shared_items(struct pst__array_shared *rows, int column, int64_t row, int64_t most,
+                            struct pst__array_items *out, struct pst_error *err)
+{
+    int64_t bounds[2];
+    int rc = pst__array_bounds(&rows->file, column, row, 1, bounds, err);
+    *out = (struct pst__array_items){0};
+    if (rc < 0)
+        return rc;
+    int stream = rows->file.layout.columns[column].stream + 1;
+    int64_t n = bounds[1] - bounds[0];
+    out->first = bounds[0];
+    out->n = n < most ? n : most;
+    if (n > 0)
+        out->offset = pst__array_shared_offset(rows, stream, bounds[0]);
+    return PST_OK;
+}
+
+int pst__array_shared_verify_items(struct pst__array_shared *rows, int column,
+                                   const struct pst__array_items *items, struct pst_error *err)
+{
+    int stream = rows->file.layout.columns[column].stream + 1;
+    return pst__array_verify(&rows->file, stream, items->first, items->n, err);
+}

@@ -23,4 +23,17 @@ int pst__array_shared_are_whole(const struct pst__array_shared *rows, int stream
 int pst__array_shared_verify(struct pst__array_shared *rows, int stream, const int64_t *indices,
                              size_t n, struct pst_error *err) PST_NODISCARD;
 
+/* Items of one row of a ragged column, in one piece. */
+struct pst__array_items {
+    int64_t first, n; /* of the column's items */
+    uint64_t offset;  /* place in the file; 0 where n is */
+};
+/* The first items of a row, at most `most`. The row's ends are checked, see pst__array_bounds(). */
+int pst__array_shared_items(struct pst__array_shared *rows, int column, int64_t row, int64_t most,
+                            struct pst__array_items *out, struct pst_error *err) PST_NODISCARD;
+/* Checks the blocks of these items, each once. */
+int pst__array_shared_verify_items(struct pst__array_shared *rows, int column,
+                                   const struct pst__array_items *items,
+                                   struct pst_error *err) PST_NODISCARD;
+
 #endif

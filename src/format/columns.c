@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "format/layout.h"
+#include "format/ragged.h"
 #include "format/self.h"
 #include "io/guard.h"
 
@@ -271,8 +272,11 @@ static int is_cold(struct rows *rows, const int64_t *indices, size_t n)
             continue;
         for (size_t i = 0; i < LOOK_ROWS; i++) {
             int64_t index = indices[i * (n - 1) / (LOOK_ROWS - 1)];
-            uint64_t at = place_of(column, &rows->plan[c], index);
-            if (!pst__source_is_resident(column->source, at)) {
+            int is_there = column->ragged > 0
+                               ? pst__ragged_is_resident(column, index)
+                               : pst__source_is_resident(column->source,
+                                                         place_of(column, &rows->plan[c], index));
+            if (!is_there) {
                 atomic_store_explicit(&rows->n_warm, 0, memory_order_relaxed);
                 return 1;
             }
@@ -282,15 +286,17 @@ static int is_cold(struct rows *rows, const int64_t *indices, size_t n)
     return 0;
 }
 
-static void rows_intend(void *self, const int64_t *indices, size_t n)
+/* may_wait: for the ends of ragged rows, which say where their items are. */
+static void intend(struct rows *rows, const int64_t *indices, size_t n, int may_wait)
 {
-    struct rows *rows = self;
     if (!is_cold(rows, indices, n))
         return;
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
         const struct plan *plan = &rows->plan[c];
-        if (!column->source || !plan->is_dense)
+        if (column->ragged > 0)
+            pst__ragged_intend(column, indices, n, may_wait);
+        if (!column->source || !plan->is_dense || column->ragged > 0)
             continue;
         for (size_t i = 0, end; i < n; i = end) {
             uint64_t at = place_of(column, plan, indices[i]);
@@ -300,6 +306,11 @@ static void rows_intend(void *self, const int64_t *indices, size_t n)
             pst__source_intend(column->source, at, (end - i) * plan->row_bytes);
         }
     }
+}
+
+static void rows_intend(void *self, const int64_t *indices, size_t n)
+{
+    intend(self, indices, n, 0);
 }
 
 /* --- the dataset
@@ -322,23 +333,32 @@ static int rows_fields(void *self, struct pst_field *fields, int most)
     return (int)rows->n_columns;
 }
 
+static int gather_fixed(const struct rows_copy *copy, struct pst_error *err)
+{
+    const struct pst__column *column = copy->column;
+    int rc = column->file ? pst__array_shared_verify(column->file, column->stream, copy->indices,
+                                                     copy->n, err)
+                          : PST_OK;
+    if (rc < 0)
+        return rc;
+    return copy->base ? gather_mapped(copy, err) : gather_read(copy, err);
+}
+
 static int rows_gather(void *self, const int64_t *indices, size_t n, void *const *dst,
                        struct pst_error *err)
 {
     struct rows *rows = self;
     if (n >= LOOK_ROWS)
-        rows_intend(rows, indices, n);
+        intend(rows, indices, n, 1);
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
         const struct plan *plan = &rows->plan[c];
         struct rows_copy copy = {column, plan, base_of(column), indices, n, dst[c]};
         if (plan->row_bytes == 0 || n == 0)
             continue;
-        int rc = column->file
-                     ? pst__array_shared_verify(column->file, column->stream, indices, n, err)
-                     : PST_OK;
-        if (rc == PST_OK)
-            rc = copy.base ? gather_mapped(&copy, err) : gather_read(&copy, err);
+        int rc = column->ragged > 0
+                     ? pst__ragged_gather(column, plan->row_bytes, indices, n, dst[c], err)
+                     : gather_fixed(&copy, err);
         if (rc < 0)
             return rc;
         if (column->is_swapped)

@@ -22,6 +22,11 @@ struct pst__column {
      * lie in one piece; offset is 0. */
     struct pst__array_shared *file;
     int stream;
+    /* Of a ragged column of the file, by its number there: rows of its first items, as many as
+     * `ragged`, or how many of these are a row's own. 0: rows of a fixed shape. */
+    int64_t ragged;
+    int number, is_length;
+    uint8_t pad[8];            /* an element behind a row's items */
     struct pst_buffer *buffer; /* or in memory: a reference, and the first element */
     const uint8_t *data;
 };

@@ -356,14 +356,16 @@ class Loader:
     def close(self) -> None: ...
 
 def array(
-    sources: tuple[tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int], ...],
+    sources: tuple[
+        tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int], ...
+    ],
     access: int,
     budget: int,
     unverified: bool,
     /,
 ) -> Dataset:
-    """The rows of arrays in files. A source is (path, name, kind, dtype, shape, offset); numbers
-    are those of <penstock/array.h>, budget 0 is the default."""
+    """The rows of arrays in files. A source is (path, name, kind, dtype, shape, offset, ragged,
+    pad); numbers are those of <penstock/array.h>, budget 0 is the default."""
 
 def array_access(dataset: Dataset, /) -> int:
     """1: mapped, 2: read, 0: not of files of arrays."""

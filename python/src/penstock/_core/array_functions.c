@@ -34,26 +34,29 @@ static void on_fault(void *Py_UNUSED(opaque))
 /* --- arguments --- */
 
 /* A file as the functions below take it: (path, name, kind, dtype, shape, offset), path and name as
- * bytes. What it points to lives as long as the tuple. */
+ * bytes, and of rows also (..., ragged, pad). What it points to lives as long as the tuple. */
 static int source_parse(PyObject *tuple, struct pst_array_source *source)
 {
     const char *path;
     char *text = NULL;
     PyObject *name, *dtype, *shape;
     unsigned long long offset;
+    long long ragged = 0, pad = 0;
     memset(source, 0, sizeof *source);
     if (!PyTuple_Check(tuple)) {
         PyErr_SetString(PyExc_TypeError, "a file of arrays is a tuple");
         return -1;
     }
-    if (!PyArg_ParseTuple(tuple, "yOiOO!K:array", &path, &name, &source->kind, &dtype,
-                          &PyTuple_Type, &shape, &offset))
+    if (!PyArg_ParseTuple(tuple, "yOiOO!K|LL:array", &path, &name, &source->kind, &dtype,
+                          &PyTuple_Type, &shape, &offset, &ragged, &pad))
         return -1;
     if (name != Py_None && PyBytes_AsStringAndSize(name, &text, NULL) < 0)
         return -1;
     source->path = path;
     source->name = text;
     source->offset = offset;
+    source->ragged = ragged;
+    source->pad = pad;
     if (dtype != Py_None) {
         const struct core_dtype *found = core_dtype_named(dtype);
         if (!found)

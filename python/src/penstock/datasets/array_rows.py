@@ -11,7 +11,7 @@ import torch
 from penstock import _core
 from torch.utils.data import Dataset
 
-_Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int]
+_Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int]
 Path = str | os.PathLike[str]
 ArrayFormat = Literal["auto", "raw", "npy", "safetensors", "penstock"]
 _FORMATS: dict[str, int] = {"auto": 0, "raw": 1, "npy": 2, "safetensors": 3, "penstock": 4}
@@ -48,6 +48,10 @@ class Array(Dataset[Any]):
     access: "mmap", "pread", or "auto": mapped where the files fit memory_budget, by default half of
         the memory that the system has available.
     verify: the checksums of Penstock's array files are looked at, each once.
+    pad_to: how many items the rows of ragged columns are padded or cut to, of all such columns or
+        by their names. Such a column is two fields: its name, and its name with "_length" behind
+        it, the number of items that are the row's own. None: ragged columns are refused.
+    pad: each element of the padding; other than 0 only for integers.
 
     Samples and batches are copies, which may be written to. A file that is cut meanwhile is an
     OSError that names it.
@@ -65,6 +69,8 @@ class Array(Dataset[Any]):
         access: Literal["auto", "mmap", "pread"] = "auto",
         memory_budget: int | None = None,
         verify: bool = True,
+        pad_to: int | Mapping[str, int] | None = None,
+        pad: int = 0,
     ) -> None:
         for name, value, known in (("format", format, _FORMATS), ("access", access, _ACCESS)):
             if value not in known:
@@ -74,6 +80,7 @@ class Array(Dataset[Any]):
         kind = "raw" if dtype is not None and format == "auto" else format
         number, sides = _FORMATS[kind], tuple(map(operator.index, shape or ()))
         first = operator.index(offset)
+        self.pad_to, self.pad = _padding(pad_to), operator.index(pad)
         files = source if isinstance(source, Mapping) else {None: source}
         self.source = {
             name: os.path.abspath(os.path.expanduser(os.fspath(path)))
@@ -87,6 +94,8 @@ class Array(Dataset[Any]):
                 _dtype_name(dtype),
                 sides,
                 first,
+                self._items(name),
+                self.pad,
             )
             for name, path in self.source.items()
         )
@@ -98,23 +107,56 @@ class Array(Dataset[Any]):
         self._rows = _core.array(self._chosen(), access, budget, not self.verify)
         fields = self._rows.fields()
         names = [name for name, _, _ in fields]
-        if self.columns is not None and names != list(self.columns):
+        if self.pad_to is None and self.columns is not None and names != list(self.columns):
             raise ValueError(f"columns are {list(self.columns)}, the files have {names}")
+        if self.pad_to is not None and len(set(names)) < len(names):
+            raise ValueError(f"two fields have one name: {names}")
         self._fields = tuple((name, DTYPES[dtype], shape) for name, dtype, shape in fields)
         self._access = _core.array_access(self._rows)
 
+    def _items(self, name: str | None) -> int:
+        """How many a row of this ragged column is padded to; 0: it is refused."""
+        if isinstance(self.pad_to, dict):
+            return 0 if name is None else self.pad_to.get(name, 0)
+        return self.pad_to or 0
+
     def _chosen(self) -> tuple[_Source, ...]:
         """Of several columns a source each, so that others need be nothing that is known."""
-        if self.columns is None:
+        names = self.columns
+        if names is None and None in self.source and isinstance(self.pad_to, dict):
+            names = tuple(self._names_in_file())
+        if names is None:
             return self._sources
         if None in self.source:
-            path, _, kind, dtype, shape, offset = self._sources[0]
-            return tuple((path, name.encode(), kind, dtype, shape, offset) for name in self.columns)
+            path, _, kind, dtype, shape, offset, _, _ = self._sources[0]
+            return tuple(
+                (path, name.encode(), kind, dtype, shape, offset, self._items(name), self.pad)
+                for name in names
+            )
         by_name = dict(zip(self.source, self._sources, strict=True))
-        unknown = [name for name in self.columns if name not in by_name]
+        unknown = [name for name in names if name not in by_name]
         if unknown:
             raise ValueError(f"columns {unknown} are none of {list(self.source)}")
-        return tuple(by_name[name] for name in self.columns)
+        return tuple(by_name[name] for name in names)
+
+    def _names_in_file(self) -> list[str]:
+        """The columns of the only file. A ragged one is two fields."""
+        path, _, kind, dtype, shape, offset, _, _ = self._sources[0]
+
+        def names(wanted: bytes | None) -> list[str]:
+            source: _Source = (path, wanted, kind, dtype, shape, offset, 1, 0)
+            opened = _core.array((source,), _ACCESS["pread"], 0, not self.verify)
+            return [name for name, _, _ in opened.fields()]
+
+        padded = self.pad_to if isinstance(self.pad_to, dict) else {}
+        ragged = {name for name in padded if len(names(name.encode())) == 2}
+        found: list[str] = []
+        fields = iter(names(None))
+        for name in fields:
+            found.append(name)
+            if name in ragged:
+                next(fields)
+        return found
 
     @property
     def fields(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
@@ -180,6 +222,21 @@ class Array(Dataset[Any]):
             for name, dtype, shape in self._fields
         ]
         return "Dataset Array\n" + "\n".join("    " + line for line in lines)
+
+
+def _padding(pad_to: int | Mapping[str, int] | None) -> int | dict[str, int] | None:
+    if pad_to is None:
+        return None
+    if isinstance(pad_to, Mapping):
+        return {name: _at_least_one(number) for name, number in pad_to.items()}
+    return _at_least_one(pad_to)
+
+
+def _at_least_one(items: int) -> int:
+    number = operator.index(items)
+    if number < 1:
+        raise ValueError(f"pad_to should be a number of items, at least 1, got {items!r}")
+    return number
 
 
 def _dtype_name(dtype: torch.dtype | str | None) -> str | None:
