@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "tests" / "fuzz" / "corpus"
 FUZZ = ROOT / "build" / "fuzz"
 MOST_BYTES = 150_000
+MOST_INPUT = {"array": 16384}  # bytes; of the others 4096. An array file has 8 KiB at least
 
 
 def unpack(name: str, folder: Path) -> Path:
@@ -57,7 +58,8 @@ def merge(name: str, sources: list[Path], out: Path) -> list[Path]:
     out.mkdir()
     program = FUZZ / "tests" / "fuzz" / f"fuzz_{name}"
     folders = [str(folder) for folder in sources if folder.is_dir()]
-    options = ["-merge=1", "-max_len=4096", f"-artifact_prefix={out.parent}/"]
+    most = MOST_INPUT.get(name, 4096)
+    options = ["-merge=1", f"-max_len={most}", f"-artifact_prefix={out.parent}/"]
     done = subprocess.run([program, *options, out, *folders], capture_output=True, text=True)
     crashed = list(out.parent.glob("crash-*"))
     if done.returncode != 0 or crashed:

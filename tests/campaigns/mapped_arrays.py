@@ -77,7 +77,7 @@ def same_rows(
     """Rows that are gathered, mapped and read."""
     if all_.ndim == 0:
         return
-    source = (bytes(file), None if name is None else name.encode(), kind, None, (), 0)
+    source = (bytes(file), None if name is None else name.encode(), kind, None, (), 0, 0, 0)
     n = len(all_)
     indices = np.array([rng.randrange(n) for _ in range(9)] if n else [], np.int64)
     for access in (0, 1, 2):

@@ -25,7 +25,7 @@ def test_every_target_has_a_corpus(tmp_path: Path) -> None:
     for name in names:
         assert (tool.KEPT / f"{name}.tar.gz").stat().st_size <= tool.MOST_BYTES
         inputs = list(tool.unpack(name, tmp_path / name).iterdir())
-        assert len(inputs) > 50
+        assert len(inputs) > 10  # of a small parser few reach all
         assert len({path.read_bytes() for path in inputs}) == len(inputs)
 
 
