@@ -35,8 +35,11 @@ struct rows {
     struct pst__column *column;
     struct plan *plan;
     /* How many looks found all in memory, without one between that did not: then it is looked less
-     * often. Relaxed: it is a guess. */
-    _Atomic uint32_t n_warm, n_looks;
+     * often. Of looks in front of a gather, and of those ahead, which bring in what the former
+     * would find missing. Relaxed: it is a guess. */
+    struct {
+        _Atomic uint32_t n_warm, n_looks;
+    } looks[2];
 };
 
 void pst__column_reset(struct pst__column *column)
@@ -260,11 +263,12 @@ static int gather_read(const struct rows_copy *copy, struct pst_error *err)
 
 /* Are some of these rows not in memory? Asking the system takes about as long as copying 4 KiB, so
  * a few rows answer for all. */
-static int is_cold(struct rows *rows, const int64_t *indices, size_t n)
+static int is_cold(struct rows *rows, const int64_t *indices, size_t n, int is_ahead)
 {
-    uint32_t looks = atomic_fetch_add_explicit(&rows->n_looks, 1, memory_order_relaxed);
-    if (atomic_load_explicit(&rows->n_warm, memory_order_relaxed) >= WARM_LOOKS &&
-        looks % LOOK_EACH != 0)
+    _Atomic uint32_t *n_warm = &rows->looks[is_ahead].n_warm;
+    uint32_t looks =
+        atomic_fetch_add_explicit(&rows->looks[is_ahead].n_looks, 1, memory_order_relaxed);
+    if (atomic_load_explicit(n_warm, memory_order_relaxed) >= WARM_LOOKS && looks % LOOK_EACH != 0)
         return 0;
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
@@ -277,19 +281,20 @@ static int is_cold(struct rows *rows, const int64_t *indices, size_t n)
                                : pst__source_is_resident(column->source,
                                                          place_of(column, &rows->plan[c], index));
             if (!is_there) {
-                atomic_store_explicit(&rows->n_warm, 0, memory_order_relaxed);
+                atomic_store_explicit(&rows->looks[0].n_warm, 0, memory_order_relaxed);
+                atomic_store_explicit(&rows->looks[1].n_warm, 0, memory_order_relaxed);
                 return 1;
             }
         }
     }
-    atomic_fetch_add_explicit(&rows->n_warm, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(n_warm, 1, memory_order_relaxed);
     return 0;
 }
 
 /* may_wait: for the ends of ragged rows, which say where their items are. */
 static void intend(struct rows *rows, const int64_t *indices, size_t n, int may_wait)
 {
-    if (!is_cold(rows, indices, n))
+    if (!is_cold(rows, indices, n, !may_wait))
         return;
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];

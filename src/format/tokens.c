@@ -40,8 +40,12 @@ struct tokens {
     int64_t length;
     size_t item; /* bytes of a token in a field */
     const struct pst__kernels *kernels;
-    /* How many looks found all in memory, without one between that did not. Relaxed: a guess. */
-    _Atomic uint32_t n_warm, n_looks;
+    /* How many looks found all in memory, without one between that did not: then it is looked less
+     * often. Of looks in front of a gather, and of those ahead, which bring in what the former
+     * would find missing. Relaxed: it is a guess. */
+    struct {
+        _Atomic uint32_t n_warm, n_looks;
+    } looks[2];
 };
 
 static int64_t tokens_length(void *self)
@@ -288,30 +292,31 @@ static int copy_read(struct task *task, struct pst_error *err)
 
 /* Are some of these windows not in memory? To ask the system takes about as long as to copy one, so
  * a few answer for all. */
-static int is_cold(struct tokens *tokens, const int64_t *indices, size_t n)
+static int is_cold(struct tokens *tokens, const int64_t *indices, size_t n, int is_ahead)
 {
-    uint32_t looks = atomic_fetch_add_explicit(&tokens->n_looks, 1, memory_order_relaxed);
-    if (atomic_load_explicit(&tokens->n_warm, memory_order_relaxed) >= WARM_LOOKS &&
-        looks % LOOK_EACH != 0)
+    _Atomic uint32_t *n_warm = &tokens->looks[is_ahead].n_warm;
+    uint32_t looks =
+        atomic_fetch_add_explicit(&tokens->looks[is_ahead].n_looks, 1, memory_order_relaxed);
+    if (atomic_load_explicit(n_warm, memory_order_relaxed) >= WARM_LOOKS && looks % LOOK_EACH != 0)
         return 0;
     for (size_t i = 0; i < LOOK_WINDOWS; i++) {
         struct place place = place_of(tokens, indices[i * (n - 1) / (LOOK_WINDOWS - 1)]);
         if (!pst__source_is_resident(place.file->source, place.offset)) {
-            atomic_store_explicit(&tokens->n_warm, 0, memory_order_relaxed);
+            atomic_store_explicit(&tokens->looks[0].n_warm, 0, memory_order_relaxed);
+            atomic_store_explicit(&tokens->looks[1].n_warm, 0, memory_order_relaxed);
             return 1;
         }
     }
-    atomic_fetch_add_explicit(&tokens->n_warm, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(n_warm, 1, memory_order_relaxed);
     return 0;
 }
 
 /* Windows that touch are one wish. */
-static void tokens_intend(void *self, const int64_t *indices, size_t n)
+static void intend(struct tokens *tokens, const int64_t *indices, size_t n, int is_ahead)
 {
-    struct tokens *tokens = self;
     const struct pst__token_file *file = NULL;
     uint64_t begin = 0, end = 0;
-    if (n == 0 || !is_cold(tokens, indices, n))
+    if (n == 0 || !is_cold(tokens, indices, n, is_ahead))
         return;
     for (size_t i = 0; i < n; i++) {
         struct place place = place_of(tokens, indices[i]);
@@ -330,6 +335,11 @@ static void tokens_intend(void *self, const int64_t *indices, size_t n)
         pst__source_intend(file->source, begin, (size_t)(end - begin));
 }
 
+static void tokens_intend(void *self, const int64_t *indices, size_t n)
+{
+    intend(self, indices, n, 1);
+}
+
 static int tokens_gather(void *self, const int64_t *indices, size_t n, void *const *dst,
                          struct pst_error *err)
 {
@@ -342,7 +352,7 @@ static int tokens_gather(void *self, const int64_t *indices, size_t n, void *con
                         .x = dst[0],
                         .y = tokens->config.has_targets ? dst[1] : NULL};
     if (n >= LOOK_WINDOWS)
-        tokens_intend(self, indices, n);
+        intend(self, indices, n, 0);
     int rc =
         tokens->config.access == PST_ARRAY_READ ? copy_read(&task, err) : copy_guarded(&task, err);
     if (rc == PST_OK && task.is_cut)
