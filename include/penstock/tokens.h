@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/* Files of tokens, and the windows of them that a language model is trained on. */
+/* Files of tokens, and the windows of them that are samples. */
 enum pst_token_kind {
     /* By the name: .idx, or .bin with an .idx beside it, is Megatron's; .ds datatrove's; .npy
      * NumPy's; any other is raw. */

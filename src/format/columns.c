@@ -2,7 +2,6 @@
 #include "format/columns.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "format/layout.h"
+#include "format/looks.h"
 #include "format/ragged.h"
 #include "format/self.h"
 #include "io/guard.h"
@@ -18,6 +18,7 @@
 #define PREFETCH_BYTES 2048
 #define PREFETCH_AHEAD 4
 #define LINE 64
+#define PAGE_BYTES 4096 /* the address of a fault may be that of its page */
 
 /* What is worked out of a column once. */
 struct plan {
@@ -34,12 +35,7 @@ struct rows {
     size_t n_columns;
     struct pst__column *column;
     struct plan *plan;
-    /* How many looks found all in memory, without one between that did not: then it is looked less
-     * often. Of looks in front of a gather, and of those ahead, which bring in what the former
-     * would find missing. Relaxed: it is a guess. */
-    struct {
-        _Atomic uint32_t n_warm, n_looks;
-    } looks[2];
+    struct pst__looks looks;
 };
 
 void pst__column_reset(struct pst__column *column)
@@ -145,8 +141,7 @@ static int64_t faulted_row(const struct rows_copy *copy, const void *address)
     const uint8_t *at = address;
     for (size_t i = 0; i < copy->n && at; i++) {
         const uint8_t *row = row_of(copy, copy->indices[i]);
-        /* The address may be that of the page. */
-        if (at + LINE * LINE > row && at < row + copy->plan->row_bytes)
+        if (at + PAGE_BYTES > row && at < row + copy->plan->row_bytes)
             return copy->indices[i];
     }
     return -1;
@@ -256,39 +251,27 @@ static int gather_read(const struct rows_copy *copy, struct pst_error *err)
 /* --- intent
  * ------------------------------------------------------------------------------------------- */
 
-/* After so many looks that found everything in memory only each so manyth batch is looked at. */
-#define WARM_LOOKS 8
-#define LOOK_EACH 32
-#define LOOK_ROWS 3
-
 /* Are some of these rows not in memory? Asking the system takes about as long as copying 4 KiB, so
  * a few rows answer for all. */
 static int is_cold(struct rows *rows, const int64_t *indices, size_t n, int is_ahead)
 {
-    _Atomic uint32_t *n_warm = &rows->looks[is_ahead].n_warm;
-    uint32_t looks =
-        atomic_fetch_add_explicit(&rows->looks[is_ahead].n_looks, 1, memory_order_relaxed);
-    if (atomic_load_explicit(n_warm, memory_order_relaxed) >= WARM_LOOKS && looks % LOOK_EACH != 0)
+    if (!pst__looks_due(&rows->looks, is_ahead))
         return 0;
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
         if (!column->source || rows->plan[c].row_bytes == 0)
             continue;
-        for (size_t i = 0; i < LOOK_ROWS; i++) {
-            int64_t index = indices[i * (n - 1) / (LOOK_ROWS - 1)];
+        for (size_t i = 0; i < PST__LOOKS_ROWS; i++) {
+            int64_t index = indices[i * (n - 1) / (PST__LOOKS_ROWS - 1)];
             int is_there = column->ragged > 0
                                ? pst__ragged_is_resident(column, index)
                                : pst__source_is_resident(column->source,
                                                          place_of(column, &rows->plan[c], index));
-            if (!is_there) {
-                atomic_store_explicit(&rows->looks[0].n_warm, 0, memory_order_relaxed);
-                atomic_store_explicit(&rows->looks[1].n_warm, 0, memory_order_relaxed);
-                return 1;
-            }
+            if (!is_there)
+                return pst__looks_found(&rows->looks, is_ahead, 1);
         }
     }
-    atomic_fetch_add_explicit(n_warm, 1, memory_order_relaxed);
-    return 0;
+    return pst__looks_found(&rows->looks, is_ahead, 0);
 }
 
 /* may_wait: for the ends of ragged rows, which say where their items are. */
@@ -353,7 +336,7 @@ static int rows_gather(void *self, const int64_t *indices, size_t n, void *const
                        struct pst_error *err)
 {
     struct rows *rows = self;
-    if (n >= LOOK_ROWS)
+    if (n >= PST__LOOKS_ROWS)
         intend(rows, indices, n, 1);
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];

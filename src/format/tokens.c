@@ -4,13 +4,13 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "format/access.h"
+#include "format/looks.h"
 #include "format/self.h"
 #include "format/token_file.h"
 #include "io/guard.h"
@@ -40,12 +40,7 @@ struct tokens {
     int64_t length;
     size_t item; /* bytes of a token in a field */
     const struct pst__kernels *kernels;
-    /* How many looks found all in memory, without one between that did not: then it is looked less
-     * often. Of looks in front of a gather, and of those ahead, which bring in what the former
-     * would find missing. Relaxed: it is a guess. */
-    struct {
-        _Atomic uint32_t n_warm, n_looks;
-    } looks[2];
+    struct pst__looks looks;
 };
 
 static int64_t tokens_length(void *self)
@@ -285,30 +280,18 @@ static int copy_read(struct task *task, struct pst_error *err)
 /* --- intent
  * ------------------------------------------------------------------------------------------- */
 
-/* After so many looks that found everything in memory only each so manyth batch is looked at. */
-#define WARM_LOOKS 8
-#define LOOK_EACH 32
-#define LOOK_WINDOWS 3
-
 /* Are some of these windows not in memory? To ask the system takes about as long as to copy one, so
  * a few answer for all. */
 static int is_cold(struct tokens *tokens, const int64_t *indices, size_t n, int is_ahead)
 {
-    _Atomic uint32_t *n_warm = &tokens->looks[is_ahead].n_warm;
-    uint32_t looks =
-        atomic_fetch_add_explicit(&tokens->looks[is_ahead].n_looks, 1, memory_order_relaxed);
-    if (atomic_load_explicit(n_warm, memory_order_relaxed) >= WARM_LOOKS && looks % LOOK_EACH != 0)
+    if (!pst__looks_due(&tokens->looks, is_ahead))
         return 0;
-    for (size_t i = 0; i < LOOK_WINDOWS; i++) {
-        struct place place = place_of(tokens, indices[i * (n - 1) / (LOOK_WINDOWS - 1)]);
-        if (!pst__source_is_resident(place.file->source, place.offset)) {
-            atomic_store_explicit(&tokens->looks[0].n_warm, 0, memory_order_relaxed);
-            atomic_store_explicit(&tokens->looks[1].n_warm, 0, memory_order_relaxed);
-            return 1;
-        }
+    for (size_t i = 0; i < PST__LOOKS_ROWS; i++) {
+        struct place place = place_of(tokens, indices[i * (n - 1) / (PST__LOOKS_ROWS - 1)]);
+        if (!pst__source_is_resident(place.file->source, place.offset))
+            return pst__looks_found(&tokens->looks, is_ahead, 1);
     }
-    atomic_fetch_add_explicit(n_warm, 1, memory_order_relaxed);
-    return 0;
+    return pst__looks_found(&tokens->looks, is_ahead, 0);
 }
 
 /* Windows that touch are one wish. */
@@ -351,7 +334,7 @@ static int tokens_gather(void *self, const int64_t *indices, size_t n, void *con
                         .n = n,
                         .x = dst[0],
                         .y = tokens->config.has_targets ? dst[1] : NULL};
-    if (n >= LOOK_WINDOWS)
+    if (n >= PST__LOOKS_ROWS)
         intend(self, indices, n, 0);
     int rc =
         tokens->config.access == PST_ARRAY_READ ? copy_read(&task, err) : copy_guarded(&task, err);
