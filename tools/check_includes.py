@@ -56,6 +56,7 @@ FRONTS: dict[str, set[str] | None] = {
         "io/replace.h",
         "io/source.h",
         "io/temporary.h",
+        "io/whole.h",
     },
     "format": {"format/dataset.h"},
 }

@@ -13,6 +13,7 @@
 #include "format/layout.h"
 #include "io/guard.h"
 #include "io/temporary.h"
+#include "io/whole.h"
 
 #define SHOWN 320
 #define MAX_INTERRUPTED 100
@@ -34,19 +35,7 @@ static int fail_os(const struct target *target, const char *doing, struct pst_er
 static int write_at(const struct target *target, uint64_t offset, const void *data, size_t n,
                     struct pst_error *err)
 {
-    for (size_t done = 0, tries = 0; done < n;) {
-        ssize_t got = pst__sys_pwrite(target->fd, (const char *)data + done, n - done,
-                                      (off_t)(offset + done));
-        if (got > 0) {
-            done += (size_t)got;
-            tries = 0;
-        } else if (got == 0 || errno != EINTR || ++tries == MAX_INTERRUPTED) {
-            if (got == 0)
-                errno = EIO;
-            return fail_os(target, "write", err);
-        }
-    }
-    return PST_OK;
+    return pst__write_at(target->fd, data, n, offset) < 0 ? fail_os(target, "write", err) : PST_OK;
 }
 
 /* Space for n bytes at offset, as zeros where the file is fresh there. */
@@ -169,19 +158,10 @@ int pst_array_create(const struct pst_array_source *source, struct pst_error *er
 static int read_fd(void *self, uint64_t offset, size_t n, void *out, struct pst_error *err)
 {
     const struct target *target = self;
-    for (size_t done = 0, tries = 0; done < n;) {
-        ssize_t got =
-            pst__sys_pread(target->fd, (char *)out + done, n - done, (off_t)(offset + done));
-        if (got > 0) {
-            done += (size_t)got;
-            tries = 0;
-        } else if (got == 0 || errno != EINTR || ++tries == MAX_INTERRUPTED) {
-            if (got == 0)
-                errno = EIO;
-            return fail_os(target, "read", err);
-        }
-    }
-    return PST_OK;
+    ssize_t got = pst__read_at(target->fd, out, n, offset);
+    if (got >= 0 && (size_t)got < n)
+        errno = EIO;
+    return got < 0 || (size_t)got < n ? fail_os(target, "read", err) : PST_OK;
 }
 
 static int check_rows(const struct target *target, const struct pst__layout *layout,

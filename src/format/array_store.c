@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/sys.h"
+#include "io/whole.h"
 
 #define MAX_INTERRUPTED 100
 
@@ -42,20 +43,12 @@ static int lock(struct pst__array_store *store, const char *path, struct pst_err
 static int read_fd(void *self, uint64_t offset, size_t n, void *out, struct pst_error *err)
 {
     struct pst__array_store *store = self;
-    int tries = 0;
-    for (size_t done = 0; done < n;) {
-        ssize_t got =
-            pst__sys_pread(store->fd, (char *)out + done, n - done, (off_t)(offset + done));
-        if (got > 0) {
-            done += (size_t)got;
-            tries = 0;
-        } else if (got == 0) {
-            return pst__fail_at(err, PST_EIO, (int64_t)(offset + done),
-                                "'%s' ended while it was read", store->shown);
-        } else if (errno != EINTR || ++tries == MAX_INTERRUPTED) {
-            return fail_os(store, "read", err);
-        }
-    }
+    ssize_t got = pst__read_at(store->fd, out, n, offset);
+    if (got < 0)
+        return fail_os(store, "read", err);
+    if ((size_t)got < n)
+        return pst__fail_at(err, PST_EIO, (int64_t)(offset + (size_t)got),
+                            "'%s' ended while it was read", store->shown);
     return PST_OK;
 }
 
@@ -177,19 +170,7 @@ int pst__array_store_append(struct pst__array_store *store, const char *path,
 int pst__array_store_write(struct pst__array_store *store, uint64_t offset, const void *data,
                            size_t n, struct pst_error *err)
 {
-    const char *bytes = data;
-    for (size_t done = 0, tries = 0; done < n;) {
-        ssize_t got = pst__sys_pwrite(store->fd, bytes + done, n - done, (off_t)(offset + done));
-        if (got > 0) {
-            done += (size_t)got;
-            tries = 0;
-        } else if (got == 0 || errno != EINTR || ++tries == MAX_INTERRUPTED) {
-            if (got == 0)
-                errno = EIO;
-            return fail_os(store, "write", err);
-        }
-    }
-    return PST_OK;
+    return pst__write_at(store->fd, data, n, offset) < 0 ? fail_os(store, "write", err) : PST_OK;
 }
 
 int pst__array_store_allocate(struct pst__array_store *store, uint64_t from, uint64_t to,

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/sys.h"
 #include "io/record.h"
+#include "io/whole.h"
 
 /* Interrupted calls in a row after which a file is given up: a signal storm must not hang us. */
 #define MAX_INTERRUPTED 100
@@ -22,24 +23,6 @@ static int open_file(const char *path)
         fd = pst__sys_open(path);
     while (fd < 0 && errno == EINTR && ++tries < MAX_INTERRUPTED);
     return fd;
-}
-
-/* Reads until n bytes or the end of the file. The bytes got, or -1 with errno. */
-static ssize_t read_all(int fd, uint8_t *bytes, size_t n)
-{
-    size_t done = 0;
-    for (int tries = 0; done < n;) {
-        ssize_t got = pst__sys_pread(fd, bytes + done, n - done, (off_t)done);
-        if (got == 0)
-            break;
-        if (got > 0) {
-            done += (size_t)got;
-            tries = 0;
-        } else if (errno != EINTR || ++tries == MAX_INTERRUPTED) {
-            return -1;
-        }
-    }
-    return (ssize_t)done;
 }
 
 static int check_kind(const struct stat *st, const char *shown, struct pst_error *err)
@@ -65,7 +48,7 @@ static int read_file(int fd, const char *shown, struct pst_record *record, struc
     uint8_t *bytes = pst__record_grow(record, size + 1);
     if (!bytes)
         return pst__fail(err, PST_ENOMEM, "no memory for the %zu bytes of '%s'", size, shown);
-    ssize_t got = read_all(fd, bytes, size + 1);
+    ssize_t got = pst__read_at(fd, bytes, size + 1, 0);
     if (got < 0)
         return pst__fail_os(err, errno, "cannot read '%s'", shown);
     if ((size_t)got != size)
