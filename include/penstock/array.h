@@ -74,6 +74,11 @@ PST_API int pst_array_open(struct pst_dataset **out, const struct pst_array_sour
 /* The same over tensors, which are shared; names may be NULL. All have as many rows. */
 PST_API int pst_rows_open(struct pst_dataset **out, const struct pst_tensor *tensors,
                           const char *const *names, size_t n, struct pst_error *err);
+/* The rows of several datasets of rows one after the other: as many fields, of the same dtypes and
+ * shapes, with the names of the first one's. The datasets are shared. Errors: PST_EINVAL names the
+ * part, PST_ELIMIT, PST_ENOMEM. */
+PST_API int pst_rows_concat(struct pst_dataset **out, struct pst_dataset *const *datasets, size_t n,
+                            struct pst_error *err);
 /* How the rows of an opened array are read: PST_ARRAY_MAP or PST_ARRAY_READ; 0: another dataset. */
 PST_API int pst_array_access(const struct pst_dataset *dataset);
 /* PST_EIO where a file is no longer what was opened (cut, grown, replaced, written to). */

@@ -376,6 +376,9 @@ def array_check(dataset: Dataset, /) -> None:
 def rows(tensors: tuple[Tensor, ...], /) -> Dataset:
     """The rows of tensors, which are shared."""
 
+def concat(datasets: tuple[Dataset, ...], /) -> Dataset:
+    """The rows of datasets with equal fields, one after the other; they are shared."""
+
 _Array: TypeAlias = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int]
 
 def array_map(source: _Array, mode: int, /) -> Tensor:

@@ -80,8 +80,6 @@ def _source_of_rows(loader: Any) -> sources.Source | None:
         return None
     check_loader(loader)
     _check_order(loader)
-    if len(source.leaves) > 1:
-        raise Refusal("dataset", "rows beside other datasets")
     return source
 
 
@@ -90,8 +88,8 @@ def _row_spec(loader: Any, source: sources.Source, *, peek: bool = False) -> Row
     threads, budget = options.of_rows(loader, own=_is_ours(loader))
     workers = loader.num_workers
     table = rows.table_of(
-        source.leaves[0],
-        source.owners[0],
+        rows.leaf_of(source),
+        source.owners,
         live=workers == 0 or peek,
         most=budget or options.DEFAULT_BUDGET,
     )

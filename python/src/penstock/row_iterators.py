@@ -15,7 +15,7 @@ from penstock._torch import make_fetcher, unwrap_error, wrap_error
 from penstock.engines import Engine, Record, RowSpec
 from penstock.native import _NativeIter
 from penstock.policy import Policy
-from penstock.rows import AT_ONCE, RowTable, table_of
+from penstock.rows import AT_ONCE, RowTable, leaf_of, parts_of, table_of
 from penstock.sources import Source
 from torch._utils import ExceptionWrapper
 
@@ -66,13 +66,13 @@ class RowsSingleIter(_NativeIter):
         table: RowTable = self._spec.table
         try:
             source = sources.read(self._dataset)
-            leaf = source.leaves[0]
-            if len(source.leaves) != 1 or not leaf.is_rows:
+            leaf = leaf_of(source)
+            if not leaf.is_rows:
                 return None
             self._source = source
             if leaf.is_in_place(table.leaf):
                 return table
-            table = table_of(leaf, source.owners[0], live=True, most=0)
+            table = table_of(leaf, source.owners, live=True, most=0)
         except Exception:  # stock's fetcher says what is wrong
             return None
         if self._engine is not None:
@@ -101,12 +101,15 @@ class RowsWorkersIter(_NativeIter):
         self, loader: Any, record: Record, spec: RowSpec, source: Source, policy: Policy
     ) -> None:
         table = spec.table
-        leaf: Any = source.leaves[0]
+        leaf = leaf_of(source)
         # Workers have the dataset as it is now.
         mine = leaf if leaf.is_in_place(table.leaf) else table.leaf
-        super().__init__(loader, record, spec, source.frozen((mine,)), policy)
+        super().__init__(loader, record, spec, source.frozen(parts_of(mine)), policy)
         self._dataset_fetcher = make_fetcher(
-            source.rebuilt(mine.dataset()), True, self._collate_fn, self._drop_last
+            source.rebuilt([part.dataset() for part in parts_of(mine)]),
+            True,
+            self._collate_fn,
+            self._drop_last,
         )
         self._rows: RowTable = table
         self._watched = mine.watched()

@@ -12,7 +12,7 @@ so.
 
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +25,7 @@ from penstock.datasets.tokens import Tokens
 from penstock.kept import Kept
 from penstock.refusal import describe, is_from, refuse
 from penstock.registry import Leaf
+from penstock.sources import Source
 
 # What a batch is: the tensors of all fields in a list, or the one field's tensor, or a dict.
 Form = Literal["list", "single", "dict"]
@@ -120,6 +121,8 @@ class FileRows(Leaf):
     is_rows: ClassVar[bool] = True
     is_file: ClassVar[bool] = True
     is_shared: ClassVar[bool] = True
+    is_array_of_numpy: ClassVar[bool] = False
+    copied_bytes: ClassVar[int] = 0
 
     def __len__(self) -> int:
         return len(self.core)
@@ -143,6 +146,85 @@ class FileRows(Leaf):
 
     def open(self) -> _core.Dataset:
         return self.core
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JoinedRows(Leaf):
+    """The leaves of a dataset of several, one after the other, as if they were one."""
+
+    parts: tuple[Any, ...] = field(kw_only=True)
+
+    is_rows: ClassVar[bool] = True
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def form(self) -> Form:
+        form: Form = self.parts[0].form
+        return form
+
+    @property
+    def is_file(self) -> bool:  # type: ignore[override]
+        return any(part.is_file for part in self.parts)
+
+    @property
+    def is_shared(self) -> bool:
+        return all(part.is_shared for part in self.parts)
+
+    @property
+    def copied_bytes(self) -> int:
+        return sum(part.copied_bytes for part in self.parts)
+
+    def frozen(self) -> Leaf:
+        return replace(self, parts=tuple(part.frozen() for part in self.parts))
+
+    def watched(self) -> list[tuple[torch.Tensor, int]]:
+        return [entry for part in self.parts for entry in part.watched()]
+
+    def _pairs(self, other: Leaf) -> Iterable[tuple[Any, Any]] | None:
+        if not isinstance(other, JoinedRows) or len(self.parts) != len(other.parts):
+            return None
+        return zip(self.parts, other.parts, strict=True)
+
+    def is_in_place(self, other: Leaf) -> bool:
+        pairs = self._pairs(other)
+        return pairs is not None and all(mine.is_in_place(theirs) for mine, theirs in pairs)
+
+    def is_same(self, other: Leaf) -> bool:
+        pairs = self._pairs(other)
+        return pairs is not None and all(
+            mine.is_in_place(theirs) if mine.is_shared else mine.is_same(theirs)
+            for mine, theirs in pairs
+        )
+
+    def reading(self, loader: Any) -> str:
+        return "; ".join(sorted({part.reading(loader) for part in self.parts}))
+
+    def open(self) -> _core.Dataset:
+        return _core.concat(tuple(part.open() for part in self.parts))
+
+
+def parts_of(leaf: Any) -> tuple[Any, ...]:
+    """The leaves that one of these stands for."""
+    return leaf.parts if isinstance(leaf, JoinedRows) else (leaf,)
+
+
+def leaf_of(source: Source) -> Any:
+    """All rows of a source. Raises Refusal."""
+    leaves: tuple[Any, ...] = source.leaves
+    first, *others = leaves
+    if not others:
+        return first
+    if not all(leaf.is_rows for leaf in leaves):
+        refuse("dataset", "rows beside other datasets")
+    if len({(leaf.form, leaf.is_array_of_numpy) for leaf in leaves}) > 1:
+        refuse("dataset", "its parts' samples are not all of one kind")
+    if first.form == "dict":
+        names = [name for name, *_ in first.owner.fields]
+        if any([name for name, *_ in leaf.owner.fields] != names for leaf in others):
+            refuse("dataset", "its parts have different columns")
+    return JoinedRows("rows", (), None, None, parts=leaves)
 
 
 def _core_tensor(tensor: torch.Tensor) -> _core.Tensor:
@@ -340,11 +422,12 @@ _live: Kept[weakref.ref[RowTable]] = Kept()
 _copied: Kept[weakref.ref[RowTable]] = Kept()
 
 
-def table_of(leaf: Any, owner: Any, *, live: bool, most: int) -> RowTable:
-    """live: in place; else of a copy of at most so many bytes. Raises Refusal."""
+def table_of(leaf: Any, owners: tuple[Any, ...], *, live: bool, most: int) -> RowTable:
+    """owners: the datasets of its parts. live: in place; else of a copy of at most so many bytes.
+    Raises Refusal."""
     in_place = live or leaf.is_shared
     kept = _live if in_place else _copied
-    reference = kept.get(owner)
+    reference = kept.get(*owners)
     found = None if reference is None else reference()
     if found is not None:
         if leaf.is_in_place(found.leaf) if in_place else leaf.is_same(found.leaf):
@@ -369,5 +452,5 @@ def table_of(leaf: Any, owner: Any, *, live: bool, most: int) -> RowTable:
     dtypes = tuple(DTYPES[name] for _, name, _ in fields)
     names = tuple(name for name, _, _ in fields)
     table = RowTable(mine, opened, names, dtypes, row_bytes)
-    kept.put(weakref.ref(table), owner)
+    kept.put(weakref.ref(table), *owners)
     return table

@@ -8,7 +8,8 @@ are right take a shorter way.
 """
 
 import sys
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,43 @@ class _Stand:
         place: int = self.start + range(len(self.leaf))[index]
         self.seen.append(place)
         return place
+
+
+def _plain_places(node: Any, batch: Any) -> list[int] | None:
+    while type(batch) is list and batch and set(map(type, batch)) == {int}:
+        if type(node) is _Stand:
+            if min(batch) < 0 or max(batch) >= len(node):
+                return None
+            return [node.start + index for index in batch] if node.start else list(batch)
+        if type(node) is not _Subset:
+            return _places_in_parts(node, batch)
+        indices, node = node.indices, node.dataset
+        try:
+            if type(indices) in (list, tuple, range):
+                batch = [indices[index] for index in batch]
+            else:
+                batch = indices[batch].tolist()
+        except IndexError:
+            return None
+    return None
+
+
+def _places_in_parts(node: Any, batch: list[int]) -> list[int] | None:
+    """The same of a ConcatDataset: each part is asked once."""
+    sizes = node.cumulative_sizes
+    if min(batch) < 0 or max(batch) >= sizes[-1]:
+        return None
+    parts = [bisect_right(sizes, index) for index in batch]
+    asked: dict[int, list[int]] = {part: [] for part in parts}
+    for part, index in zip(parts, batch, strict=True):
+        asked[part].append(index - sizes[part - 1] if part else index)
+    places = {}
+    for part, indices in asked.items():
+        found = _plain_places(node.datasets[part], indices)
+        if found is None:
+            return None
+        places[part] = iter(found)
+    return [next(places[part]) for part in parts]
 
 
 def _collate(data: list[int]) -> list[int]:
@@ -82,24 +120,8 @@ class Source:
         return list(self.seen), None
 
     def plain_places(self, batch: Any) -> list[int] | None:
-        """Those of plain indices through subsets of one leaf, else None."""
-        node = self.tree
-        while type(batch) is list and batch and set(map(type, batch)) == {int}:
-            if type(node) is _Stand:
-                if min(batch) < 0 or max(batch) >= len(node):
-                    return None
-                return [node.start + index for index in batch] if node.start else list(batch)
-            if type(node) is not _Subset:
-                return None
-            indices, node = node.indices, node.dataset
-            try:
-                if type(indices) in (list, tuple, range):
-                    batch = [indices[index] for index in batch]
-                else:
-                    batch = indices[batch].tolist()
-            except IndexError:
-                return None
-        return None
+        """Those of plain indices that are right, else None."""
+        return _plain_places(self.tree, batch)
 
     def frozen(self, leaves: tuple[Leaf, ...]) -> "Source":
         """A copy that the user's changes do not reach; `leaves` are copies of the leaves."""
@@ -115,12 +137,12 @@ class Source:
         tree = copy(self.tree)
         return Source(None, (), leaves, self.starts, self.transforms, tree, seen)
 
-    def rebuilt(self, leaf: Any) -> Any:
-        """A dataset like the user's over `leaf`, a dataset in the place of the only one."""
+    def rebuilt(self, datasets: Sequence[Any]) -> Any:
+        """A dataset like the user's over these in the place of the leaves."""
 
         def build(node: Any) -> Any:
             if type(node) is _Stand:
-                return leaf
+                return datasets[node.number]
             if type(node) is _Subset:
                 return _Subset(build(node.dataset), _copy_indices(node))
             return _concat(map(build, node.datasets), list(node.cumulative_sizes))

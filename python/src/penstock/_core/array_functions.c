@@ -123,24 +123,15 @@ static PyObject *array_rows(PyObject *module, PyObject *args) /* new */
                                        : core_dataset_wrap(state, dataset); /* new */
 }
 
-static struct pst_dataset *to_dataset(PyObject *module, PyObject *object)
-{
-    struct core_state *state = core_state_of_module(module);
-    if (Py_TYPE(object) == (PyTypeObject *)state->dataset_type)
-        return core_dataset_handle(object);
-    PyErr_SetString(PyExc_TypeError, "a Dataset is needed");
-    return NULL;
-}
-
 static PyObject *array_access(PyObject *module, PyObject *object) /* new */
 {
-    struct pst_dataset *handle = to_dataset(module, object);
+    struct pst_dataset *handle = core_to_dataset(core_state_of_module(module), object);
     return handle ? PyLong_FromLong(pst_array_access(handle)) : NULL; /* new */
 }
 
 static PyObject *array_check(PyObject *module, PyObject *object) /* new */
 {
-    struct pst_dataset *handle = to_dataset(module, object);
+    struct pst_dataset *handle = core_to_dataset(core_state_of_module(module), object);
     if (!handle)
         return NULL;
     struct pst_error err;

@@ -96,6 +96,8 @@ PyObject *core_stats_dict(const struct pst_stats *stats); /* new */
 
 /* The handle of a Dataset or Transform, borrowed from the object. */
 struct pst_dataset *core_dataset_handle(PyObject *dataset);
+struct pst_dataset *core_to_dataset(struct core_state *state,
+                                    PyObject *object); /* NULL: TypeError */
 /* Takes over the reference on handle, on failure too. */
 PyObject *core_dataset_wrap(struct core_state *state, struct pst_dataset *handle); /* new */
 /* dataset_rows.c: methods of datasets of rows. */

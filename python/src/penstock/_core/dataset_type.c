@@ -14,6 +14,14 @@ struct pst_dataset *core_dataset_handle(PyObject *dataset)
     return ((struct core_dataset *)dataset)->handle;
 }
 
+struct pst_dataset *core_to_dataset(struct core_state *state, PyObject *object)
+{
+    if (Py_TYPE(object) == (PyTypeObject *)state->dataset_type)
+        return core_dataset_handle(object);
+    PyErr_SetString(PyExc_TypeError, "a Dataset is needed");
+    return NULL;
+}
+
 PyObject *core_dataset_wrap(struct core_state *state, struct pst_dataset *handle) /* new */
 {
     PyObject *object = PyType_GenericAlloc((PyTypeObject *)state->dataset_type, 0); /* new */

@@ -113,8 +113,37 @@ static PyObject *core_rows(PyObject *module, PyObject *arg) /* new */
     return rc < 0 ? core_fail(state, rc, &err) : core_dataset_wrap(state, handle);
 }
 
+/* concat(datasets): a tuple of Datasets of rows. */
+static PyObject *core_concat(PyObject *module, PyObject *arg) /* new */
+{
+    struct core_state *state = core_state_of_module(module);
+    Py_ssize_t n = PyTuple_Check(arg) ? PyTuple_Size(arg) : -1;
+    struct pst_dataset **parts = n > 0 ? PyMem_Calloc((size_t)n, sizeof *parts) : NULL;
+    if (n <= 0) {
+        PyErr_SetString(PyExc_ValueError, "concat() takes a tuple of Datasets");
+        return NULL;
+    }
+    if (!parts)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < n; i++) {
+        parts[i] = core_to_dataset(state, PyTuple_GetItem(arg, i)); /* borrowed */
+        if (!parts[i]) {
+            PyMem_Free(parts);
+            return NULL;
+        }
+    }
+    struct pst_dataset *handle;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_rows_concat(&handle, parts, (size_t)n, &err);
+    PyMem_Free(parts);
+    return rc < 0 ? core_fail(state, rc, &err) : core_dataset_wrap(state, handle);
+}
+
 PyMethodDef core_rows_functions[] = {
     {"rows", core_rows, METH_O,
      "rows(tensors, /)\n--\n\nThe rows of a tuple of Tensors, which are shared."},
+    {"concat", core_concat, METH_O,
+     "concat(datasets, /)\n--\n\nThe rows of a tuple of Datasets, one after the other."},
     {NULL, NULL, 0, NULL},
 };
