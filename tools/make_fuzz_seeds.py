@@ -11,6 +11,7 @@ import struct
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy
 from PIL import Image
@@ -28,6 +29,7 @@ PREFIXES = {
     "megatron": (b"\x00", b"\x01"),
     "datatrove": (b"\x00", b"\x01"),
     "npy": (b"\x00", b"\x28"),
+    "npz": (b"\x00",),
     "safetensors": (b"\x00",),
 }
 
@@ -259,6 +261,28 @@ def datatrove_files() -> list[bytes]:
     return [b"", struct.pack("<3Q", 5, 5, 70000), struct.pack("<1100Q", *range(1100))]
 
 
+def npz_file(save: Any, **arrays: object) -> bytes:
+    out = io.BytesIO()
+    save(out, **arrays)
+    return out.getvalue()
+
+
+def npz_files() -> list[bytes]:
+    small, odd = numpy.arange(6, dtype="u1").reshape(2, 3), numpy.array([{}], object)
+    files = [
+        npz_file(numpy.savez),
+        npz_file(numpy.savez, a=small),
+        npz_file(numpy.savez, a=small.T, b=odd, c=numpy.float64(1)),
+        npz_file(numpy.savez_compressed, a=small),
+    ]
+    one = files[1]
+    end, first = len(one) - 22, one.find(b"PK\1\2")
+    directory = struct.pack("<4Q", 1, 1, end - first, first)
+    end64 = struct.pack("<IQHHII", 0x06064B50, 44, 45, 45, 0, 0) + directory
+    locator = struct.pack("<IIQI", 0x07064B50, 0, end, 1)
+    return [*files, one[:end] + end64 + locator + one[end:]]
+
+
 SEEDS = {
     "array": array_files,
     "bmp": bmp_files,
@@ -273,6 +297,7 @@ SEEDS = {
     "datatrove": datatrove_files,
     "npy": npy_files,
     "safetensors": safetensors_files,
+    "npz": npz_files,
 }
 
 

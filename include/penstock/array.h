@@ -21,7 +21,15 @@ enum pst_array_kind {
     PST_ARRAY_NPY = 2,         /* numpy.save(), versions 1 to 3 */
     PST_ARRAY_SAFETENSORS = 3, /* all tensors of the file, by their names */
     PST_ARRAY_PENSTOCK = 4,    /* docs/format-array.md */
+    PST_ARRAY_NPZ = 5,         /* numpy.savez(), not compressed: its arrays by their names */
+    /* Raw elements that are a record of torch.save()'s zip file, which begins at byte `offset`.
+     * Which records there are and what they hold is said by a pickle, which is not read here. */
+    PST_ARRAY_TORCH = 6,
 };
+/* What a file is, by its first bytes and, of a zip file, by its directory. Errors: PST_EFORMAT
+ * where it is none of these or its directory is damaged, PST_ETRUNCATED, PST_EUNSUPPORTED, PST_EIO,
+ * PST_ENOTFOUND, PST_ENOMEM. */
+PST_API int pst_array_detect(const char *path, enum pst_array_kind *kind, struct pst_error *err);
 
 /* How rows are read. */
 enum pst_array_access {
@@ -36,7 +44,8 @@ struct pst_array_source {
     const char *name; /* of a file's only array; of a file of several: the one that is meant. NULL:
                        * all, by their names in the file, else "data" */
     int kind;         /* enum pst_array_kind */
-    /* Of PST_ARRAY_RAW. shape[0] of -1: as many rows as there are. */
+    /* Of PST_ARRAY_RAW, and without the -1 of PST_ARRAY_TORCH. shape[0] of -1: as many rows as
+     * there are. */
     int dtype, ndim;
     int64_t shape[PST_MAX_DIMS];
     uint64_t offset; /* of the first element, in bytes */

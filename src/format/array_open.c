@@ -23,6 +23,7 @@ struct opened {
     struct pst__source *source;
     struct pst__layouts layouts;
     struct pst__array_shared *rows; /* of PST_ARRAY_PENSTOCK, which has no layouts */
+    int kind;
 };
 
 static void opened_reset(struct opened *file)
@@ -55,7 +56,7 @@ static int raw_read(struct pst__layouts *layouts, const struct pst_array_source 
     layout->dtype = from->dtype;
     layout->ndim = from->ndim;
     layout->offset = from->offset;
-    int is_open = from->ndim > 0 && from->shape[0] == -1;
+    int is_open = from->ndim > 0 && from->shape[0] == -1 && from->kind != PST_ARRAY_TORCH;
     for (int i = 0; i < from->ndim; i++) {
         PST_REQUIRE(from->shape[i] >= 0 || (i == 0 && is_open), err,
                     "%s: dimension %d has %" PRId64 " elements", reader->shown, i, from->shape[i]);
@@ -93,6 +94,7 @@ static int npy_read(struct pst__layouts *layouts, const struct pst__reader *read
 static int guess_kind(const struct pst__reader *reader, int *kind, struct pst_error *err)
 {
     uint8_t head[9] = {0};
+    enum pst_array_kind found;
     size_t n = reader->size < sizeof head ? (size_t)reader->size : sizeof head;
     int rc = n > 0 ? reader->read(reader->self, 0, n, head, err) : PST_OK;
     if (rc < 0)
@@ -102,13 +104,17 @@ static int guess_kind(const struct pst__reader *reader, int *kind, struct pst_er
         *kind = PST_ARRAY_NPY;
     else if (pst__array_is_ours(head, n))
         *kind = PST_ARRAY_PENSTOCK;
-    else if (n == sizeof head && is_short && head[8] == '{')
+    else if (memcmp(head, "PK\3\4", 4) == 0) {
+        rc = pst__zip_kind(&found, reader, err);
+        *kind = (int)found;
+        return rc;
+    } else if (n == sizeof head && is_short && head[8] == '{')
         *kind = PST_ARRAY_SAFETENSORS;
     else
         return pst__fail_at(
             err, PST_EFORMAT, 0,
-            "%s begins like no file of arrays that is known (.npy, .safetensors, Penstock's own); "
-            "raw elements need a dtype and a shape",
+            "%s begins like no file of arrays that is known (.npy, .npz, .safetensors, Penstock's "
+            "own); raw elements need a dtype and a shape",
             reader->shown);
     return PST_OK;
 }
@@ -165,7 +171,15 @@ static int read_layouts(struct opened *file, const struct pst_array_source *from
         rc = guess_kind(reader, &kind, err);
     if (rc < 0)
         return rc;
+    file->kind = kind;
     switch (kind) {
+    case PST_ARRAY_TORCH:
+        PST_REQUIRE(from->kind == kind, err,
+                    "%s is a file of torch.save(): only its pickle says where its tensors lie, so "
+                    "each has to be described",
+                    reader->shown);
+        rc = raw_read(layouts, from, reader, err);
+        return rc < 0 ? rc : pst__torch_record_check(&layouts->layout[0], reader, err);
     case PST_ARRAY_RAW:
         rc = raw_read(layouts, from, reader, err);
         break;
@@ -174,6 +188,8 @@ static int read_layouts(struct opened *file, const struct pst_array_source *from
         break;
     case PST_ARRAY_SAFETENSORS:
         return pst__safetensors_read(layouts, reader, err);
+    case PST_ARRAY_NPZ:
+        return pst__npz_read(layouts, reader, err);
     case PST_ARRAY_PENSTOCK:
         return penstock_read(file, is_unverified, reader, err);
     default:
@@ -484,6 +500,30 @@ static int map_tensor(struct pst_tensor *out, const struct pst__layout *layout,
     return rc;
 }
 
+/* Whether an array can be seen as a tensor, and written to. */
+static int check_mode(const struct opened *file, const struct pst__layout *layout, const char *path,
+                      int mode, struct pst_error *err)
+{
+    char shown[SHOWN];
+    pst__printable(shown, sizeof shown, path);
+    int is_summed = file->rows || file->kind == PST_ARRAY_NPZ;
+    if (mode == PST_ARRAY_EDIT && is_summed)
+        return pst__fail(
+            err, PST_EUNSUPPORTED, "'%s': what is written into %s would belie its checksums%s",
+            shown, file->rows ? "an array file" : "a zip file", file->rows ? ": append to it" : "");
+    if (layout->is_in_pieces)
+        return pst__fail(err, PST_EUNSUPPORTED,
+                         "'%s': the rows of '%s' lie in several pieces, which no tensor can look "
+                         "at: gather them",
+                         shown, layout->name);
+    if (layout->is_swapped && mode == PST_ARRAY_EDIT)
+        return pst__fail(err, PST_EUNSUPPORTED,
+                         "'%s': its elements are of the other byte order, which can be read and "
+                         "copied but not edited",
+                         shown);
+    return PST_OK;
+}
+
 int pst_array_map(struct pst_tensor *out, const struct pst_array_source *from, int mode,
                   struct pst_error *err)
 {
@@ -491,7 +531,6 @@ int pst_array_map(struct pst_tensor *out, const struct pst_array_source *from, i
                                                 PST__ACCESS_COPY};
     struct opened file;
     const struct pst__layout *layout;
-    char shown[SHOWN];
     PST_REQUIRE(out && from, err, "pst_array_map: a pointer is NULL");
     *out = (struct pst_tensor){0};
     PST_REQUIRE(mode >= PST_ARRAY_VIEW && mode <= PST_ARRAY_COPY, err,
@@ -500,25 +539,30 @@ int pst_array_map(struct pst_tensor *out, const struct pst_array_source *from, i
     if (rc < 0)
         return rc;
     rc = find_one(&file, from, &layout, err);
-    if (rc == PST_OK && file.rows && mode == PST_ARRAY_EDIT)
-        rc = pst__fail(err, PST_EUNSUPPORTED,
-                       "'%s': what is written into an array file would belie its checksums: append "
-                       "to it",
-                       pst__printable(shown, sizeof shown, from->path));
-    if (rc == PST_OK && layout->is_in_pieces)
-        rc = pst__fail(err, PST_EUNSUPPORTED,
-                       "'%s': the rows of '%s' lie in several pieces, which no tensor can look at: "
-                       "gather them",
-                       pst__printable(shown, sizeof shown, from->path), layout->name);
-    if (rc == PST_OK && layout->is_swapped && mode == PST_ARRAY_EDIT)
-        rc = pst__fail(err, PST_EUNSUPPORTED,
-                       "'%s': its elements are of the other byte order, which can be read and "
-                       "copied but not edited",
-                       pst__printable(shown, sizeof shown, from->path));
+    if (rc == PST_OK)
+        rc = check_mode(&file, layout, from->path, mode, err);
     if (rc == PST_OK)
         rc = layout->is_swapped ? copy_swapped(out, layout, file.source, err)
                                 : map_tensor(out, layout, file.source, err);
     opened_reset(&file);
+    return rc;
+}
+
+int pst_array_detect(const char *path, enum pst_array_kind *kind, struct pst_error *err)
+{
+    char name[SHOWN], shown[SHOWN + 4];
+    struct pst__source *source;
+    PST_REQUIRE(path && kind, err, "pst_array_detect: a pointer is NULL");
+    *kind = PST_ARRAY_AUTO;
+    int rc = pst__source_open(&source, path, PST__ACCESS_READ, err), found = PST_ARRAY_AUTO;
+    if (rc < 0)
+        return rc;
+    snprintf(shown, sizeof shown, "'%s'", pst__printable(name, sizeof name, path));
+    struct pst__reader reader = {read_source, source, pst__source_size(source), shown};
+    rc = guess_kind(&reader, &found, err);
+    if (rc == PST_OK)
+        *kind = (enum pst_array_kind)found;
+    pst__source_unref(source);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <penstock/array.h>
 #include <penstock/tensor.h>
 
 #include "base/attributes.h"
@@ -79,5 +80,18 @@ size_t pst__npy_write(uint8_t *out, const struct pst__layout *layout);
 #define PST__SAFETENSORS_MAX_HEADER 100000000 /* bytes: the format's own bound */
 int pst__safetensors_read(struct pst__layouts *layouts, const struct pst__reader *reader,
                           struct pst_error *err) PST_NODISCARD;
+
+/* A zip file of .npy files (numpy.savez()): its arrays by their names without the suffix, in the
+ * order of their places; one of a dtype that is none of ours has dtype 0. Errors as
+ * pst__npy_read(), with the member's name; PST_EUNSUPPORTED also for what is compressed. */
+int pst__npz_read(struct pst__layouts *layouts, const struct pst__reader *reader,
+                  struct pst_error *err) PST_NODISCARD;
+
+/* PST_EFORMAT where the elements are not those of a record of a file of torch.save(). */
+int pst__torch_record_check(const struct pst__layout *layout, const struct pst__reader *reader,
+                            struct pst_error *err) PST_NODISCARD;
+/* Which of the two kinds of a zip file it is. */
+int pst__zip_kind(enum pst_array_kind *kind, const struct pst__reader *reader,
+                  struct pst_error *err) PST_NODISCARD;
 
 #endif

@@ -84,6 +84,28 @@ def test_npy(several, tmp_path):
     assert "f64" in text.out
 
 
+def test_npz(several, tmp_path):
+    made = {f"a{i}": values(dtype, (29, 5), i) for i, dtype in enumerate(DTYPES)}
+    path, damaged, packed = (tmp_path / f"{name}.npz" for name in ("whole", "damaged", "packed"))
+    numpy.savez(path, **made)
+    data = bytearray(path.read_bytes())
+    data[data.find(made["a4"].tobytes()) + 7] ^= 1
+    damaged.write_bytes(data)
+    numpy.savez_compressed(packed, a=made["a0"])
+    done, *wrong = several(
+        ("inspect", "--json", path), ("inspect", "--json", damaged), ("inspect", "--json", packed)
+    )
+    assert (done.status, done.err) == (0, "")
+    (found,) = done.json["files"]
+    assert found["format"] == "npz"
+    for one, (name, array) in zip(found["arrays"], made.items(), strict=True):
+        assert (one["name"], one["verified"]) == (name, True)
+        check(one, array, array.tobytes())
+    for one, words in zip(wrong, ("Bad CRC-32", "is compressed"), strict=True):
+        assert one.status == 1
+        assert words in one.json["files"][0]["error"]
+
+
 def test_no_elements_and_one(several, tmp_path):
     numpy.save(tmp_path / "none.npy", numpy.empty((0, 3), "f4"))
     numpy.save(tmp_path / "one.npy", numpy.float32(2.5))

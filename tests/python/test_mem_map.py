@@ -280,7 +280,7 @@ def one(**changes):
         (b"\x93NUMPY\x02\0\x11\x27\0\0" + b" " * 10001, "the limit is 10000"),
         (b"", "begins like no file"),
         (b"hello, this is no array", "begins like no file"),
-        (b"PK\x03\x04" + bytes(60), "no file of torch.save"),
+        (b"PK\x03\x04" + bytes(60), "the end of the directory, without a comment"),
     ],
 )
 def test_files_that_are_refused(data, words, tmp_path):
@@ -356,7 +356,7 @@ def test_damaged_zip_files(tmp_path, tried):
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w") as new:
         for record in old.infolist():
             new.writestr(record.filename, old.read(record), zipfile.ZIP_DEFLATED)
-    with pytest.raises(ValueError, match=r"no file of|no stored|does not say"):
+    with pytest.raises(ValueError, match="expected a stored record"):
         mem_map(file)
     tried(401)
 

@@ -381,6 +381,9 @@ def concat(datasets: tuple[Dataset, ...], /) -> Dataset:
 
 _Array: TypeAlias = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int]
 
+def array_detect(path: bytes, /) -> int:
+    """enum pst_array_kind, by a file's first bytes or a zip file's directory."""
+
 def array_map(source: _Array, mode: int, /) -> Tensor:
     """An array in a file as a Tensor over the mapped file. source is path, name, kind, dtype, shape
     and offset; kinds and modes are those of penstock/array.h."""

@@ -2,7 +2,6 @@
 """`penstock.mem_map()`: an array in a file as a tensor, without reading it."""
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,10 @@ from penstock import _core
 from penstock.mapped import MappedTensor, restride, wrap
 
 if TYPE_CHECKING:
-    from zipfile import ZipFile
-
     from numpy.typing import DTypeLike, NDArray
 
 # enum pst_array_kind, enum pst_array_mode
-_AUTO, _RAW = 0, 1
+_AUTO, _RAW, _TORCH = 0, 1, 6
 _EDIT, _COPY = 1, 2
 # What slips past a read-only tensor must not end the process, so its memory is a copy-on-write map.
 _MODES = {"r": _COPY, "c": _COPY, "r+": _EDIT, "w+": _EDIT}
@@ -33,10 +30,10 @@ def mem_map(
 ) -> MappedTensor:
     """A tensor over the array in a file, which is mapped and not read.
 
-    The file tells what it is: `.npy`, safetensors, a zip file of `torch.save()`, a folder of
-    tensordict's `memmap()`. With `dtype` it is raw elements from byte `offset` on, of `shape`,
-    whose first size may be -1. `name` picks an array of several; those within others are named with
-    slashes: `"model/weight"`.
+    The file tells what it is: `.npy`, `.npz` of `numpy.savez()`, safetensors, a zip file of
+    `torch.save()`, an array file of Penstock's, a folder of tensordict's `memmap()`. With `dtype`
+    it is raw elements from byte `offset` on, of `shape`, whose first size may be -1. `name` picks
+    an array of several; those within others are named with slashes: `"model/weight"`.
 
     Modes are numpy.memmap's. `"r"`: writing to the tensor raises. `"c"`: what is written stays in
     this process. `"r+"`: it reaches the file. `"w+"`: a file of zeros is made, `.npy` where the
@@ -59,7 +56,7 @@ def mem_map(
         return _map(source, file, mode)
     if os.path.isdir(file):
         return _map_folder(file, mode, name)
-    if _is_zip(file):
+    if _core.array_detect(os.fsencode(file)) == _TORCH:
         return _map_zip(file, mode, name)
     return _map(_source(file, name, _AUTO, None, (), 0), file, mode)
 
@@ -121,14 +118,6 @@ def dtype_name(dtype: Any) -> str:
     if not made.isnative:
         raise ValueError(f"raw elements of dtype {made.str} are not of this machine's byte order")
     return str(made.name)
-
-
-_LOCAL_MAGIC = b"PK\x03\x04"
-
-
-def _is_zip(file: str) -> bool:
-    with open(file, "rb") as opened:
-        return opened.read(4) == _LOCAL_MAGIC
 
 
 # --- a folder of tensordict's memmap() ---
@@ -231,7 +220,7 @@ def _step(value: Any, part: str, file: str, name: str) -> Any:
 
 def _told_by_zip(file: str) -> Any:
     """What torch says that is in the file, with tensors that have places but no memory. Its own
-    restricted unpickler reads the pickle; nothing of ours does."""
+    restricted unpickler reads the pickle; nothing of ours does. The zip file has been checked."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     try:
@@ -251,46 +240,9 @@ def _map_record(file: str, mode: str, tensor: torch.Tensor) -> MappedTensor:
         raise ValueError(f"{file!r}: torch {torch.__version__} does not say where its tensors lie")
     item = tensor.element_size()
     numel = storage.nbytes() // item
-    _check_record(file, offset, storage.nbytes())
     reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
     if tensor.numel() > 0 and tensor.storage_offset() + reach >= numel:
         raise ValueError(f"{file!r}: a tensor reaches over the end of its storage")
-    source = _source(file, None, _RAW, dtype_name(tensor.dtype), (numel,), offset)
+    source = _source(file, None, _TORCH, dtype_name(tensor.dtype), (numel,), offset)
     whole = _map(source, file, mode)
     return restride(whole, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()))
-
-
-def _check_record(file: str, offset: int, size: int) -> None:
-    """The elements have to be a record's own bytes, not compressed: torch computes where they are
-    from what the file says of itself."""
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(file) as archive:
-            is_stored = _is_stored(archive, file, offset, size)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{file!r} is a damaged zip file: {error}") from error
-    if not is_stored:
-        raise ValueError(f"{file!r}: no stored record of {size} bytes begins at byte {offset}")
-
-
-def _is_stored(archive: "ZipFile", file: str, offset: int, size: int) -> bool:
-    from struct import unpack
-    from zipfile import ZIP_STORED
-
-    for record in archive.infolist():  # not there in files of old torch
-        if record.filename.endswith("/byteorder") and record.file_size <= 16:
-            order = archive.read(record).decode("latin-1")
-            if order != sys.byteorder:
-                raise ValueError(f"{file!r}: its elements are {order}-endian")
-    with open(file, "rb") as opened:
-        for record in archive.infolist():
-            opened.seek(record.header_offset)
-            head = opened.read(30)
-            if len(head) < 30 or head[:4] != _LOCAL_MAGIC:
-                continue
-            method, n_name, n_extra = unpack("<8xH16xHH", head)
-            if record.header_offset + 30 + n_name + n_extra == offset:
-                is_whole = record.compress_size == record.file_size >= size
-                return is_whole and record.compress_type == method == ZIP_STORED
-    return False

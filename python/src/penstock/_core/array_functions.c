@@ -77,6 +77,22 @@ static int source_parse(PyObject *tuple, struct pst_array_source *source)
 
 /* --- functions --- */
 
+static PyObject *array_detect(PyObject *module, PyObject *path) /* new */
+{
+    const char *text = PyBytes_Check(path) ? PyBytes_AsString(path) : NULL;
+    enum pst_array_kind kind;
+    struct pst_error err;
+    int rc;
+    if (!text) {
+        PyErr_SetString(PyExc_TypeError, "a path is bytes");
+        return NULL;
+    }
+    pst_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS rc = pst_array_detect(text, &kind, &err);
+    Py_END_ALLOW_THREADS return rc < 0 ? core_fail(core_state_of_module(module), rc, &err)
+                                       : PyLong_FromLong((long)kind); /* new */
+}
+
 static PyObject *array_map(PyObject *module, PyObject *args) /* new */
 {
     struct core_state *state = core_state_of_module(module);
@@ -193,6 +209,8 @@ static PyObject *array_sync(PyObject *module, PyObject *object) /* new */
 }
 
 PyMethodDef core_array_functions[] = {
+    {"array_detect", array_detect, METH_O,
+     "array_detect(path, /)\n--\n\nWhich kind of a file of arrays it is."},
     {"array_map", array_map, METH_VARARGS,
      "array_map(source, mode, /)\n--\n\nAn array in a file as a Tensor over the mapped file. "
      "source: (path, name, kind, dtype, shape, offset)."},

@@ -196,7 +196,7 @@ def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
         "say what is in a folder of images or in a file of images, arrays or tokens",
         "Says what is in folders of images: classes, formats, modes, sizes, which files Penstock\n"
         "decodes itself and which go to Pillow and why, broken files, and files with the same\n"
-        "content. Of a single image: its details. Of a file of arrays (.npy, safetensors,\n"
+        "content. Of a single image: its details. Of a file of arrays (.npy, .npz, safetensors,\n"
         "Penstock's own) or tokens (Megatron's, datatrove's): dtypes, shapes, statistics and\n"
         "checksums, for which it is read once. Needs no torch. Status 1: a file is broken.",
         _examples(

@@ -21,6 +21,8 @@ from penstock.cli.data_layout import (
     check_with_engine,
     kind_of_data,
     npy_layouts,
+    npz_layouts,
+    npz_parts,
     penstock_layouts,
     raw_layouts,
     safetensors_layouts,
@@ -153,7 +155,10 @@ def _layouts(
         return raw_layouts(path, dtype, shape)
     if kind == "penstock":
         return penstock_layouts(path)
-    found = npy_layouts(path) if kind == "npy" else safetensors_layouts(path)
+    if kind == "npz":
+        _core.array_detect(os.fsencode(path))  # all of the zip file's directory
+    read = {"npy": npy_layouts, "npz": npz_layouts, "safetensors": safetensors_layouts}[kind]
+    found = read(path)
     for layout in found:
         if layout.shape and layout.on_disk is not None:
             check_with_engine(path, kind, layout)  # all of the header
@@ -165,6 +170,8 @@ def _parts(path: str, kind: str, layout: Layout) -> Iterator[memoryview]:
     if kind == "penstock":
         dataset = check_with_engine(path, kind, layout)
         return _rows(dataset, layout.n_bytes // max(layout.shape[0], 1))
+    if kind == "npz":
+        return npz_parts(path, layout, PART_BYTES)
     return _pieces(path, layout.begin, layout.n_bytes)
 
 
@@ -184,7 +191,7 @@ def _array(path: str, kind: str, layout: Layout, advance: Callable[[int], None])
     for part in _parts(path, kind, layout):
         figures.add(part)
         advance(len(part))
-    return {**found, **figures.as_dict(), "verified": kind == "penstock"}
+    return {**found, **figures.as_dict(), "verified": kind in ("penstock", "npz")}
 
 
 def _arrays(found: dict[str, Any], layouts: list[Layout]) -> None:

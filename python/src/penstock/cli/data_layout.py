@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What files of arrays and of tokens say of themselves: names, dtypes, shapes, places."""
 
+import io
 import json
 import os
 import struct
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO, cast
 
 from penstock import _core
 from penstock.cli.arguments import DTYPES
 
 # numbers of penstock/array.h and penstock/tokens.h
-ARRAY_KINDS = {"raw": 1, "npy": 2, "safetensors": 3, "penstock": 4}
+ARRAY_KINDS = {"raw": 1, "npy": 2, "safetensors": 3, "penstock": 4, "npz": 5}
 TOKEN_KINDS = {"raw tokens": 1, "megatron": 2, "datatrove": 3}
 MAP, READ = 1, 2
 
@@ -70,6 +74,8 @@ def kind_of_data(path: str) -> str | None:
         return None
     if head.startswith(b"\x93NUMPY"):
         return "npy"
+    if head.startswith(b"PK\3\4") and path.endswith(".npz"):
+        return "npz"
     if b"PSTARR\r\n" in (head[:8], head[4096:]):
         return "penstock"
     base, extension = os.path.splitext(path)
@@ -79,7 +85,8 @@ def kind_of_data(path: str) -> str | None:
         return "megatron"
     if head[4:9] == b"\0\0\0\0{":
         return "safetensors"
-    return {".npy": "npy", ".safetensors": "safetensors", ".ds": "datatrove"}.get(extension)
+    by_name = {".npy": "npy", ".npz": "npz", ".safetensors": "safetensors", ".ds": "datatrove"}
+    return by_name.get(extension)
 
 
 def elements(shape: Sequence[int]) -> int:
@@ -91,7 +98,7 @@ def elements(shape: Sequence[int]) -> int:
 
 def check_with_engine(path: str, kind: str, layout: Layout) -> _core.Dataset:
     """The engine opens the array as a training would, and says what is wrong with the file."""
-    name = layout.name.encode() if kind in ("safetensors", "penstock") else None
+    name = layout.name.encode() if kind in ("safetensors", "penstock", "npz") else None
     source = (
         os.fsencode(os.path.abspath(path)),
         name,
@@ -120,26 +127,60 @@ def raw_layouts(path: str, dtype: str, shape: Sequence[int]) -> list[Layout]:
     return [Layout("data", dtype, (rows, *shape[1:]), 0, size, ON_DISK[dtype])]
 
 
-def npy_layouts(path: str) -> list[Layout]:
+def _npy_layout(file: IO[bytes], shown: str, name: str) -> Layout:
+    """Of a file that numpy.save() wrote. `begin` counts from its first byte."""
     from numpy.lib import format as npy
 
-    with open(path, "rb") as file:
-        try:
-            version = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError as error:
-            raise Damaged(f"'{path}': at byte 0: {error}") from None
-        begin = file.tell()
+    try:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except ValueError as error:
+        raise Damaged(f"{shown}: at byte 0: {error}") from None
+    begin, n_bytes = file.tell(), dtype.itemsize * elements(shape)
     if dtype.hasobject or dtype.names is not None or dtype.kind not in "uifb":
-        said = str(dtype)
-        return [Layout("data", said, shape, begin, dtype.itemsize * elements(shape))]
-    name = "bool" if dtype.kind == "b" else f"{dtype.kind}{8 * dtype.itemsize}"
-    n_bytes = dtype.itemsize * elements(shape)
+        return Layout(name, str(dtype), shape, begin, n_bytes)
+    said = "bool" if dtype.kind == "b" else f"{dtype.kind}{8 * dtype.itemsize}"
     on_disk = "|u1" if dtype.kind == "b" else dtype.str
-    layout = Layout("data", name, shape, begin, n_bytes, on_disk)
-    _check_size(path, layout)
+    return Layout(name, said, shape, begin, n_bytes, on_disk)
+
+
+def npy_layouts(path: str) -> list[Layout]:
+    with open(path, "rb") as file:
+        layout = _npy_layout(file, f"'{path}'", "data")
+    if layout.on_disk is not None:
+        _check_size(path, layout)
     return [layout]
+
+
+@contextmanager
+def _member(path: str, name: str) -> Iterator[IO[bytes]]:
+    """A member of a zip file; its checksum is looked at where its end is read."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+            yield file
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise Damaged(f"'{path}': {error}") from None
+
+
+def npz_layouts(path: str) -> list[Layout]:
+    """The engine has checked the zip file."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+    found = []
+    for name in names:
+        with _member(path, name) as file:
+            found.append(_npy_layout(file, f"'{path}': {name!r}", name.removesuffix(".npy")))
+    return found
+
+
+def npz_parts(path: str, layout: Layout, size: int) -> Iterator[memoryview]:
+    """An array's elements."""
+    with _member(path, f"{layout.name}.npy") as file:
+        whole = io.BufferedReader(cast(io.RawIOBase, file))  # its own read() may give less
+        whole.read(layout.begin)
+        while part := whole.read(size):
+            yield memoryview(part)
 
 
 def _check_size(path: str, layout: Layout) -> None:

@@ -13,8 +13,15 @@ from torch.utils.data import Dataset
 
 _Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int]
 Path = str | os.PathLike[str]
-ArrayFormat = Literal["auto", "raw", "npy", "safetensors", "penstock"]
-_FORMATS: dict[str, int] = {"auto": 0, "raw": 1, "npy": 2, "safetensors": 3, "penstock": 4}
+ArrayFormat = Literal["auto", "raw", "npy", "npz", "safetensors", "penstock"]
+_FORMATS: dict[str, int] = {
+    "auto": 0,
+    "raw": 1,
+    "npy": 2,
+    "safetensors": 3,
+    "penstock": 4,
+    "npz": 5,
+}
 _ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2}
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # The engine's names, see _core.pyi.
@@ -39,12 +46,12 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 class Array(Dataset[Any]):
     """The rows of arrays in files of any size: what indexing the first dimension gives.
 
-    source: a .npy, safetensors or Penstock array file, or a mapping of names to files. A file of
-        several arrays gives a field for each.
+    source: a .npy, .npz (not compressed), safetensors or Penstock array file, or a mapping of names
+        to files. A file of several arrays gives a field for each.
     columns: which fields, in this order; a sample is then a tuple. None: all of them; a sample is a
         tensor where there is one, else a dict.
     dtype, shape, offset: of a file of raw elements; shape[0] of -1: as many rows as there are.
-    format: "npy", "safetensors", "penstock" or "raw" where the file does not tell.
+    format: "npy", "npz", "safetensors", "penstock" or "raw" where the file does not tell.
     access: "mmap", "pread", or "auto": mapped where the files fit memory_budget, by default half of
         the memory that the system has available.
     verify: the checksums of Penstock's array files are looked at, each once.
