@@ -15,6 +15,20 @@ struct header {
 };
 _Static_assert(sizeof(struct header) <= PST_ALIGN, "the header fits before the block");
 
+/* From this size on a block is pages of its own. malloc would keep what is freed of such blocks,
+ * each thread's heap for itself, and the more the larger they were: memory that no budget knows of.
+ * Not where the address sanitizer is to see the block's ends. */
+#ifdef __SANITIZE_ADDRESS__
+#define PAGES_FROM SIZE_MAX
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PAGES_FROM SIZE_MAX
+#endif
+#endif
+#ifndef PAGES_FROM
+#define PAGES_FROM ((size_t)1 << 17)
+#endif
+
 /* Relaxed: only sums are read, nothing is ordered by them. */
 static _Atomic int64_t live[PST_MEM_N_TAGS];
 static _Atomic int64_t blocks;
@@ -35,11 +49,13 @@ void *pst__alloc(size_t size, enum pst__mem_tag tag)
     /* Above it pointer differences within a block would overflow. */
     if (size > PTRDIFF_MAX - PST_ALIGN - PST_PAD)
         return NULL;
-    uint8_t *raw = pst__sys_malloc(PST_ALIGN + size + PST_PAD);
+    size_t whole = PST_ALIGN + size + PST_PAD;
+    uint8_t *raw = size < PAGES_FROM ? pst__sys_malloc(whole) : pst__sys_malloc_pages(whole);
     if (!raw)
         return NULL;
     *(struct header *)raw = (struct header){.size = size, .tag = tag};
-    memset(raw + PST_ALIGN + size, 0, PST_PAD);
+    if (size < PAGES_FROM)
+        memset(raw + PST_ALIGN + size, 0, PST_PAD);
     count(tag, (int64_t)size, 1);
     return raw + PST_ALIGN;
 }
@@ -50,7 +66,7 @@ void *pst__calloc(size_t n, size_t size, enum pst__mem_tag tag)
     if (__builtin_mul_overflow(n, size, &total))
         return NULL;
     void *block = pst__alloc(total, tag);
-    if (block)
+    if (block && total < PAGES_FROM)
         memset(block, 0, total);
     return block;
 }
@@ -71,8 +87,12 @@ void pst__free(void *block)
     if (!block)
         return;
     struct header *header = header_of(block);
-    count(header->tag, -(int64_t)header->size, -1);
-    pst__sys_free(header);
+    size_t size = header->size;
+    count(header->tag, -(int64_t)size, -1);
+    if (size < PAGES_FROM)
+        pst__sys_free(header);
+    else
+        pst__sys_munmap(header, PST_ALIGN + size + PST_PAD);
 }
 
 void *pst__map(size_t size)

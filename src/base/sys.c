@@ -120,9 +120,8 @@ void pst__sys_trim(void)
 #endif
 }
 
-void *pst__sys_mmap(size_t size)
+static void *map_pages(size_t size)
 {
-    FAULT(PST_SYS_MAP, NULL);
     void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
         return NULL;
@@ -130,6 +129,18 @@ void *pst__sys_mmap(size_t size)
     if (size >= HUGE_PAGE)
         (void)madvise(block, size, MADV_HUGEPAGE);
     return block;
+}
+
+void *pst__sys_malloc_pages(size_t size)
+{
+    FAULT(PST_SYS_ALLOC, NULL);
+    return map_pages(size);
+}
+
+void *pst__sys_mmap(size_t size)
+{
+    FAULT(PST_SYS_MAP, NULL);
+    return map_pages(size);
 }
 
 void *pst__sys_map_file(int fd, size_t size, int is_writable)

@@ -32,6 +32,8 @@ void pst__sys_free(void *block);
 /* Hands what was freed back to the system, as far as the C library can: a wish. It keeps some of
  * each large block that others allocate. */
 void pst__sys_trim(void);
+/* Pages of zeros, counted among the allocations by the fault table; back with pst__sys_munmap(). */
+void *pst__sys_malloc_pages(size_t size);
 void *pst__sys_mmap(size_t size); /* anonymous, private; NULL on failure */
 void pst__sys_munmap(void *block, size_t size);
 /* The first size bytes of a file, shared with all who map it; NULL on failure. */

@@ -50,10 +50,11 @@ static void each_kind_fails(void)
     CHECK(!pst__sys_opendir("/") && errno == EMFILE);
     CHECK(!pst__sys_readdir(dir) && errno == EMFILE);
     CHECK(!pst__sys_malloc(8) && errno == EMFILE);
+    CHECK(!pst__sys_malloc_pages(8) && errno == EMFILE);
     CHECK(!pst__sys_mmap(8) && errno == EMFILE);
     CHECK(pst__sys_random(&byte, 1) == -1 && errno == EMFILE);
     CHECK_INT(pst__sys_thread_create(&thread, NULL, NULL), EMFILE);
-    CHECK_INT(pst__fault_fired(), 10);
+    CHECK_INT(pst__fault_fired(), 11);
     pst__fault_disarm();
     closedir(dir);
     close(fd);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+
 #include "check.h"
 
 static void blocks_are_aligned_padded_counted(void)
@@ -83,6 +86,43 @@ static void maps(void)
     CHECK_INT(pst__mem_blocks(), blocks);
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN 1
+#endif
+#endif
+
+/* What is freed of a large block is the system's, whatever lies beside it. */
+static void large_blocks_are_pages_of_their_own(void)
+{
+    int64_t blocks = pst__mem_blocks(), heap = pst__mem_live(PST_MEM_HEAP);
+    size_t sizes[] = {(1 << 17) - 1, 1 << 17, (1 << 17) + 1, (5 << 20) + 77};
+    for (int i = 0; i < 4; i++) {
+        uint8_t *beside = pst__alloc(sizes[i], PST_MEM_HEAP);
+        uint8_t *block = pst__calloc(1, sizes[i], PST_MEM_HEAP);
+        CHECK(block && beside);
+        CHECK_INT((uintptr_t)block % PST_ALIGN, 0);
+        CHECK_INT(pst__mem_live(PST_MEM_HEAP), heap + 2 * (int64_t)sizes[i]);
+        for (size_t at = 0; at < sizes[i] + PST_PAD; at++)
+            CHECK_INT(block[at], 0);
+        memset(block, 1, sizes[i]);
+        block = pst__realloc(block, sizes[i] + 1, PST_MEM_HEAP);
+        CHECK(block && block[0] == 1 && block[sizes[i] - 1] == 1);
+        unsigned char there;
+        void *page = (void *)((uintptr_t)block / 4096 * 4096);
+        CHECK_INT(mincore(page, 1, &there), 0);
+        pst__free(block);
+#ifndef HAS_ASAN
+        CHECK(mincore(page, 1, &there) == -1 && errno == ENOMEM);
+#endif
+        pst__free(beside);
+    }
+    CHECK_INT(pst__mem_live(PST_MEM_HEAP), heap);
+    CHECK_INT(pst__mem_blocks(), blocks);
+}
+
 static void scratch_grows(void)
 {
     int64_t blocks = pst__mem_blocks();
@@ -109,4 +149,5 @@ static void scratch_grows(void)
 }
 
 CHECK_MAIN(CASE(blocks_are_aligned_padded_counted), CASE(sizes_that_overflow), CASE(calloc_zeroes),
-           CASE(realloc_keeps_content), CASE(maps), CASE(scratch_grows))
+           CASE(realloc_keeps_content), CASE(maps), CASE(large_blocks_are_pages_of_their_own),
+           CASE(scratch_grows))
