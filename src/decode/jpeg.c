@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "decode/codec.h"
+#include "decode/jpeg_coefficients.h"
 #include "decode/jpeg_markers.h"
 
 /* libjpeg-turbo, with its defaults, as Pillow uses it. A warning is a failure here: what libjpeg
@@ -19,9 +20,6 @@
 
 #define PIXEL 4
 #define ROWS_A_CALL 32
-/* What the library may take for the coefficients of a progressive image: those of PST_MAX_PIXELS
- * in four components need 716 MB. Set, so that the variable JPEGMEM has no say. */
-#define MAX_MEMORY (1l << 30)
 /* Columns decoded beside the region: the upsampling of chroma mixes neighbours, and treats the edge
  * of a cropped row as the edge of the image. */
 #define MARGIN 1
@@ -33,7 +31,8 @@
 #define MISALIGN 8
 
 struct jpeg {
-    struct jpeg_decompress_struct cinfo;
+    struct jpeg_decompress_struct cinfo; /* first: libjpeg hands it back, and this is found by it */
+    struct pst__jpeg_coefficients coefficients;
     struct jpeg_error_mgr handlers;
     struct jpeg_source_mgr source;
     jmp_buf leave;
@@ -57,14 +56,7 @@ static size_t offset_of(const struct jpeg *jpeg)
 
 static int status_of_error(int code)
 {
-    switch (code) {
-    case JERR_OUT_OF_MEMORY:
-        return PST_ENOMEM;
-    case JERR_NO_BACKING_STORE:
-        return PST_ELIMIT;
-    default:
-        return PST_EFORMAT;
-    }
+    return code == JERR_OUT_OF_MEMORY ? PST_ENOMEM : PST_EFORMAT;
 }
 
 static _Noreturn void leave_with(struct jpeg *jpeg, int status)
@@ -77,7 +69,7 @@ static _Noreturn void leave_with(struct jpeg *jpeg, int status)
 
 static void on_error(j_common_ptr cinfo)
 {
-    leave_with(cinfo->client_data, status_of_error(cinfo->err->msg_code));
+    leave_with((struct jpeg *)cinfo, status_of_error(cinfo->err->msg_code));
 }
 
 static void on_message(j_common_ptr cinfo, int level)
@@ -85,7 +77,7 @@ static void on_message(j_common_ptr cinfo, int level)
     /* Below 0 are warnings, from 0 on traces. A restart marker where there are no data is one of
      * these, and out of place. */
     if (level < 0 || cinfo->err->msg_code == JTRC_PARMLESS_MARKER)
-        leave_with(cinfo->client_data, PST_EUNCLEAN);
+        leave_with((struct jpeg *)cinfo, PST_EUNCLEAN);
 }
 
 static void on_output(j_common_ptr cinfo)
@@ -100,7 +92,7 @@ static void source_nothing(j_decompress_ptr cinfo)
 
 static boolean source_is_empty(j_decompress_ptr cinfo)
 {
-    struct jpeg *jpeg = cinfo->client_data;
+    struct jpeg *jpeg = (struct jpeg *)cinfo;
     jpeg->status =
         pst__fail_at(jpeg->err, PST_ETRUNCATED, (int64_t)jpeg->size, "JPEG ends before its data");
     longjmp(jpeg->leave, 1);
@@ -143,6 +135,7 @@ static void jpeg_stop(void *state)
     struct jpeg *jpeg = state;
     if (jpeg->is_active)
         jpeg_destroy_decompress(&jpeg->cinfo);
+    pst__jpeg_coefficients_reset(&jpeg->coefficients);
     jpeg->is_active = 0;
     jpeg->rows_left = 0;
     pst__scratch_trim(&jpeg->strip);
@@ -166,7 +159,7 @@ static void connect(struct jpeg *jpeg)
     handlers->error_exit = on_error;
     handlers->emit_message = on_message;
     handlers->output_message = on_output;
-    jpeg->cinfo.client_data = jpeg;
+    jpeg->cinfo.client_data = &jpeg->coefficients;
     jpeg->source = (struct jpeg_source_mgr){.next_input_byte = jpeg->data,
                                             .bytes_in_buffer = jpeg->size,
                                             .init_source = source_nothing,
@@ -212,7 +205,7 @@ static int start(struct jpeg *jpeg, const struct pst_image_info *info)
         return jpeg->status;
     jpeg->is_active = 1;
     jpeg_create_decompress(cinfo);
-    cinfo->mem->max_memory_to_use = MAX_MEMORY;
+    pst__jpeg_coefficients_connect(cinfo);
     cinfo->src = &jpeg->source;
     jpeg_read_header(cinfo, TRUE);
     jpeg->scan_offset = offset_of(jpeg);
