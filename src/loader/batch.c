@@ -50,6 +50,8 @@ static void batch_begin(struct pst__batch *batch)
     batch->read_next = batch->plan_next = 0;
     batch->n_done = batch->n_active = batch->n_doubts = 0;
     batch->ready_first = batch->ready_last = -1;
+    batch->n_expected = 0;
+    batch->cost_most = 0;
     batch->n_absent = batch->shape_slot = 0;
     batch->failed_slot = -1;
     batch->is_held = batch->is_ragged = batch->is_intended = 0;
@@ -99,6 +101,7 @@ void pst__sample_settle(struct pst_loader *loader, struct pst__batch *batch,
 {
     if (sample->state == PST_SAMPLE_DOUBT)
         batch->n_doubts--;
+    pst__cost_forget(batch, sample);
     if (sample->record)
         record_give_back(loader, sample->record);
     if (sample->pixels)
@@ -183,11 +186,17 @@ void pst__sample_ready(struct pst__batch *batch, struct pst__sample *sample)
     batch->ready_last = slot;
 }
 
+struct pst__sample *pst__batch_pop_behind(struct pst__batch *batch, int32_t before)
+{
+    int32_t *from = before < 0 ? &batch->ready_first : &batch->sample[before].next_ready;
+    struct pst__sample *sample = &batch->sample[*from];
+    if (batch->ready_last == *from)
+        batch->ready_last = before;
+    *from = sample->next_ready;
+    return sample;
+}
+
 struct pst__sample *pst__batch_pop_ready(struct pst__batch *batch)
 {
-    struct pst__sample *sample = &batch->sample[batch->ready_first];
-    batch->ready_first = sample->next_ready;
-    if (batch->ready_first < 0)
-        batch->ready_last = -1;
-    return sample;
+    return pst__batch_pop_behind(batch, -1);
 }

@@ -64,15 +64,47 @@ void pst__scratch_charge(struct pst_loader *loader, struct pst__worker *worker, 
     worker->charged = bytes;
 }
 
-int pst__cost_charge(struct pst_loader *loader, struct pst__sample *sample, int is_oldest)
+void pst__cost_expect(struct pst__batch *batch, struct pst__sample *sample)
 {
     if (sample->cost < LARGE)
-        return 1;
-    if (!(is_oldest && loader->n_costly == 0) &&
-        !pst__slab_pool_has_room(loader->pool, sample->cost))
-        return 0;
-    loader->n_costly++;
-    hold(loader, (int64_t)sample->cost);
+        return;
+    batch->n_expected += !sample->is_expected;
+    sample->is_expected = 1;
+    if (sample->cost > batch->cost_most)
+        batch->cost_most = sample->cost;
+}
+
+void pst__cost_forget(struct pst__batch *batch, struct pst__sample *sample)
+{
+    batch->n_expected -= sample->is_expected;
+    sample->is_expected = 0;
+    if (batch->n_expected == 0)
+        batch->cost_most = 0;
+}
+
+/* What the largest sample up to a batch will take. They run one at a time where there is no room
+ * for more, so what runs now will be free for it. */
+static size_t expected(const struct pst_loader *loader, const struct pst__batch *last)
+{
+    size_t most = 0;
+    for (uint64_t t = loader->head; t <= last->ticket; t++) {
+        const struct pst__batch *batch = &loader->ring[t % (uint64_t)loader->config.ahead];
+        if (batch->cost_most > most)
+            most = batch->cost_most;
+    }
+    return most > loader->costs ? most - loader->costs : 0;
+}
+
+int pst__cost_charge(struct pst_loader *loader, struct pst__batch *batch,
+                     struct pst__sample *sample, int must)
+{
+    if (sample->cost >= LARGE) {
+        if (!must && !pst__slab_pool_has_room(loader->pool, sample->cost))
+            return 0;
+        loader->costs += sample->cost;
+        hold(loader, (int64_t)sample->cost);
+    }
+    pst__cost_forget(batch, sample);
     return 1;
 }
 
@@ -80,18 +112,24 @@ void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample)
 {
     if (sample->cost < LARGE)
         return;
-    loader->n_costly--;
+    loader->costs -= sample->cost;
     hold(loader, -(int64_t)sample->cost);
 }
 
-int pst__has_room_to_read(struct pst_loader *loader)
+int pst__has_room_to_read(struct pst_loader *loader, const struct pst__batch *batch)
 {
-    return pst__slab_pool_has_room(loader->pool, loader->record_most);
+    return pst__slab_pool_has_room(loader->pool, loader->record_most + expected(loader, batch));
+}
+
+int pst__has_room_for_slab(struct pst_loader *loader, const struct pst__batch *batch, size_t bytes)
+{
+    size_t more = expected(loader, batch);
+    return more == 0 || pst__slab_pool_has_room(loader->pool, bytes + more);
 }
 
 void pst__cost_trim(const struct pst_loader *loader, const struct pst__sample *sample)
 {
-    if (loader->is_strict_budget && sample->cost >= LARGE &&
-        sample->cost > loader->config.memory_budget / IDLE_SHARE)
+    if (loader->is_strict_budget && sample->info.format == PST_IMAGE_WEBP &&
+        sample->cost >= LARGE && sample->cost > loader->config.memory_budget / IDLE_SHARE)
         pst__sys_trim();
 }

@@ -40,6 +40,7 @@ struct pst__sample {
     uint8_t is_refused;   /* DOUBT: of the plan, pixels would not help */
     uint8_t is_finished;  /* pixels is the sample itself */
     uint8_t is_absent;    /* DONE: left out of the batch */
+    uint8_t is_expected;  /* read and to run: its cost is among those that room is left for */
     uint32_t words_drawn; /* DOUBT: by the steps before the one that refused */
     uint32_t words_spent; /* of them, once the reference has given pixels: stock came that far */
     int32_t next_ready;   /* slot of the next sample in the batch's ready list, -1 ends it */
@@ -62,6 +63,8 @@ struct pst__batch {
     int32_t n_done, n_active; /* DONE; READING or RUNNING */
     int32_t n_doubts;
     int32_t ready_first, ready_last;
+    int32_t n_expected; /* samples that room is left for */
+    size_t cost_most;   /* the largest cost of these */
     int32_t n_absent;
     int32_t shape_slot;  /* the first that is not absent, whose shape is the batch's */
     int32_t failed_slot; /* -1, or where pst_loader_fail() gave the batch up */
@@ -132,7 +135,7 @@ struct pst_loader {
     int is_stopping;
     struct pst_record **idle_records; /* [staged_most] */
     int n_idle_records;
-    int n_costly;       /* samples RUNNING whose cost is charged */
+    size_t costs;       /* of samples RUNNING, charged */
     size_t record_most; /* the largest record so far */
     struct pst__stream *stream;
     uint64_t sample_key; /* PST_RNG_SAMPLE */
@@ -172,14 +175,15 @@ void pst__sample_doubt(struct pst_loader *loader, struct pst__batch *batch,
                        struct pst__sample *sample, int status, struct pst_error *err);
 void pst__sample_ready(struct pst__batch *batch, struct pst__sample *sample);
 struct pst__sample *pst__batch_pop_ready(struct pst__batch *batch);
+/* The one behind `before`, or the first for -1. */
+struct pst__sample *pst__batch_pop_behind(struct pst__batch *batch, int32_t before);
 /* All from a slot on NEW again; those before it are done, n_active is 0. */
 void pst__batch_restart_tail(struct pst_loader *loader, struct pst__batch *batch, int32_t slot);
 void pst__sample_begin(const struct pst_loader *loader, struct pst__sample *sample, int64_t index);
 int pst__batch_is_open(const struct pst__batch *batch); /* new work may be started on it */
 int pst__batch_is_over(const struct pst__batch *batch); /* complete, or failed and at rest */
 
-/* budget.c: what is held beside slabs; lock held. A sample may run if its working memory fits, or
- * if it belongs to the oldest batch and no other large one runs: something must go on. */
+/* budget.c: what is held beside slabs; lock held. */
 void pst__record_charge(struct pst_loader *loader, struct pst_record *record);
 void pst__record_discharge(struct pst_loader *loader, struct pst_record *record); /* resets it */
 void pst__record_idle(struct pst_loader *loader, struct pst_record *record);      /* may reset it */
@@ -187,12 +191,21 @@ void pst__pixels_take(struct pst_loader *loader, struct pst__sample *sample, uin
                       size_t bytes);
 void pst__pixels_drop(struct pst_loader *loader, struct pst__sample *sample);
 void pst__scratch_charge(struct pst_loader *loader, struct pst__worker *worker, int64_t bytes);
-int pst__cost_charge(struct pst_loader *loader, struct pst__sample *sample, int is_oldest);
+/* The sample's cost is known: what is started from now on leaves room for it. It is forgotten when
+ * it runs, or when it comes to nothing. */
+void pst__cost_expect(struct pst__batch *batch, struct pst__sample *sample);
+void pst__cost_forget(struct pst__batch *batch, struct pst__sample *sample);
+/* A sample may run if its working memory fits, or if nothing else can go on (must). */
+int pst__cost_charge(struct pst_loader *loader, struct pst__batch *batch,
+                     struct pst__sample *sample, int must);
 void pst__cost_discharge(struct pst_loader *loader, struct pst__sample *sample);
 /* A large sample has run: what the decoder's library freed goes back to the system, where it
  * counts. The lock is not held. */
 void pst__cost_trim(const struct pst_loader *loader, const struct pst__sample *sample);
-int pst__has_room_to_read(struct pst_loader *loader); /* one more record */
+/* For one more record of the batch, or a slab of it, beside what samples up to this batch will
+ * take. */
+int pst__has_room_to_read(struct pst_loader *loader, const struct pst__batch *batch);
+int pst__has_room_for_slab(struct pst_loader *loader, const struct pst__batch *batch, size_t bytes);
 
 /* consume.c: the consumer's decisions. The consumer alone takes a sample out of DOUBT, so what
  * find_doubtful finds there stays. restart_after lets the later batches of a stream begin anew and

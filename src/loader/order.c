@@ -34,6 +34,7 @@ void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct ps
     sample->state = PST_SAMPLE_PLANNED;
     sample->is_planned = 1;
     sample->cost += pst__plan_cost(loader->config.transform, &sample->plan);
+    pst__cost_expect(batch, sample);
     pst__plan_placed(loader, batch, (int32_t)(sample - batch->sample));
 }
 

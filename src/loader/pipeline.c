@@ -99,9 +99,9 @@ static int has_doubt_before(const struct pst__batch *batch, int32_t slot)
 static int may_read(struct pst_loader *loader, const struct pst__batch *batch)
 {
     if (batch->ticket != loader->head)
-        return loader->n_staged < loader->staged_most && pst__has_room_to_read(loader);
+        return loader->n_staged < loader->staged_most && pst__has_room_to_read(loader, batch);
     int is_at_rest = batch->ready_first < 0 && batch->n_active == 0;
-    return loader->is_uniform || pst__has_room_to_read(loader) ||
+    return loader->is_uniform || pst__has_room_to_read(loader, batch) ||
            (is_at_rest && !has_doubt_before(batch, batch->read_next));
 }
 
@@ -204,6 +204,8 @@ static void finish_sample_read(struct pst_loader *loader, struct pst__worker *wo
         pst__record_charge(loader, sample->record);
     if (!sample_returns(loader, batch, sample))
         return;
+    if (rc == PST_OK)
+        pst__cost_expect(batch, sample);
     if (rc < 0) {
         pst__sample_doubt(loader, batch, sample, rc, err);
     } else if (loader->is_free) {
@@ -387,6 +389,8 @@ static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is
         rc = pst__fail(&err, PST_ELIMIT,
                        "a batch of %d samples takes %zu bytes, the memory budget is %zu", batch->n,
                        bytes, budget);
+    else if (!is_oldest && !pst__has_room_for_slab(loader, batch, bytes))
+        rc = PST_AGAIN;
     else
         rc = pst__slab_take(loader->pool, bytes, is_oldest, &batch->slab, &err);
     if (rc < 0) {
@@ -397,8 +401,26 @@ static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is
     return rc;
 }
 
+static void start(struct run *run, struct pst__sample *sample)
+{
+    sample->state = PST_SAMPLE_RUNNING;
+    run->batch->n_active++;
+    run->sample[run->n++] = sample;
+}
+
+/* The first of the batch's ready samples that the budget has room for, or NULL. The others wait for
+ * what those that can run will give back. */
+static struct pst__sample *pop_affordable(struct pst_loader *loader, struct pst__batch *batch)
+{
+    int32_t before = -1;
+    for (int32_t i = batch->ready_first; i >= 0; before = i, i = batch->sample[i].next_ready)
+        if (pst__cost_charge(loader, batch, &batch->sample[i], 0))
+            return pst__batch_pop_behind(batch, before);
+    return NULL;
+}
+
 /* The oldest sample that may run, or a run of them, with the batch's slab taken. */
-static int claim_run(struct pst_loader *loader, struct run *run)
+static int claim_affordable(struct pst_loader *loader, struct run *run)
 {
     for (uint64_t t = loader->head; t < loader->tail; t++) {
         struct pst__batch *batch = pst__batch_at(loader, t);
@@ -411,18 +433,40 @@ static int claim_run(struct pst_loader *loader, struct run *run)
         }
         run->batch = batch;
         run->n = 0;
+        struct pst__sample *sample;
         int most = pst__run_length(loader, batch);
-        while (run->n < most && batch->ready_first >= 0) {
-            if (!pst__cost_charge(loader, &batch->sample[batch->ready_first], t == loader->head))
-                return run->n > 0;
-            struct pst__sample *sample = pst__batch_pop_ready(batch);
-            sample->state = PST_SAMPLE_RUNNING;
-            batch->n_active++;
-            run->sample[run->n++] = sample;
-        }
-        return 1;
+        while (run->n < most && (sample = pop_affordable(loader, batch)))
+            start(run, sample);
+        if (run->n > 0)
+            return 1;
     }
     return 0;
+}
+
+static int is_any_active(struct pst_loader *loader)
+{
+    for (uint64_t t = loader->head; t < loader->tail; t++)
+        if (pst__batch_at(loader, t)->n_active > 0)
+            return 1;
+    return 0;
+}
+
+/* Where no thread is at anything that could make room, a sample of the oldest batch runs for all
+ * that the budget says: everything waits for it. */
+static int claim_run(struct pst_loader *loader, struct run *run)
+{
+    if (claim_affordable(loader, run))
+        return 1;
+    struct pst__batch *batch = pst__head(loader);
+    if (!batch || !pst__batch_is_open(batch) || batch->ready_first < 0 || !batch->slab ||
+        is_any_active(loader))
+        return 0;
+    run->batch = batch;
+    run->n = 0;
+    struct pst__sample *sample = pst__batch_pop_ready(batch);
+    pst__cost_charge(loader, batch, sample, 1);
+    start(run, sample);
+    return 1;
 }
 
 static void finish_sample(struct pst_loader *loader, struct pst__worker *worker,
