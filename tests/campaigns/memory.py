@@ -8,8 +8,9 @@ batches kept. What is compared is the memory at the end of each epoch, when thre
 for the next, and the most that was seen in each.
 
 The first --warm epochs do not count: threads come to their largest images one by one, and malloc to
-its final heaps. In the first of them the consumer is slow, so that all batches that may be ahead
-are there at once: otherwise the last of their slabs comes when a rare delay wants it. Over the
+its final heaps. In the first of them the consumer waits for all batches that may be ahead, and
+holds one more than later: otherwise the last of their slabs comes when a rare delay wants it, in
+the worst case between taking a batch and dropping the one before. Over the
 --epochs after them a line is drawn through the memory, by the median of the slopes between all
 pairs of epochs, which a jump does not move. It may rise by 1 % in all.
 """
@@ -33,7 +34,8 @@ import twins
 from twins import kit
 
 MOST_GROWTH = 0.01
-STEP_S = 0.1  # of the slow consumer, for a batch
+MOST_WAIT_S = 10.0  # for all batches that may be ahead
+PREFETCH = 2
 MOST_SPREAD = 0.05
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -58,6 +60,15 @@ def resident() -> int:
         return int(file.read().split()[1]) * PAGE
 
 
+def wait_for(loader: Any, slab_bytes: int) -> None:
+    """Until each of the batches ahead has its memory."""
+    deadline = time.monotonic() + MOST_WAIT_S
+    while loader.stats().counters["slab_bytes"] < slab_bytes:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the batches ahead are not there after {MOST_WAIT_S:.0f} s")
+        time.sleep(0.002)
+
+
 def measure(root: str, way: Way, epochs: int, batch_size: int) -> list[tuple[int, int]]:
     """(at the end, at most) of each epoch, in bytes."""
     dataset = twins.datasets.ImageFolder(root, twins.PIPELINES[way.pipeline]())
@@ -67,17 +78,19 @@ def measure(root: str, way: Way, epochs: int, batch_size: int) -> list[tuple[int
     )
     if not twins.is_native(loader):
         raise RuntimeError(twins.penstock.explain(loader).reason)
+    ahead = PREFETCH * way.workers
     seen = []
     leak = []
     for epoch in range(epochs):
         leak.append(b"x" * way.leaked)
-        last: deque[Any] = deque(maxlen=way.kept)
+        is_first = epoch == 0
+        last: deque[Any] = deque(maxlen=max(way.kept, 1) + 1 if is_first else way.kept)
         most = 0
-        for batch in loader:
+        for number, batch in enumerate(loader):
             last.append(batch)
             most = max(most, resident())
-            if epoch == 0:
-                time.sleep(STEP_S)
+            if is_first and number + ahead < len(loader) - 1:  # the last one may be smaller
+                wait_for(loader, ahead * batch[0].numel() * batch[0].element_size())
         del batch
         last.clear()
         gc.collect()
