@@ -167,8 +167,10 @@ struct pst_transform_config {
     const struct pst_op *ops;
     size_t n_ops;
     const struct pst_output *output;
-    int era;      /* enum pst_era */
-    int channels; /* of the images: 3, or 1 for grey ones (Pillow's mode L); 0: 3 */
+    int era; /* enum pst_era */
+    /* Of the images: 3, or 1 for Pillow's mode L, which encoded images then become as by its
+     * convert("L"), whatever they are; 0: 3 */
+    int channels;
 };
 
 /* Copies everything. Errors: PST_EINVAL (names the op), PST_ENOMEM. */
@@ -193,8 +195,8 @@ PST_API size_t pst_transform_max_words(const struct pst_transform *transform);
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
  * says how many were taken (may be NULL). exp in RandomResizedCrop is C's, rounded from double.
  * *out becomes (channels, oh, ow), or (oh, ow, channels). Where the transform is for grey images
- * the three channels of rgb are equal. This is the path of the loader, on one image, for tests and
- * tools. Any thread. */
+ * rgb becomes one first. This is the path of the loader, on one image, for tests and tools. Any
+ * thread. */
 PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,
                                 int32_t w, int32_t h, ptrdiff_t stride, const uint32_t *words,
                                 size_t n_words, size_t *used, struct pst_tensor *out,

@@ -66,6 +66,8 @@ void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size)
     text[0] = '\0';
     int32_t w = plan->src_w, h = plan->src_h;
     say(&line, "%d x %d", w, h);
+    if (plan->is_luma)
+        say(&line, ", grey");
     for (int k = 0; k < plan->n_segments; k++) {
         const struct pst__segment *segment = &plan->segment[k];
         say_segment(&line, segment, w, h);

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "transform/change.h"
+#include "transform/luma_rows.h"
 #include "transform/ops.h"
 #include "transform/pixels.h"
 #include "transform/segment.h"
@@ -24,6 +25,7 @@ struct pst__executor {
     struct pst__scratch image[2]; /* between segments and changes, in turn */
     struct pst__scratch work;     /* the changes' */
     struct pst__scratch rgbx;     /* rows of pixels that were given in another form */
+    struct pst__scratch luma;     /* rows of a source that is made grey */
 };
 
 /* One segment at work. */
@@ -46,12 +48,13 @@ int pst__executor_new(struct pst__executor **out, struct pst_error *err)
     return PST_OK;
 }
 
-#define N_BLOCKS 8
+#define N_BLOCKS 9
 static void blocks_of(struct pst__executor *executor, struct pst__scratch *block[N_BLOCKS])
 {
     struct pst__scratch *all[N_BLOCKS] = {
-        &executor->planes,   &executor->line,     &executor->unpacked, &executor->index,
-        &executor->image[0], &executor->image[1], &executor->work,     &executor->rgbx};
+        &executor->planes, &executor->line,     &executor->unpacked,
+        &executor->index,  &executor->image[0], &executor->image[1],
+        &executor->work,   &executor->rgbx,     &executor->luma};
     for (int i = 0; i < N_BLOCKS; i++)
         block[i] = all[i];
 }
@@ -81,7 +84,7 @@ size_t pst__executor_bytes(const struct pst__executor *executor)
     return sizeof *executor + pst__tap_cache_bytes(&executor->taps) + executor->planes.size +
            executor->line.size + executor->unpacked.size + executor->index.size +
            executor->image[0].size + executor->image[1].size + executor->work.size +
-           executor->rgbx.size;
+           executor->rgbx.size + executor->luma.size;
 }
 
 static int no_memory(const struct job *job, struct pst_error *err)
@@ -414,9 +417,9 @@ static struct pst__memory_rows rows_of(const struct pst__image *image, const str
     return (struct pst__memory_rows){first, image->stride, part->h};
 }
 
-static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,
-                    const struct pst__plan *plan, const struct pst__row_source *source,
-                    const struct pst_pixels *pixels, void *dst, struct pst_error *err)
+static int run_segments(struct pst__executor *executor, const struct pst_transform *transform,
+                        const struct pst__plan *plan, const struct pst__row_source *source,
+                        const struct pst_pixels *pixels, void *dst, struct pst_error *err)
 {
     struct pst__geometry geometry[PST_MAX_SEGMENTS];
     pst__plan_geometry(plan, geometry);
@@ -455,6 +458,17 @@ static int run_plan(struct pst__executor *executor, const struct pst_transform *
     for (int i = 0; i < plan->n_erased; i++)
         pst__sink_erase(&sink, &plan->erased[i]);
     return PST_OK;
+}
+
+static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,
+                    const struct pst__plan *plan, const struct pst__row_source *source,
+                    const struct pst_pixels *pixels, void *dst, struct pst_error *err)
+{
+    struct pst__luma_rows luma = {source, plan->region.w, &executor->luma};
+    struct pst__row_source from_luma = {pst__luma_rows, &luma};
+    if (!plan->is_luma || (pixels && pixels->channels == 1))
+        return run_segments(executor, transform, plan, source, pixels, dst, err);
+    return run_segments(executor, transform, plan, &from_luma, NULL, dst, err);
 }
 
 int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,

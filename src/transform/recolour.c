@@ -231,6 +231,8 @@ int pst__check_colour(int colour, double amount, struct pst_error *err)
 
 int pst__fold_colour(struct pst__plan *plan, int colour, double amount, struct pst_error *err)
 {
+    if (colour == PST_COLOUR_GREY && pst__fold_luma(plan))
+        return PST_OK;
     struct pst__change change = {.type = &colours[colour].type, .number = {amount}};
     pst__fold_size(plan, &change.w, &change.h);
     return pst__fold_change(plan, &change, err);

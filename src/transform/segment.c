@@ -90,6 +90,7 @@ int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, int channels,
     plan->n_segments = 1;
     plan->n_changes = plan->n_erased = 0;
     plan->channels = channels;
+    plan->is_luma = channels == 1;
     segment_start(&plan->segment[0], w, h, 0);
     return PST_OK;
 }
@@ -220,6 +221,17 @@ int pst__fold_change(struct pst__plan *plan, const struct pst__change *change,
     return PST_OK;
 }
 
+/* Zeros are grey, and crops and flips change no pixel: before the first resize it is all the same
+ * whether the image or its source is made grey. */
+int pst__fold_luma(struct pst__plan *plan)
+{
+    const struct pst__segment *first = &plan->segment[0];
+    if (plan->n_segments > 1 || first->resize || first->n_changes > 0 || plan->n_erased > 0)
+        return 0;
+    plan->is_luma = 1;
+    return 1;
+}
+
 int pst__fold_erase(struct pst__plan *plan, const struct pst_rect *rect, const float value[3],
                     struct pst_error *err)
 {
@@ -348,6 +360,9 @@ size_t pst__plan_bytes(const struct pst__plan *plan, int era)
         const struct pst__geometry *g = &geometry[k];
         int is_vertical =
             s->in.w == s->rs_w || pst__vertical_first(era, s->in.w, s->in.h, s->rs_w, s->rs_h);
+        /* A vertical pass has all rows of the source at once, and as many of their lumas. */
+        if (k == 0 && plan->is_luma && s->resize && s->in.h != s->rs_h && is_vertical)
+            bytes += 4 * pixels_of(g->need.w, g->need.h);
         if (s->resize && s->in.h != s->rs_h)
             bytes += is_vertical ? 4 * pixels_of(g->need.w, g->need.h)
                                  : 3 * pixels_of(g->seen.w, g->need.h);

@@ -19,6 +19,8 @@ int pst__fold_flip(struct pst__plan *plan, int hflip, int vflip, struct pst_erro
 /* Copies change; its w and h say what it makes of the image. */
 int pst__fold_change(struct pst__plan *plan, const struct pst__change *change,
                      struct pst_error *err);
+/* Makes the image grey, its three channels the luma. 0: here that takes a change. */
+int pst__fold_luma(struct pst__plan *plan);
 /* No other step may come after it. */
 int pst__fold_erase(struct pst__plan *plan, const struct pst_rect *rect, const float value[3],
                     struct pst_error *err);

@@ -54,6 +54,7 @@ struct pst__plan {
     int n_changes;
     int n_erased;
     int channels;           /* of the image so far: 3, or 1 when it is grey */
+    int is_luma;            /* the source's rows are made grey, before all else */
     int orientation;        /* of the image so far: EXIF's, 1 to 8 */
     struct pst_rect region; /* of the source that execute needs */
     struct pst__segment segment[PST_MAX_SEGMENTS];
@@ -104,7 +105,8 @@ void pst__transform_shape(const struct pst_transform *transform, int32_t h, int3
 size_t pst__transform_bytes(const struct pst_transform *transform, const struct pst__plan *plan);
 
 /* Where the pixels of plan->region come from: RGBX rows, top down, as pst__decode_rows() gives
- * them. The three channels of a grey image are equal. */
+ * them. Where the transform is for grey images they are made grey, as Pillow's convert("L") does
+ * it; of a grey image, whose three channels are equal, that leaves them as they are. */
 struct pst__row_source {
     int (*rows)(void *self, int max_rows, const uint8_t **rows, ptrdiff_t *stride, int *n_rows,
                 struct pst_error *err);

@@ -66,7 +66,7 @@ static struct pst_op random_op(void)
 {
     static const double greys[] = {0, 255, 77};
     int w = 1 + below(40), h = 1 + below(40);
-    switch (below(9)) {
+    switch (below(10)) {
     case 0:
         return resize(w, h, below(6));
     case 1:
@@ -82,6 +82,8 @@ static struct pst_op random_op(void)
         return pad(below(9), below(2), &greys[below(3)]);
     case 7:
         return crop_anywhere(w, h, below(9), below(2), &greys[below(3)]);
+    case 8:
+        return (struct pst_op){.kind = PST_OP_GRAYSCALE, .count = 3};
     default:
         return vflip(CERTAIN / 2);
     }
@@ -124,6 +126,76 @@ static void folded_equals_step_by_step(void)
         free(result.pixels);
         free(image.pixels);
         pst_tensor_reset(&folded);
+    }
+}
+
+static uint8_t luma(const uint8_t *rgb)
+{
+    return (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
+}
+
+/* A transform for grey images takes the lumas of one that is not, and this one as it is. */
+static void grey_images(void)
+{
+    pst__mt_seed(&mt, 9);
+    for (int round = 0; round < 2000; round++) {
+        struct pst_op ops[5] = {{.kind = PST_OP_GRAYSCALE, .count = 1}};
+        size_t n = (size_t)below(5);
+        for (size_t i = 1; i <= n; i++) {
+            ops[i] = random_op();
+            ops[i].count = ops[i].kind == PST_OP_GRAYSCALE ? 1 : 0;
+        }
+        uint32_t words[5 * 22];
+        pst__mt_fill(&mt, words, sizeof words / sizeof *words);
+        struct rgb image = noise(1 + below(60), 1 + below(60));
+        struct pst_output output = {.dtype = PST_U8};
+        struct pst_transform_config config = {sizeof config, ops + 1, n, &output, 1 + below(3), 1};
+        struct pst_transform *grey, *step;
+        CHECK_INT(pst_transform_new(&grey, &config, NULL), PST_OK);
+        config.ops = ops, config.n_ops = n + 1, config.channels = 3;
+        CHECK_INT(pst_transform_new(&step, &config, NULL), PST_OK);
+        struct pst_tensor given, by_step, again;
+        apply(grey, &image, words, &given);
+        apply(step, &image, words, &by_step);
+        for (int i = 0; i < image.w * image.h; i++)
+            memset(image.pixels + 3 * i, luma(image.pixels + 3 * i), 3);
+        apply(grey, &image, words, &again);
+        CHECK_INT(given.shape[0], 1);
+        size_t bytes = (size_t)pst_tensor_numel(&given);
+        CHECK_INT(pst_tensor_numel(&by_step), (int64_t)bytes);
+        CHECK(memcmp(given.data, by_step.data, bytes) == 0);
+        CHECK(memcmp(given.data, again.data, bytes) == 0);
+        if (n == 0)
+            for (int i = 0; i < image.w * image.h; i++)
+                CHECK_INT(((const uint8_t *)given.data)[i], image.pixels[3 * i]);
+        pst_tensor_reset(&given);
+        pst_tensor_reset(&by_step);
+        pst_tensor_reset(&again);
+        pst_transform_unref(grey);
+        pst_transform_unref(step);
+        free(image.pixels);
+    }
+}
+
+/* The source is made grey while it is read, unless a resize or a change comes first: a crop still
+ * says what is read. */
+static void grey_without_a_change(void)
+{
+    struct pst_op grey = {.kind = PST_OP_GRAYSCALE, .count = 3};
+    struct pst_op ops[][3] = {{center_crop(9, 7), hflip(CERTAIN), grey},
+                              {grey, center_crop(9, 7), resize(5, 5, PST_FILTER_BOX)},
+                              {center_crop(9, 7), resize(5, 5, PST_FILTER_BOX), grey}};
+    for (int i = 0; i < 3; i++) {
+        struct pst_transform *transform = transform_of(ops[i], 3, PST_U8, PST_ERA_13);
+        uint32_t words[1] = {0};
+        struct pst__draws draws = {words, {NULL}, 0};
+        struct pst__plan plan;
+        CHECK_INT(pst__transform_plan(transform, 40, 30, 1, &draws, &plan, NULL), PST_OK);
+        CHECK_INT(plan.is_luma, i < 2);
+        CHECK_INT(plan.n_changes, i == 2);
+        CHECK_INT(plan.region.w, 9);
+        CHECK_INT(plan.region.h, 7);
+        pst_transform_unref(transform);
     }
 }
 
@@ -376,6 +448,8 @@ static void changes_run_in_their_place(void)
         CHECK_INT(pst_transform_channels(transform), channels);
         CHECK_INT(pst__executor_new(&executor, &err), PST_OK);
         struct rgb image = noise(20, 15);
+        for (int i = 0; channels == 1 && i < 20 * 15; i++)
+            image.pixels[3 * i + 1] = image.pixels[3 * i + 2] = image.pixels[3 * i];
         fold_changes(&plan, image.w, image.h, channels);
         CHECK_INT((int)pst__transform_bytes(transform, &plan), channels * 20);
 
@@ -415,7 +489,7 @@ static void memory_runs_out(void)
     int64_t nth = 0, fired;
     do {
         struct pst_output output = {.dtype = PST_U8};
-        struct pst_transform_config config = {sizeof config, ops, 5, &output, 0, 0};
+        struct pst_transform_config config = {sizeof config, ops, 5, &output, 0, 1};
         struct pst_transform *transform = NULL;
         struct pst_tensor out = {0};
         struct pst_error err;
@@ -443,4 +517,5 @@ static void memory_runs_out(void)
 #endif
 
 CHECK_MAIN(CASE(folded_equals_step_by_step), CASE(float_is_the_table), CASE(portions_of_rows),
-           CASE(black), CASE(too_few_words), CASE(changes_run_in_their_place) MEMORY_CASES)
+           CASE(black), CASE(too_few_words), CASE(grey_images), CASE(grey_without_a_change),
+           CASE(changes_run_in_their_place) MEMORY_CASES)
