@@ -27,7 +27,7 @@ import torch
 import torchvision
 import twins
 from PIL import Image, ImageOps
-from random_datasets import MAKERS, make_dataset
+from random_datasets import FOLDERS, GREY_FOLDER, MAKERS, make_dataset
 from random_images import FORMATS, IMAGES, make_images
 from random_pipelines import flat, is_even, loader_options, make_pipeline
 from torch import nn
@@ -106,26 +106,29 @@ class Group:
 
     def __post_init__(self) -> None:
         rng = random.Random(f"{self.key} dataset")
-        self.dataset = rng.choices(MAKERS, [7, 1, 1, 1])[0]
+        self.dataset = rng.choices(MAKERS, [7, 1, 1, 1, 1])[0]
         self.drawn_output = _draw_output(rng)
 
     def _rng(self, what: str) -> random.Random:
         return random.Random(f"{self.key} {what}")
 
     def pipeline(self) -> Any:
-        return make_pipeline(self._rng("pipeline"))
+        is_grey = self.dataset in (GREY_FOLDER, "MNIST")
+        return make_pipeline(self._rng("pipeline"), 1 if is_grey else 3)
 
     def make(self, cls: type, **more: Any) -> Any:
         rng = self._rng("options")
         pipeline = self.pipeline()
-        options = loader_options(rng, is_even(pipeline) or self.dataset != "ImageFolder")
+        options = loader_options(rng, is_even(pipeline) or self.dataset not in FOLDERS)
         if cls is twins.STOCK:
             pipeline = self.output.pipeline_of_stock(pipeline)
             if self.output != Output():
                 more["collate_fn"] = self.output.collate
         else:
             more |= self.output.ours()
-        dataset = make_dataset(self._rng("parts"), self.dataset, self.root, pipeline)
+        dataset = make_dataset(
+            self._rng("parts"), self.dataset, self.root, pipeline, is_stock=cls is twins.STOCK
+        )
         kit.seed_all(rng.getrandbits(62))
         return cls(dataset, **options, **more)
 
@@ -145,7 +148,7 @@ class Group:
 
     def formats(self) -> Counter[str]:
         """How many of its files are of each format."""
-        if self.dataset != "ImageFolder":
+        if self.dataset not in FOLDERS:
             return Counter()
         named = [name for line in self.images for name in FORMATS if f": {name} " in line]
         return Counter(f"format {name}" for name in named)

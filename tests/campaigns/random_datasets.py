@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy
 import torch
+from penstock.datasets import ImageFolder
+from PIL import Image
 from torch.utils.data import ConcatDataset, Subset
 from torchvision import datasets
 from twins import kit
 
-MAKERS = ("ImageFolder", "CIFAR10", "MNIST", "SVHN")
+GREY_FOLDER = 'penstock.datasets.ImageFolder(mode="L")'
+MAKERS = ("ImageFolder", "CIFAR10", "MNIST", "SVHN", GREY_FOLDER)
+FOLDERS = ("ImageFolder", GREY_FOLDER)
 
 
 def _in_memory(name: str, rng: random.Random, n: int, transform: Any) -> Any:
@@ -27,10 +31,21 @@ def _in_memory(name: str, rng: random.Random, n: int, transform: Any) -> Any:
     return kit.bare(datasets.CIFAR10, transform, data=data, targets=labels.tolist())
 
 
-def make_dataset(rng: random.Random, name: str, root: Path, transform: Any) -> Any:
-    """name: one of MAKERS."""
+def _load_grey(path: str) -> Any:
+    with open(path, "rb") as file:
+        return Image.open(file).convert("L")
+
+
+def make_dataset(
+    rng: random.Random, name: str, root: Path, transform: Any, *, is_stock: bool
+) -> Any:
+    """name: one of MAKERS. Of Penstock's own classes stock's loader has torchvision's."""
     if name == "ImageFolder":
         whole: Any = datasets.ImageFolder(str(root), transform)
+    elif name == GREY_FOLDER and is_stock:
+        whole = datasets.ImageFolder(str(root), transform, loader=_load_grey)
+    elif name == GREY_FOLDER:
+        whole = ImageFolder(str(root), transform, mode="L", cache=False)
     else:
         whole = _in_memory(name, rng, 20, transform)
     kind = rng.random()

@@ -137,9 +137,9 @@ def _flip(rng: random.Random, family: Any) -> Any:
     return cls(rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()]))
 
 
-def _normalize(rng: random.Random, family: Any) -> Any:
-    n = 1 if rng.random() < 0.15 else 3
-    if rng.random() < 0.3:
+def _normalize(rng: random.Random, family: Any, channels: int) -> Any:
+    n = 1 if rng.random() < 0.15 else channels
+    if rng.random() < 0.3 and channels == 3:
         mean, std = list(kit.MEAN), list(kit.STD)
     else:
         mean = [rng.uniform(-1, 1) for _ in range(n)]
@@ -147,7 +147,7 @@ def _normalize(rng: random.Random, family: Any) -> Any:
     return family.Normalize(mean, std, inplace=rng.random() < 0.3)
 
 
-def _numbers(rng: random.Random, family: Any) -> list[Any]:
+def _numbers(rng: random.Random, family: Any, channels: int) -> list[Any]:
     """From the image to the batch's dtype. Half and double floats are torch's."""
     steps: list[Any]
     if family is v2 and rng.random() < 0.8:
@@ -166,7 +166,7 @@ def _numbers(rng: random.Random, family: Any) -> list[Any]:
     else:
         steps = [family.ToTensor()]
     if rng.random() < 0.75:
-        steps.append(_normalize(rng, family))
+        steps.append(_normalize(rng, family, channels))
     return steps
 
 
@@ -211,7 +211,8 @@ def _augment(rng: random.Random, family: Any) -> Any:
     return family.AutoAugment(rng.choice(list(transforms.AutoAugmentPolicy)), **options)
 
 
-def make_pipeline(rng: random.Random) -> Any:
+def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
+    """For images of so many channels."""
     family = rng.choice([transforms, v2])
     other = rng.choice([transforms, v2]) if rng.random() < 0.1 else family
     draws = [_crop, _crop, _crop, _resize, _resize, _resize, _center, _center, _place, _place]
@@ -224,11 +225,11 @@ def make_pipeline(rng: random.Random) -> Any:
         if rng.random() < 0.15:
             step = family.RandomApply([step, _colour(rng, family)], p=rng.random())
         steps.insert(rng.randint(0, len(steps)), step)
-    steps += _numbers(rng, other)
+    steps += _numbers(rng, other, channels)
     if rng.random() < 0.2:
         steps.append(_erasing(rng, other))
         if rng.random() < 0.3:
-            steps.append(_normalize(rng, other))
+            steps.append(_normalize(rng, other, channels))
     if rng.random() < 0.05:
         steps.append(_flip(rng, other))
     return _nested(rng, steps, family)

@@ -218,8 +218,8 @@ def test_what_is_not_native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ImageFolder, "__len__", lambda self: 3)
     assert "was replaced" in reason(ImageFolder(root, kit.eval_v1()))
     monkeypatch.undo()
-    monkeypatch.setattr(penstock.datasets.files, "load_rgb", lambda path: None)
-    assert "load_rgb was replaced" in reason(ImageFolder(root, kit.eval_v1()))
+    monkeypatch.setattr(penstock.datasets.files, "load_image", lambda path, mode: None)
+    assert "load_image was replaced" in reason(ImageFolder(root, kit.eval_v1()))
 
 
 def test_pickles_and_copies(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def _of_table(table: Any) -> bytes:
         _pixels(digest, leaf, table.dataset)
     else:
         _files(digest, table.dataset)
+        if leaf.channels != 3:
+            digest.update(f"channels {leaf.channels}".encode())
     # Others' memory may be written to.
     if not leaf.is_rows and (not leaf.is_array or leaf.is_copy):
         _tables.put(digest.digest(), table)

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from penstock import reference
 from penstock.datasets import files, image_folder, image_list
 from penstock.refusal import refuse
 from penstock.registry import Files, Leaf
@@ -20,7 +21,7 @@ def _methods(cls: Any) -> _Methods:
 _CLASSES: dict[type, _Methods] = {
     cls: _methods(cls) for cls in (image_folder.ImageFolder, image_list.ImageList)
 }
-_LOAD = files.load_rgb
+_LOAD = files.load_image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +29,11 @@ class Own(Files):
     """A dataset whose list never changes, so that no copy of it is made, nor Python objects."""
 
     listed: files.Files = field(kw_only=True)
+    mode: files.Mode = field(kw_only=True)
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.mode == "L" else 3
 
     def __len__(self) -> int:
         return len(self.listed.core)
@@ -37,7 +43,11 @@ class Own(Files):
 
     def is_alike(self, other: Leaf) -> bool:
         # Without arguments super() does not find a class with slots that a decorator made anew.
-        return super(Own, self).is_alike(other) and self.listed is getattr(other, "listed", None)
+        return (
+            super(Own, self).is_alike(other)
+            and self.listed is getattr(other, "listed", None)
+            and self.mode == getattr(other, "mode", None)
+        )
 
     def is_same(self, other: Leaf) -> bool:
         return self.is_alike(other)
@@ -48,7 +58,10 @@ class Own(Files):
     def ask(self, index: Any) -> None:
         path, _ = files.Samples(self.listed)[index]
         if not isinstance(path, str):  # a slice of two samples
-            files.load_rgb(path)
+            files.load_image(path, self.mode)
+
+    def load(self, index: int, data: bytes | None) -> Any:
+        return reference.load(self.path(index), data, mode=self.mode)
 
     def path(self, index: int) -> Any:
         return self.listed.path(index)
@@ -66,8 +79,8 @@ def read(dataset: Any) -> Own:
         refuse("dataset", f"{cls.__name__} is not one of penstock.datasets itself")
     if _methods(cls) != known:
         refuse("dataset", f"a method of {cls.__name__} was replaced")
-    if files.load_rgb is not _LOAD:
-        refuse("decode", f"{files.__name__}.load_rgb was replaced")
+    if files.load_image is not _LOAD:
+        refuse("decode", f"{files.__name__}.load_image was replaced")
     if hasattr(dataset, "__getitems__"):
         refuse("dataset", "the dataset has __getitems__")
     listed: files.Files = dataset._files
@@ -84,4 +97,5 @@ def read(dataset: Any) -> Own:
         None if target is None else Target(target),
         by_path=False,
         listed=listed,
+        mode=dataset.mode,
     )

@@ -139,18 +139,33 @@ def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
-# Steps that are proven to do with a grey image what they do with each channel of a colour image.
+# Steps whose pixels of grey images tests/python/test_grey_parity.py compares with torchvision's.
 _GREY_STEPS = frozenset(
     (
-        "Resize",
+        "AutoAugment",
         "CenterCrop",
-        "RandomCrop",
+        "ColorJitter",
+        "Grayscale",
         "Pad",
-        "RandomResizedCrop",
-        "RandomHorizontalFlip",
-        "RandomVerticalFlip",
-        "RandomErasing",
+        "RandAugment",
+        "RandomAdjustSharpness",
+        "RandomAffine",
         "RandomApply",
+        "RandomAutocontrast",
+        "RandomCrop",
+        "RandomEqualize",
+        "RandomErasing",
+        "RandomGrayscale",
+        "RandomHorizontalFlip",
+        "RandomInvert",
+        "RandomPerspective",
+        "RandomPosterize",
+        "RandomResizedCrop",
+        "RandomRotation",
+        "RandomSolarize",
+        "RandomVerticalFlip",
+        "Resize",
+        "TrivialAugmentWide",
     )
 )
 
@@ -160,7 +175,8 @@ def _check_grey(reading: Reading) -> None:
         if group in steps.OPS and cls.__name__ not in _GREY_STEPS:
             refuse("transform", f"{cls.__name__} is not proven on grey images")
     for thing, attributes in reading.seen:
-        if type(attributes.get("fill", 0)) is not int:  # one number a channel, or a dict
+        # Others have one number a channel, or are a dict.
+        if type(attributes.get("fill", 0)) not in (int, type(None)):
             refuse("transform", f"{type(thing).__name__}'s fill is not an int, on grey images")
 
 

@@ -4,7 +4,7 @@
 import io
 import os
 import sys
-from typing import Any
+from typing import Any, Literal
 
 
 class _File(io.BytesIO):
@@ -18,8 +18,10 @@ class _File(io.BytesIO):
         return f"<_io.BufferedReader name={self._path!r}>"
 
 
-def load(path: Any, data: bytes | None, *, by_path: bool = False) -> Any:
-    """What torchvision's loader does with the file: an RGB image of PIL, or the exception.
+def load(
+    path: Any, data: bytes | None, *, by_path: bool = False, mode: Literal["RGB", "L"] = "RGB"
+) -> Any:
+    """What torchvision's loader does with the file: an image of PIL, or the exception.
 
     Where the engine could not read the file (no data), the file is opened as torchvision would,
     for the exception or for the better luck that it has. by_path: Pillow opens the file itself,
@@ -27,9 +29,9 @@ def load(path: Any, data: bytes | None, *, by_path: bool = False) -> Any:
     """
     image = sys.modules["PIL.Image"]
     if by_path:
-        return image.open(path).convert("RGB")
+        return image.open(path).convert(mode)
     with open(path, "rb") if data is None else _File(data, os.fspath(path)) as file:
-        return image.open(file).convert("RGB")
+        return image.open(file).convert(mode)
 
 
 # What ImageOps.exif_transpose() does for an orientation: the number, and the name of the turn.

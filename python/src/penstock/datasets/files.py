@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 T_co = TypeVar("T_co", covariant=True)
 
 IndexState = Literal["none", "new", "kept", "changed", "rebuilt"]
+Mode = Literal["RGB", "L"]
 _STATES: tuple[IndexState, ...] = ("none", "new", "kept", "changed", "rebuilt")
 
 
@@ -119,6 +120,17 @@ class FileDataset(Dataset[tuple[Any, Any]]):
     target_transform: Callable[[int], Any] | None
     classes: list[str]
     class_to_idx: dict[str, int]
+    _mode: Mode = "RGB"
+
+    def _set_mode(self, mode: Mode) -> None:
+        if mode not in ("RGB", "L"):
+            raise ValueError(f"mode should be 'RGB' or 'L', got {mode!r}")
+        self._mode = mode
+
+    @property
+    def mode(self) -> Mode:
+        """What Pillow calls the images: "RGB", or "L" for grey ones."""
+        return self._mode
 
     def _set_files(self, files: Files) -> None:
         self._files = files
@@ -142,7 +154,7 @@ class FileDataset(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         path, target = self._samples[index]
-        sample = load_rgb(path)
+        sample = load_image(path, self._mode)
         if self.transform is not None:
             sample = self.transform(sample)
         if self.target_transform is not None:
@@ -154,6 +166,8 @@ class FileDataset(Dataset[tuple[Any, Any]]):
 
     def __repr__(self) -> str:
         lines = [f"Number of datapoints: {len(self)}", f"Root location: {self.root}"]
+        if self._mode != "RGB":
+            lines.append(f"Mode: {self._mode}")
         lines += [
             f"{name}: {value!r}"
             for name, value in (
@@ -241,9 +255,9 @@ class Targets(_Lazy[int]):
         return numpy.array(self._all(), dtype=dtype)
 
 
-def load_rgb(path: str) -> Any:
-    """An image of PIL, as torchvision's loader makes it."""
+def load_image(path: str, mode: Mode) -> Any:
+    """An image of PIL; of RGB as torchvision's loader makes it."""
     from PIL import Image
 
     with open(path, "rb") as file:
-        return Image.open(file).convert("RGB")
+        return Image.open(file).convert(mode)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock import _core
-from penstock.datasets.files import FileDataset, Files, IndexReport, below
+from penstock.datasets.files import FileDataset, Files, IndexReport, Mode, below
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -53,6 +53,7 @@ class ImageFolder(FileDataset):
     root: the folder; "~" is the user's.
     transform, target_transform: called with the PIL image, and with the class's number.
     allow_empty: a class without a file is a class; otherwise FileNotFoundError.
+    mode: "RGB", or "L": the images are grey, as Pillow's convert("L") makes them.
     extensions: which files are samples; None: torchvision's.
     cache: True: the index is in the user's cache folder ($PENSTOCK_CACHE, $XDG_CACHE_HOME/penstock
         or ~/.cache/penstock). False: none. A path: it is that file.
@@ -65,9 +66,11 @@ class ImageFolder(FileDataset):
         target_transform: Callable[[int], Any] | None = None,
         *,
         allow_empty: bool = False,
+        mode: Mode = "RGB",
         extensions: Sequence[str] | None = None,
         cache: bool | str | os.PathLike[str] = True,
     ) -> None:
+        self._set_mode(mode)
         self.root = os.path.expanduser(root) if isinstance(root, str) else root
         self.transform = transform
         self.target_transform = target_transform

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from penstock import _core
-from penstock.datasets.files import BelowRoot, FileDataset, Files, below
+from penstock.datasets.files import BelowRoot, FileDataset, Files, Mode, below
 
 Source = str | os.PathLike[str] | Iterable[tuple[str | os.PathLike[str], int | str]]
 _KINDS = {None: 0, "csv": 1, "jsonl": 2}
@@ -54,6 +54,7 @@ class ImageList(FileDataset):
     path, label: names of the columns, or with two numbers, counted from 0, the columns of a CSV
         file without a header.
     transform, target_transform: called with the PIL image, and with the label.
+    mode: "RGB", or "L": the images are grey, as Pillow's convert("L") makes them.
     format: "csv" or "jsonl", where the file's name does not say it.
     delimiter: of CSV; None: a comma, in a .tsv file a tab.
 
@@ -72,9 +73,11 @@ class ImageList(FileDataset):
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
         *,
+        mode: Mode = "RGB",
         format: Literal["csv", "jsonl"] | None = None,
         delimiter: str | None = None,
     ) -> None:
+        self._set_mode(mode)
         self.transform = transform
         self.target_transform = target_transform
         if format not in _KINDS:
