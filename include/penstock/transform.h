@@ -50,6 +50,12 @@ enum pst_op_kind {
     /* 1 word; the `count` steps after it are taken if (word & 0xffffff) < threshold, else they draw
      * nothing */
     PST_OP_RANDOM_APPLY = 7,
+    /* torchvision v2 RandomChoice: the `count` steps after it fall into parts, of which one is
+     * taken; 2 words a part. table: how many steps each part has, then each one's probability */
+    PST_OP_RANDOM_CHOICE = 8,
+    /* torchvision v2 RandomOrder: the `count` steps after it fall into parts, which are taken in a
+     * random order; 1 word less than parts. table: how many steps each part has */
+    PST_OP_RANDOM_ORDER = 9,
     /* number: pixels before, above, after and below the image, then what is put there: 0 the colour
      * in table (none: black; one value, or three), 1 the last pixel, 2 a mirror about it, 3 a
      * mirror about the edge */
@@ -135,7 +141,7 @@ struct pst_op {
     double ratio[2];
     float log_ratio[2];  /* logarithm of ratio in float32, as the user's torch computes it */
     double number[8];    /* by kind */
-    int32_t count;       /* PST_OP_RANDOM_APPLY: how many steps after it belong to it; or by kind */
+    int32_t count;       /* of containers: how many steps after them belong to them; or by kind */
     const double *table; /* by kind; copied by pst_transform_new() */
     size_t n_table;
 };

@@ -46,6 +46,29 @@ void pst__draw_order(struct pst__draws *draws, int32_t *order, int32_t n)
     }
 }
 
+/* Tensor.exponential_() in float32: log1p in double, which is the C library's in torch, too. */
+static float exponential(struct pst__draws *draws)
+{
+    uint64_t high = next(draws);
+    uint64_t bits = (high << 32 | next(draws)) & ((UINT64_C(1) << 53) - 1);
+    return (float)-log1p(-((double)bits * 0x1p-53));
+}
+
+int32_t pst__draw_choice(struct pst__draws *draws, const double *p, int32_t n)
+{
+    int32_t choice = 0;
+    float most = 0;
+    for (int32_t k = 0; k < n; k++) {
+        float value = (float)p[k] / exponential(draws);
+        /* argmax() takes a NaN (0 / 0) for the largest. */
+        if (k == 0 || value > most || (isnan(value) && !isnan(most))) {
+            choice = k;
+            most = value;
+        }
+    }
+    return choice;
+}
+
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)
 {
     return (next(draws) & UNIFORM_MASK) < threshold;

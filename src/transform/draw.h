@@ -13,7 +13,10 @@ float pst__draw_uniform(struct pst__draws *draws, float a, float b);
 float pst__draw_exp(struct pst__draws *draws, int range);     /* exp(uniform) */
 int32_t pst__draw_below(struct pst__draws *draws, int32_t n); /* randint(0, n), n >= 1 */
 void pst__draw_order(struct pst__draws *draws, int32_t *order,
-                     int32_t n);                                    /* randperm(n), n - 1 words */
+                     int32_t n); /* randperm(n), n - 1 words */
+/* multinomial(p, 1) of n float32 probabilities: 2 n words. The first of the largest p / q, where q
+ * is exponentially distributed. */
+int32_t pst__draw_choice(struct pst__draws *draws, const double *p, int32_t n);
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) < p */
 
 /* torchvision's draw of a box: a share of the area between the scales, then exp of the log of the

@@ -16,6 +16,8 @@ static const struct pst__op_type *const types[] = {
     &pst__op_hflip,
     &pst__op_vflip,
     &pst__op_random_apply,
+    &pst__op_random_choice,
+    &pst__op_random_order,
     &pst__op_pad,
     &pst__op_random_crop,
     &pst__op_random_erasing,
@@ -173,7 +175,9 @@ static int add_step(struct pst_transform *transform, const struct pst_op *op, in
         rc = add_range(transform, step, err);
     if (rc == PST_OK)
         rc = add_shape(transform, step, is_certain, err);
-    transform->max_words += step->type->max_words;
+    if (rc == PST_OK)
+        transform->max_words +=
+            step->type->words ? step->type->words(&step->op) : step->type->max_words;
     return rc;
 }
 
@@ -193,7 +197,40 @@ static int add_named(struct pst_transform *transform, const struct pst_op *op, i
     return PST_OK;
 }
 
-/* A container's steps must lie in the one around it. Depth is bounded by the number of steps. */
+/* The steps of part k of a container, counted from the first that it holds. */
+static int part_of(const struct pst__step *step, int32_t k, int *first)
+{
+    *first = 0;
+    if (step->op.n_table == 0)
+        return step->skip;
+    for (int32_t i = 0; i < k; i++)
+        *first += (int)step->op.table[i];
+    return (int)step->op.table[k];
+}
+
+static int add_steps(struct pst_transform *transform, const struct pst_op *ops, int n,
+                     int is_certain, struct pst_error *err);
+
+/* What the container at this place holds. Depth is bounded by the number of steps. */
+static int add_parts(struct pst_transform *transform, int at, const struct pst_op *ops,
+                     struct pst_error *err)
+{
+    const struct pst__step *step = &transform->step[at];
+    int rc = PST_OK;
+    for (int32_t k = 0, done = 0; done < step->skip && rc == PST_OK; k++) {
+        int first, n = part_of(step, k, &first);
+        rc = add_steps(transform, ops + first, n, 0, err);
+        done = first + n;
+    }
+    for (int i = at + 1; i < transform->n_steps && rc == PST_OK && step->type->is_shuffled; i++) {
+        if (transform->step[i].type->is_last)
+            rc = pst__fail(err, PST_EINVAL, "step %d, %s: it is in a random order", i,
+                           transform->step[i].type->name);
+    }
+    return rc;
+}
+
+/* A container's steps must lie in the one around it. */
 static int add_steps(struct pst_transform *transform, const struct pst_op *ops, int n,
                      int is_certain, struct pst_error *err)
 {
@@ -209,7 +246,7 @@ static int add_steps(struct pst_transform *transform, const struct pst_op *ops, 
             return pst__fail(err, PST_EINVAL, "step %d holds %d steps, %d follow", at, count,
                              n - i - 1);
         transform->step[at].skip = count;
-        rc = add_steps(transform, &ops[i + 1], count, 0, err);
+        rc = add_parts(transform, at, &ops[i + 1], err);
         if (rc < 0)
             return rc;
         i += count;
@@ -389,19 +426,43 @@ int pst__transform_turns(const struct pst_transform *transform)
     return 0;
 }
 
+static int plan_steps(const struct pst_transform *transform, int first, int end,
+                      struct pst__draws *draws, struct pst__plan *plan, struct pst_error *err);
+
+static int plan_parts(const struct pst_transform *transform, int at, struct pst__draws *draws,
+                      struct pst__plan *plan, struct pst_error *err)
+{
+    const struct pst__step *step = &transform->step[at];
+    int32_t part[PST_MAX_OPS];
+    int n = step->type->enter(step, draws, part);
+    int rc = PST_OK;
+    for (int i = 0; i < n && rc == PST_OK; i++) {
+        int first, count = part_of(step, part[i], &first);
+        rc = plan_steps(transform, at + 1 + first, at + 1 + first + count, draws, plan, err);
+    }
+    return rc;
+}
+
+static int plan_steps(const struct pst_transform *transform, int first, int end,
+                      struct pst__draws *draws, struct pst__plan *plan, struct pst_error *err)
+{
+    int rc = PST_OK;
+    for (int i = first; i < end && rc == PST_OK; i += 1 + transform->step[i].skip) {
+        const struct pst__step *step = &transform->step[i];
+        rc = step->type->plan ? step->type->plan(step, draws, plan, err)
+                              : plan_parts(transform, i, draws, plan, err);
+    }
+    return rc;
+}
+
 int pst__transform_plan(const struct pst_transform *transform, int32_t w, int32_t h,
                         int orientation, struct pst__draws *draws, struct pst__plan *plan,
                         struct pst_error *err)
 {
     int rc = pst__fold_begin(plan, w, h, transform->in_channels, err);
     plan->orientation = orientation;
-    for (int i = 0; i < transform->n_steps && rc == PST_OK; i++) {
-        const struct pst__step *step = &transform->step[i];
-        if (step->type->plan)
-            rc = step->type->plan(step, draws, plan, err);
-        else if (!step->type->enter(step, draws))
-            i += step->skip;
-    }
+    if (rc == PST_OK)
+        rc = plan_steps(transform, 0, transform->n_steps, draws, plan, err);
     if (rc < 0)
         return rc;
     return pst__fold_end(plan, transform->era, transform->output.dtype, err);

@@ -21,13 +21,17 @@ struct pst__op_type {
     int kind; /* enum pst_op_kind */
     const char *name;
     size_t max_words;
+    size_t (*words)(const struct pst_op *op); /* in the place of max_words, where they differ */
     int has_exp; /* op.log_ratio is a range whose exponentials are drawn */
     /* PST_EINVAL when torchvision would refuse the parameters, or could not be followed exactly. */
     int (*check)(const struct pst_op *op, struct pst_error *err);
     int (*plan)(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
                 struct pst_error *err);
-    /* A container, in the place of plan: whether the op.count steps after it are taken. */
-    int (*enter)(const struct pst__step *step, struct pst__draws *draws);
+    /* A container, in the place of plan: how many parts of the op.count steps after it are taken,
+     * and which, in this order. Without a table there is one part; else it begins with how many
+     * steps each part has. */
+    int (*enter)(const struct pst__step *step, struct pst__draws *draws, int32_t part[PST_MAX_OPS]);
+    int is_shuffled; /* a container whose parts come in any order */
     /* The size it makes of one that is known, or of any where *w and *h are 0; leaves 0 where that
      * depends on the image. */
     void (*size)(const struct pst_op *op, int32_t *h, int32_t *w);
@@ -37,10 +41,11 @@ struct pst__op_type {
     int is_last;
 };
 
-extern const struct pst__op_type pst__op_resize_short, pst__op_resize, pst__op_center_crop,
-    pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip, pst__op_random_apply, pst__op_pad,
-    pst__op_random_crop, pst__op_random_erasing, pst__op_random_rotation, pst__op_random_affine,
-    pst__op_random_perspective, pst__op_exif_transpose;
+extern const struct pst__op_type pst__op_random_choice, pst__op_random_order, pst__op_resize_short,
+    pst__op_resize, pst__op_center_crop, pst__op_random_resized_crop, pst__op_hflip, pst__op_vflip,
+    pst__op_random_apply, pst__op_pad, pst__op_random_crop, pst__op_random_erasing,
+    pst__op_random_rotation, pst__op_random_affine, pst__op_random_perspective,
+    pst__op_exif_transpose;
 
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
     pst__op_augment, pst__op_auto_augment;

@@ -9,6 +9,7 @@ A thing is known only if it is exactly the class or function it seems to be; dou
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from operator import attrgetter, is_
 from types import FunctionType
 from typing import Any
@@ -180,19 +181,21 @@ class _Walk:
         at = len(self.key)
         if kind.group == "random":
             self._step(thing, kind)
+        ends = [len(self.key)]
         for child in self._children(thing):
             self.visit(child, depth + 1)
+            ends.append(len(self.key))
         if kind.group == "random":
-            self._close(at)
+            self._close(at, [end - start for start, end in pairwise(ends)])
 
-    def _close(self, at: int) -> None:
-        """The step at this place of the key holds all that came after it."""
+    def _close(self, at: int, parts: list[int]) -> None:
+        """The step at this place of the key holds all that came after it, in parts of so many."""
         group, cls, op = self.key[at]
         inside = self.key[at + 1 :]
         for entry in inside:
             if entry[0] not in steps.OPS:
                 refuse("transform", f"{entry[1].__name__} is in {cls.__name__}: it may be left out")
-        self.key[at] = group, cls, steps.with_count(op, len(inside))
+        self.key[at] = group, cls, steps.holding(op, parts)
 
     def _see(self, thing: Any) -> None:
         copies = {}
@@ -218,7 +221,9 @@ class _Walk:
 
     def _step(self, thing: Any, kind: steps.Kind) -> None:
         name = type(thing).__name__
-        if self.is_tensor and kind.group not in ("convert", "pixels", "flip", "erase"):
+        # What a container holds is asked by itself.
+        on_tensors = ("convert", "pixels", "flip", "erase", "random")
+        if self.is_tensor and kind.group not in on_tensors:
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and kind.group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")

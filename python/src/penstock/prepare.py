@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from penstock import _core, steps
+from penstock import _core, rng, steps
 from penstock.capture import Reading, refuse
 from penstock.options import AS_STOCK, ERAS, Output
 
@@ -152,12 +152,14 @@ _GREY_STEPS = frozenset(
         "RandomAffine",
         "RandomApply",
         "RandomAutocontrast",
+        "RandomChoice",
         "RandomCrop",
         "RandomEqualize",
         "RandomErasing",
         "RandomGrayscale",
         "RandomHorizontalFlip",
         "RandomInvert",
+        "RandomOrder",
         "RandomPerspective",
         "RandomPosterize",
         "RandomResizedCrop",
@@ -229,6 +231,8 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
         )
     except (ValueError, _core.Error) as error:
         refuse("transform", f"the engine does not do it: {error}")
+    if transform.max_words > rng.WORDS:  # what torch's generator can be given ahead
+        refuse("transform", f"it may draw {transform.max_words} random numbers for one image")
     return Prepared(
         reading.key,
         transform,

@@ -6,6 +6,7 @@ the state lies in torch's bytes, what torch makes of a word) is proven once per 
 installed torch; where the proof fails, nothing runs on the native lane.
 """
 
+import math
 import struct
 import sys
 from collections.abc import Callable
@@ -246,6 +247,36 @@ def _check_exp() -> None:
     exp_in_place(memoryview(buffer))
     alone = [torch.exp(value.reshape(1)).item() for value in values]
     _expect(torch.frombuffer(buffer, dtype=torch.float32).tolist() == alone, "exp of a block")
+
+
+def _uniform53(proof: _Proof) -> float:
+    high = proof.word()
+    return ((high << 32 | proof.word()) & (2**53 - 1)) / 2**53
+
+
+def _choice(proof: _Proof, p: list[float]) -> int:
+    ratios = [_float32(value / _float32(-math.log1p(-_uniform53(proof)))) for value in p]
+    return ratios.index(max(ratios))
+
+
+@lru_cache(maxsize=1)
+def choice_refusal() -> str | None:
+    """Why multinomial(p, 1) of the installed torch cannot be imitated, or None."""
+    try:
+        for n in (1, 2, 3, 8, 17, 40) * 2:
+            proof = _Proof(n)
+            drawn = torch.empty(8, device="cpu").exponential_(generator=proof.generator).tolist()
+            expected = [_float32(-math.log1p(-_uniform53(proof))) for _ in drawn]
+            _expect(drawn == expected, "exponential_")
+            p = torch.tensor([1 / (k + 1) for k in range(n)], device="cpu")
+            for _ in range(4):
+                choice = int(torch.multinomial(p, 1, generator=proof.generator))
+                _expect(choice == _choice(proof, p.tolist()), "multinomial")
+            value = torch.rand(1, generator=proof.generator, device="cpu").item()
+            _expect(value == (proof.word() & 0xFFFFFF) / 2**24, "what multinomial draws")
+    except Exception as error:
+        return f"multinomial of torch {torch.__version__} is not the known one: {error}"
+    return None
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from penstock import augment, rng
 
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
-RANDOM_APPLY = 7
+RANDOM_APPLY, RANDOM_CHOICE, RANDOM_ORDER = 7, 8, 9
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 RANDOM_PERSPECTIVE, EXIF_TRANSPOSE = 35, 36
 COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
@@ -24,8 +24,9 @@ INVERT, AUTOCONTRAST, EQUALIZE, GREY = range(8, 12)
 
 # Fields of struct pst_op in the order of _op().
 Op = tuple[Any, ...]
-# An op of the engine: geometry, a flip, a change of an image's colours, random (the steps in it may
-# be left out), erase (of the sample). Objects that make numbers of the image: convert, pixels.
+# An op of the engine: geometry, a flip, a change of an image's colours, random (which of the steps
+# in it are taken, or in which order, is drawn), erase (of the sample). Objects that make numbers of
+# the image: convert, pixels.
 Group = Literal[
     "container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels", "nothing"
 ]
@@ -66,9 +67,10 @@ def exif_transpose() -> Op:
     return _op(EXIF_TRANSPOSE)
 
 
-def with_count(op: Op, count: int) -> Op:
-    """The op of a container that holds so many steps."""
-    return (*op[:-2], count, op[-1])
+def holding(op: Op, parts: list[int]) -> Op:
+    """The op of a container whose parts have so many steps."""
+    table = (*map(float, parts), *op[-1]) if op[0] in (RANDOM_CHOICE, RANDOM_ORDER) else op[-1]
+    return (*op[:-2], sum(parts), table)
 
 
 def with_number(op: Op, number: tuple[float, ...]) -> Op:
@@ -162,6 +164,30 @@ def _read_flip(thing: Any, kind: int, v2: bool) -> tuple[Any, ...]:
 
 def _read_random_apply(thing: Any, v2: bool) -> tuple[Any, ...]:
     return (_op(RANDOM_APPLY, threshold=rng.apply_threshold(_number(thing.p, "p"), v2)),)
+
+
+# PST_MAX_OPS
+_MOST_PARTS = 64
+
+
+def _read_random_choice(thing: Any) -> tuple[Any, ...]:
+    p = thing.p
+    if type(p) is not list or len(p) != len(thing.transforms) or len(p) > _MOST_PARTS:
+        raise Unknown(f"p is {p!r}")
+    for value in p:
+        # Of NumPy's numbers torch makes a tensor of float64.
+        if type(value) is not float or not 0 <= value <= 1:
+            raise Unknown(f"a probability is {value!r}")
+    refusal = rng.choice_refusal()
+    if refusal is not None:
+        raise Unknown(refusal)
+    return (_op(RANDOM_CHOICE, table=tuple(torch.tensor(p, device="cpu").tolist())),)
+
+
+def _read_random_order(thing: Any) -> tuple[Any, ...]:
+    if not 1 <= len(thing.transforms) <= _MOST_PARTS:
+        raise Unknown(f"it has {len(thing.transforms)} transforms")
+    return (_op(RANDOM_ORDER),)
 
 
 def _read_dtype(thing: Any) -> tuple[Any, ...]:
@@ -502,7 +528,13 @@ def _family(v2: bool) -> Sequence[Kind]:
 
 
 _IDENTITY = Kind("Identity", "nothing", _nothing)
-_V2_ONLY = (_IDENTITY, Kind("ToImage", "convert", _nothing), Kind("ToDtype", "pixels", _read_dtype))
+_V2_ONLY = (
+    _IDENTITY,
+    Kind("RandomChoice", "random", _read_random_choice),
+    Kind("RandomOrder", "random", _read_random_order),
+    Kind("ToImage", "convert", _nothing),
+    Kind("ToDtype", "pixels", _read_dtype),
+)
 _FAMILIES: tuple[tuple[str, Sequence[Kind]], ...] = (
     ("torchvision.transforms.transforms", _family(False)),
     ("torchvision.transforms.autoaugment", _augments(False)),

@@ -563,6 +563,95 @@ static void containers_hold_steps(void)
     pst_transform_unref(transform);
 }
 
+static void parts_are_chosen(void)
+{
+    /* Of two parts, of which one has none, the first or the last; then both parts of an order. */
+    const double choice[] = {2, 0, 1, 0.5, 0, 0.5}, order[] = {1, 1};
+    const struct pst_op ops[] = {
+        {.kind = PST_OP_RANDOM_CHOICE, .count = 3, .table = choice, .n_table = 6},
+        hflip(CERTAIN),
+        vflip(CERTAIN),
+        center_crop(4, 4),
+        {.kind = PST_OP_RANDOM_ORDER, .count = 2, .table = order, .n_table = 2},
+        resize(8, 8, PST_FILTER_BOX),
+        center_crop(9, 9),
+    };
+    struct pst_transform *transform = transform_of(ops, 7, PST_U8, PST_ERA_13);
+    CHECK_INT(pst_transform_max_words(transform), 6 + 2 + 1);
+    int32_t h, w;
+    CHECK(!pst__transform_fixed_size(transform, &h, &w));
+    for (int last = 0; last <= 1; last++) {
+        /* The smallest exponential is that of the part whose words are the smallest. */
+        uint32_t words[9] = {0, 1000, 0, 1, 0, last ? 10 : 2000, 5, 6, 0};
+        words[6] = (uint32_t)last; /* the flips' words, or the order's */
+        words[8] = 1;
+        struct pst__draws draws = {.words = words};
+        struct pst__plan plan;
+        CHECK_INT(pst__transform_plan(transform, 20, 20, 1, &draws, &plan, NULL), PST_OK);
+        CHECK_INT((int)draws.used, last ? 7 : 9);
+        CHECK_INT(plan.segment[0].hflip, !last);
+        CHECK_INT(plan.segment[0].vflip, !last);
+        CHECK_INT(plan.out_w, 8); /* the order's word is 1: the crop comes first */
+        CHECK_INT(plan.segment[plan.n_segments - 1].resize, 1);
+    }
+    pst_transform_unref(transform);
+}
+
+static void refused_parts(void)
+{
+    const double nan = __builtin_nan("");
+    const struct {
+        int kind, count;
+        size_t n;
+        double table[4];
+    } bad[] = {
+        {PST_OP_RANDOM_CHOICE, 1, 0, {0}},
+        {PST_OP_RANDOM_CHOICE, 1, 3, {1, 0, 1}},
+        {PST_OP_RANDOM_CHOICE, 1, 2, {1, 0}},
+        {PST_OP_RANDOM_CHOICE, 1, 2, {1, 1e-60}},
+        {PST_OP_RANDOM_CHOICE, 1, 2, {1, nan}},
+        {PST_OP_RANDOM_CHOICE, 1, 2, {1, -0.1}},
+        {PST_OP_RANDOM_CHOICE, 1, 2, {1, 1.1}},
+        {PST_OP_RANDOM_CHOICE, 2, 2, {1, 1}},
+        {PST_OP_RANDOM_CHOICE, 1, 4, {2, -1, 1, 1}},
+        {PST_OP_RANDOM_ORDER, 1, 0, {0}},
+        {PST_OP_RANDOM_ORDER, 1, 2, {0.5, 0.5}},
+        {PST_OP_RANDOM_ORDER, 1, 1, {nan}},
+        {PST_OP_RANDOM_ORDER, 3, 2, {2, 1}},
+        {PST_OP_RANDOM_ORDER, 1, 1, {1e9}},
+        {PST_OP_RANDOM_APPLY, 1, 1, {1}},
+    };
+    struct pst_output output = {.dtype = PST_U8};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct pst_op ops[] = {{.kind = bad[i].kind,
+                                .count = bad[i].count,
+                                .table = bad[i].table,
+                                .n_table = bad[i].n},
+                               hflip(CERTAIN),
+                               hflip(CERTAIN)};
+        struct pst_transform_config config = {sizeof config, ops, 3, &output, 0, 0};
+        refuse(&config, "step 0");
+    }
+    /* A container in a part reaches out of it; what erases has no order. */
+    const double one_and_one[] = {1, 1};
+    struct pst_op ops[] = {
+        {.kind = PST_OP_RANDOM_ORDER, .count = 2, .table = one_and_one, .n_table = 2},
+        {.kind = PST_OP_RANDOM_APPLY, .count = 1},
+        hflip(CERTAIN)};
+    struct pst_transform_config config = {sizeof config, ops, 3, &output, 0, 0};
+    refuse(&config, "step 1 holds 1 steps, 0 follow");
+    ops[1] = hflip(CERTAIN);
+    ops[2] = (struct pst_op){.kind = PST_OP_RANDOM_ERASING,
+                             .scale = {0.1, 0.2},
+                             .ratio = {1, 2},
+                             .log_ratio = {0, 0.6931472f}};
+    refuse(&config, "in a random order");
+    size_t most = PST_MAX_OPS + 1;
+    double zeros[PST_MAX_OPS + 1] = {0};
+    ops[0] = (struct pst_op){.kind = PST_OP_RANDOM_ORDER, .table = zeros, .n_table = most};
+    refuse(&config, "65 parts");
+}
+
 static void descriptions(void)
 {
     struct pst_op ops[] = {resize_short(256, 0, BILINEAR), center_crop(224, 224), hflip(CERTAIN)};
@@ -588,4 +677,5 @@ CHECK_MAIN(CASE(no_steps), CASE(short_side), CASE(center_crop_places), CASE(crop
            CASE(region_is_what_the_taps_reach), CASE(random_crop_draws), CASE(random_crop_places),
            CASE(uniforms), CASE(exp_ranges), CASE(limits), CASE(refused_steps),
            CASE(refused_configurations), CASE(fixed_sizes), CASE(pass_order), CASE(descriptions),
-           CASE(changes_close_a_segment), CASE(erasing_ends_a_plan), CASE(containers_hold_steps))
+           CASE(changes_close_a_segment), CASE(erasing_ends_a_plan), CASE(containers_hold_steps),
+           CASE(parts_are_chosen), CASE(refused_parts))
