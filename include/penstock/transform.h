@@ -99,6 +99,11 @@ enum pst_op_kind {
     /* torchvision AutoAugment: 5 words at most. table: for each policy two times enum pst_action, 1
      * if its sign is drawn, threshold, magnitude; number and filter as above */
     PST_OP_AUTO_AUGMENT = 54,
+    /* torchvision RandomPhotometricDistort: 6 to 12 words; threshold: of each of its parts; number:
+     * the ranges of brightness, contrast, saturation and hue */
+    PST_OP_RANDOM_DISTORT = 55,
+    /* torchvision RandomChannelPermutation: 2 words, none for a grey image */
+    PST_OP_RANDOM_CHANNELS = 56,
 };
 
 /* Changes of colours, as torchvision makes them of PIL images, and what their amount is. */

@@ -30,6 +30,8 @@ static const struct pst__op_type *const types[] = {
     &pst__op_random_colour,
     &pst__op_augment,
     &pst__op_auto_augment,
+    &pst__op_random_distort,
+    &pst__op_random_channels,
 };
 
 static const struct pst__op_type *type_of(int kind)

@@ -180,8 +180,15 @@ def _nested(rng: random.Random, steps: list[Any], family: Any) -> Any:
     return family.Compose(steps)
 
 
+def _channels(rng: random.Random) -> Any:
+    step = v2.RandomChannelPermutation()
+    return v2.RandomApply([step]) if rng.random() < 0.3 else step
+
+
 def _colour(rng: random.Random, family: Any) -> Any:
     p = rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()])
+    if family is v2 and rng.random() < 0.15:
+        return v2.RandomPhotometricDistort(p=p) if rng.random() < 0.7 else _channels(rng)
     kind = rng.randrange(11)
     if kind < 3:
         parts = [rng.choice([0.0, 0.4, _range(rng, 0.0, 1.0, 2.5)]) for _ in range(3)]

@@ -96,6 +96,26 @@ def test_steps_that_change_colours_or_not(
     check(steps[0], steps[1], size, seed)
 
 
+distorts = st.builds(
+    v2.RandomPhotometricDistort,
+    jitters(0, 3),
+    jitters(0, 3),
+    jitters(0, 3) | st.just([0.5, 1.5]),
+    jitters(-0.5, 0.5),
+    chances | st.sampled_from([0.9, 1.5, -1.0]),
+)
+
+
+@MANY
+@given(st.lists(distorts | st.just(v2.RandomChannelPermutation()), max_size=3), sizes, seeds)
+@example([v2.RandomPhotometricDistort()], (64, 48), 1)
+@example([v2.RandomPhotometricDistort(p=1.0)], (64, 48), 2)
+def test_photometric_distort_and_channels(
+    steps: list[Any], size: tuple[int, int], seed: int
+) -> None:
+    check(v2, steps, size, seed)
+
+
 @MANY
 @given(families, sizes, seeds, st.data())
 def test_among_geometry_and_containers(
@@ -285,6 +305,10 @@ def test_eras_of_pillow(era_python: tuple[str, Path], tmp_path: Path) -> None:
         (v1.RandomAdjustSharpness(-1.0), "sharpness_factor is -1"),
         (v1.RandomSolarize(float("nan")), "threshold is nan"),
         (v1.RandomInvert(p="a"), "p is .a."),
+        (v2.RandomPhotometricDistort(p="a"), "p is .a."),
+        (v2.RandomPhotometricDistort(hue=(0.0, 0.6)), "hue is"),
+        (v2.RandomPhotometricDistort(contrast=(2, 1)), "contrast is"),
+        (v2.RandomPhotometricDistort(brightness=1.0), "brightness is 1.0, not a pair"),
         (v1.RandomApply([v1.Grayscale(1)]), "only sometimes"),
     ],
 )
@@ -338,6 +362,11 @@ def test_refused_by_the_engine() -> None:
         op(54, black, 0, 0, (0.0, 0.0, 2.0**24 + 1, 0.0) * 2),
         op(54, black, 0, 0, (0.0, 0.0, nan, 0.0) * 2),
         op(54, black, 0, 0, (3.0, 1.0, 0.0, 7.0) * 2),
+        op(55, (2.0, 1.0), 0),
+        op(55, (-1.0, 1.0), 0),
+        op(55, (0.0, nan), 0),
+        op(55, (0.0,) * 7 + (0.6,), 0),
+        op(55, (), 0, 2**24 + 1),
     ):
         with pytest.raises((ValueError, _core.Error)):
             _core.Transform(

@@ -16,6 +16,7 @@ RANDOM_APPLY, RANDOM_CHOICE, RANDOM_ORDER = 7, 8, 9
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 RANDOM_PERSPECTIVE, EXIF_TRANSPOSE = 35, 36
 COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
+RANDOM_DISTORT, RANDOM_CHANNELS = 55, 56
 MAX_SIDE = 65500
 
 # enum pst_colour
@@ -392,17 +393,34 @@ def _read_random_perspective(thing: Any, v2: bool) -> tuple[Any, ...]:
     return (op,)
 
 
+_JITTERS = ("brightness", "contrast", "saturation", "hue")
+
+
+def _jitter(value: Any, what: str) -> tuple[float, float]:
+    low, high = _pair(value, what)
+    if not (-0.5 <= low <= high <= 0.5 if what == "hue" else 0 <= low <= high <= 1e6):
+        raise Unknown(f"{what} is {value!r}")
+    return low, high
+
+
 def _read_color_jitter(thing: Any) -> tuple[Any, ...]:
     number: list[float] = []
     parts = 0
-    for i, what in enumerate(("brightness", "contrast", "saturation", "hue")):
+    for i, what in enumerate(_JITTERS):
         value = getattr(thing, what)
-        low, high = (0.0, 0.0) if value is None else _pair(value, what)
-        if not (-0.5 <= low <= high <= 0.5 if what == "hue" else 0 <= low <= high <= 1e6):
-            raise Unknown(f"{what} is {value!r}")
-        number += (low, high)
+        number += (0.0, 0.0) if value is None else _jitter(value, what)
         parts |= 0 if value is None else 1 << i
     return (_op(COLOR_JITTER, number=tuple(number), count=parts),)
+
+
+def _read_random_distort(thing: Any) -> tuple[Any, ...]:
+    number = [value for what in _JITTERS for value in _jitter(getattr(thing, what), what)]
+    threshold = rng.flip_threshold(_number(thing.p, "p"), v2=False)  # it acts where rand < p
+    return (_op(RANDOM_DISTORT, threshold=threshold, number=tuple(number)),)
+
+
+def _read_random_channels(_: Any) -> tuple[Any, ...]:
+    return (_op(RANDOM_CHANNELS),)
 
 
 def _read_grayscale(thing: Any) -> tuple[Any, ...]:
@@ -532,6 +550,8 @@ _V2_ONLY = (
     _IDENTITY,
     Kind("RandomChoice", "random", _read_random_choice),
     Kind("RandomOrder", "random", _read_random_order),
+    Kind("RandomPhotometricDistort", "colour", _read_random_distort),
+    Kind("RandomChannelPermutation", "colour", _read_random_channels),
     Kind("ToImage", "convert", _nothing),
     Kind("ToDtype", "pixels", _read_dtype),
 )
