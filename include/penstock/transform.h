@@ -82,7 +82,9 @@ enum pst_op_kind {
      * scale; filter and table as of PST_OP_RANDOM_ROTATION */
     PST_OP_RANDOM_PERSPECTIVE = 35,
     /* upright, as the EXIF tag of the file says: Pillow's ImageOps.exif_transpose(). Of an image
-     * that comes from no file: as it is */
+     * that comes from no file: as it is. count: 1 where it is not for the engine to turn an image,
+     * which may fail in Pillow: one that is not upright is a doubt then, decided by its pixels as
+     * Pillow turns them, and orientation 1 */
     PST_OP_EXIF_TRANSPOSE = 36,
     /* torchvision ColorJitter: 3 words for the order, 1 for each part. count: 1 for brightness, 2
      * for contrast, 4 for saturation, 8 for hue, added up; number: the range of each of the four */

@@ -134,9 +134,12 @@ static int probe_record(struct pst_loader *loader, struct pst__sample *sample,
         int rc = pst__decode_probe(record->data, record->size, &sample->info, err);
         if (rc < 0)
             return rc;
-        if (sample->info.orientation == 0 && pst__transform_turns(loader->config.transform))
+        int turns = pst__transform_turns(loader->config.transform);
+        if (turns != PST_TURNS_NOTHING && sample->info.orientation == 0)
             return pst__fail(err, PST_EUNSUPPORTED,
                              "which way up it is, only the reference can tell");
+        if (turns == PST_TURNS_UPRIGHT_ONLY && sample->info.orientation != 1)
+            return pst__fail(err, PST_EUNSUPPORTED, "it is to be turned by the reference");
         sample->cost = pst__decode_cost(record->data, record->size, &sample->info);
         return PST_OK;
     }

@@ -6,7 +6,8 @@
 
 static int check(const struct pst_op *op, struct pst_error *err)
 {
-    (void)op, (void)err;
+    if (op->count != 0 && op->count != 1)
+        return pst__fail(err, PST_EINVAL, "a count of %d, expected 0 or 1", op->count);
     return PST_OK;
 }
 

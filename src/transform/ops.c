@@ -422,10 +422,11 @@ int pst__transform_dtype(const struct pst_transform *transform)
 int pst__transform_turns(const struct pst_transform *transform)
 {
     for (int i = 0; i < transform->n_steps; i++) {
-        if (transform->step[i].op.kind == PST_OP_EXIF_TRANSPOSE)
-            return 1;
+        const struct pst_op *op = &transform->step[i].op;
+        if (op->kind == PST_OP_EXIF_TRANSPOSE)
+            return op->count == 1 ? PST_TURNS_UPRIGHT_ONLY : PST_TURNS;
     }
-    return 0;
+    return PST_TURNS_NOTHING;
 }
 
 static int plan_steps(const struct pst_transform *transform, int first, int end,

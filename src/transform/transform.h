@@ -80,10 +80,16 @@ void pst__transform_exp_arguments(const struct pst_transform *transform, int ran
 /* C's own exp in place: computed in double, rounded to float. */
 void pst__transform_exp(float *values, size_t n);
 
+enum pst__turns {
+    PST_TURNS_NOTHING,
+    PST_TURNS,
+    PST_TURNS_UPRIGHT_ONLY, /* an image that is not upright is the reference's */
+};
+int pst__transform_turns(const struct pst_transform *transform); /* enum pst__turns */
+
 /* Draws and plans for an image of w x h. orientation: EXIF's, 1 to 8, looked at where the transform
  * turns images upright. Errors: PST_EINVAL, PST_ELIMIT (the result or a step between is too large).
  * Nothing is allocated. */
-int pst__transform_turns(const struct pst_transform *transform);
 int pst__transform_plan(const struct pst_transform *transform, int32_t w, int32_t h,
                         int orientation, struct pst__draws *draws, struct pst__plan *plan,
                         struct pst_error *err);

@@ -131,7 +131,7 @@ def changed(**attributes: Any) -> Any:
         (changed(p=[-1.0, 2.0]), "a probability is"),
         (changed(p=[0.0, 0.0]), "no part has a probability"),
         (changed(transforms=[]), "p is"),
-        (v2.RandomChoice([v2.Lambda(lambda image: image)]), "Lambda has no native counterpart"),
+        (v2.RandomChoice([v2.Lambda(lambda image: image)]), "Lambda: it calls "),
         (v2.RandomOrder([v2.ToImage()]), "ToImage is in RandomOrder"),
         (v2.RandomOrder([v2.Identity()] * 65), "it has 65 transforms"),
         (v2.RandomChoice([v2.Identity()] * 65), "p is"),

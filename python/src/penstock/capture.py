@@ -163,6 +163,9 @@ class _Walk:
         self.is_tensor = False
 
     def visit(self, thing: Any, depth: int = 0) -> None:
+        if steps.is_exif_transpose(thing):
+            self._step(thing, steps.UPRIGHT)
+            return
         kind = self.kinds.get(type(thing))
         if kind is None:
             if isinstance(thing, tuple(self.kinds)):
@@ -220,9 +223,9 @@ class _Walk:
         return list(thing.transforms)
 
     def _step(self, thing: Any, kind: steps.Kind) -> None:
-        name = type(thing).__name__
-        # What a container holds is asked by itself.
-        on_tensors = ("convert", "pixels", "flip", "erase", "random")
+        name = kind.name if kind is steps.UPRIGHT else type(thing).__name__
+        # What a container holds is asked by itself, and Pillow's function can only be first.
+        on_tensors = ("convert", "pixels", "flip", "erase", "random", "upright")
         if self.is_tensor and kind.group not in on_tensors:
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and kind.group == "convert" and kind.name != "ToImage":
@@ -237,6 +240,8 @@ class _Walk:
             values = kind.read(thing)
         except steps.Unknown as error:
             refuse("transform", f"{name}: {error}")
+        if self.key and kind.group == "upright":
+            refuse("transform", f"{kind.name} turns images, and is not the first step")
         self.key.append((kind.group, type(thing), *values))
 
 

@@ -83,10 +83,12 @@ def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
         image = engine.spec.table.load(index, data)
         if engine.spec.strict:
             _hold(engine, event)
-        turns = engine.spec.prepared.output.exif
+        prepared = engine.spec.prepared
+        turns = prepared.output.exif
         way = reference.orientation(image) if turns else 1
+        seen = reference.exif_transpose(image) if prepared.pillow_turns else image
         try:
-            engine.core.resolve(ticket, slot, *reference.pixels(image), way)
+            engine.core.resolve(ticket, slot, *reference.pixels(seen), way)
         except (_core.Error, ValueError) as refused:
             image = reference.upright(image) if turns else image
             _finish(engine, source, event, image, refused)

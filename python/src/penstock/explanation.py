@@ -64,6 +64,9 @@ def _order(loader: Any, *, native: bool) -> Stage:
 
 def _transform_stage(entry: tuple[Any, ...]) -> Stage:
     group, cls, *_ = entry
+    if group == "upright":
+        why = "upright images stay as they are; Pillow turns others, with exif=True the engine"
+        return Stage("exif_transpose", "native", why)
     family = "v2" if ".v2." in cls.__module__ else "v1"
     why = {
         "geometry": "on the pixels, in the engine",
@@ -81,9 +84,9 @@ def _reading(loader: Any, table: Table) -> Iterable[Stage]:
     n = len(table)
     if not table.leaves[0].is_array:
         yield Stage("read", "native", f"{n} files by path")
-        yield Stage(
-            "decode", "native", "JPEG, PNG, WebP, BMP, GIF; else, and what is unclean: Pillow"
-        )
+        formats = "JPEG, PNG, WebP, BMP, GIF; else, and what is unclean: Pillow"
+        is_grey = table.leaves[0].channels == 1
+        yield Stage("decode", "native", f"{formats}; made grey" if is_grey else formats)
         return
     where = "in a copy of the array, made with the iterator" if loader.num_workers else "in place"
     yield Stage("read", "native", f"{n} images in memory, {where}")

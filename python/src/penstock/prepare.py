@@ -25,6 +25,7 @@ class Prepared:
     draws: bool
     channels: int
     output: Output
+    pillow_turns: bool  # images go through the user's own exif_transpose() first
 
 
 _lock = threading.Lock()
@@ -204,7 +205,10 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     mean, std = _hints(reading.key)
     entries = [entry for entry in reading.key if entry[0] in steps.OPS]
     ops = [entry[2] for entry in entries]
-    turn = [steps.exif_transpose()] if output.exif else []
+    # After the engine's there is nothing left to turn.
+    pillow_turns = not output.exif and any(entry[0] == "upright" for entry in reading.key)
+    turns = output.exif or pillow_turns
+    turn = [steps.exif_transpose(is_pillows=pillow_turns)] if turns else []
     try:
         # What the steps make of an image says which values there are.
         channels = _channels(ops, profile, reading.channels)
@@ -243,6 +247,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
         transform.max_words > 0,
         channels,
         output,
+        pillow_turns,
     )
 
 

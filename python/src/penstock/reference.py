@@ -55,10 +55,23 @@ def orientation(image: Any) -> int:
     return _turn(image)[0]
 
 
+_ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+
+
 def upright(image: Any) -> Any:
-    """The pixels of ImageOps.exif_transpose(image), which also writes the EXIF anew."""
+    """The pixels of ImageOps.exif_transpose(image), which writes the EXIF anew: here it is gone."""
     _, name = _turn(image)
-    return image if name is None else image.transpose(sys.modules["PIL.Image"].Transpose[name])
+    if name is None:
+        return image
+    turned = image.transpose(sys.modules["PIL.Image"].Transpose[name])
+    for key in _ORIENTED_BY:
+        turned.info.pop(key, None)
+    return turned
+
+
+def exif_transpose(image: Any) -> Any:
+    """As the user's transform calls it, for its exceptions."""
+    return sys.modules["PIL.ImageOps"].exif_transpose(image)
 
 
 def pixels(image: Any) -> tuple[bytes, int, int]:

@@ -5,10 +5,12 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, Literal
 
 import torch
 from penstock import augment, rng
+from penstock.refusal import describe, is_from
 
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
@@ -27,9 +29,18 @@ INVERT, AUTOCONTRAST, EQUALIZE, GREY = range(8, 12)
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (which of the steps
 # in it are taken, or in which order, is drawn), erase (of the sample). Objects that make numbers of
-# the image: convert, pixels.
+# the image: convert, pixels. Pillow's own exif_transpose(): upright.
 Group = Literal[
-    "container", "random", "geometry", "flip", "colour", "erase", "convert", "pixels", "nothing"
+    "container",
+    "random",
+    "geometry",
+    "flip",
+    "colour",
+    "erase",
+    "convert",
+    "pixels",
+    "upright",
+    "nothing",
 ]
 OPS = ("random", "geometry", "flip", "colour", "erase")
 
@@ -64,8 +75,21 @@ def _op(
     return (*head, *scale, *ratio, *log_ratio, number, count, table)
 
 
-def exif_transpose() -> Op:
-    return _op(EXIF_TRANSPOSE)
+def exif_transpose(*, is_pillows: bool = False) -> Op:
+    """is_pillows: by the user's own call, which has exceptions of its own."""
+    return _op(EXIF_TRANSPOSE, count=is_pillows)
+
+
+def is_exif_transpose(thing: Any) -> bool:
+    """Whether it is the function ImageOps.exif_transpose itself."""
+    home = sys.modules.get("PIL.ImageOps")
+    return (
+        isinstance(thing, FunctionType)
+        and home is not None
+        and is_from(thing, home)
+        and thing.__kwdefaults__ == {"in_place": False}
+        and getattr(home, "exif_transpose", None) is thing
+    )
 
 
 def holding(op: Op, parts: list[int]) -> Op:
@@ -516,6 +540,14 @@ def _augments(v2: bool) -> Sequence[Kind]:
     )
 
 
+def _read_lambda(thing: Any) -> tuple[Any, ...]:
+    if not is_exif_transpose(thing.lambd):
+        raise Unknown(f"it calls {describe(thing.lambd)}")
+    if getattr(thing, "types", (object,)) != (object,):
+        raise Unknown(f"types are {thing.types!r}")
+    return ()
+
+
 def _nothing(_: Any) -> tuple[Any, ...]:
     return ()
 
@@ -538,6 +570,7 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("Grayscale", "colour", _read_grayscale),
         *_random_colours(v2),
         Kind("RandomErasing", "erase", lambda thing: _read_random_erasing(thing, v2)),
+        Kind("Lambda", "upright", _read_lambda),
         Kind("ToTensor", "convert", _nothing),
         Kind("PILToTensor", "convert", _nothing),
         Kind("ConvertImageDtype", "pixels", _read_dtype),
@@ -560,6 +593,8 @@ _FAMILIES: tuple[tuple[str, Sequence[Kind]], ...] = (
     ("torchvision.transforms.autoaugment", _augments(False)),
     ("torchvision.transforms.v2", (*_family(True), *_augments(True), *_V2_ONLY)),
 )
+# The function itself, as a step.
+UPRIGHT = Kind("exif_transpose", "upright", _nothing)
 _by_class: dict[type, Kind] = {}
 
 
