@@ -19,7 +19,7 @@ import kit
 import penstock
 import pytest
 import torch
-from penstock import Progress, ProgressLine, meter
+from penstock import Progress, ProgressLine, _core, meter
 from penstock.watched import Watched
 from torch.utils.data import IterableDataset
 
@@ -207,12 +207,68 @@ def test_an_error_of_next_stops_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert states == ["running", "stopped", "running", "running", "running", "complete"]
 
 
-def test_a_callable_that_raises_is_heard(root: Path) -> None:
+def test_a_callable_that_raises_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
     def report(progress: Progress) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         list(kit.OURS([1], progress=report))
+    gc.collect()
+    assert told == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_callable_that_raises_where_an_iterator_is_dropped(
+    root: Path, num_workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[type[BaseException], str, str]] = []
+    monkeypatch.setattr(
+        sys,
+        "unraisablehook",
+        lambda args: told.append((args.exc_type, str(args.exc_value), repr(args.object))),
+    )
+
+    def report(progress: Progress) -> None:
+        if progress.state == "stopped":
+            raise ZeroDivisionError("of the user's")
+
+    loader = kit.OURS(kit.folder_of(root, kit.eval_v1()), 4, num_workers=num_workers)
+    loader.progress = report
+    iterator = iter(loader)
+    next(iterator)
+    assert told == []
+    del iterator
+    gc.collect()
+    assert told == [(ZeroDivisionError, "of the user's", f"<progress={report!r}>")]
+    assert len(list(kit.OURS([1, 2], progress=report))) == 2
+    assert len(told) == 1
+
+
+def test_the_other_watchers_are_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: told.append(args.object))
+
+    class Watcher:
+        def fetched(self, iterator: Any, start_ns: int, end_ns: int) -> None: ...
+
+        def ended(self, iterator: Any, is_whole: bool) -> None:
+            told.append(is_whole)
+            raise ValueError
+
+    watchers = [Watcher(), Watcher()]
+    watched = Watched(iter([1]), watchers)
+    del watched
+    assert told == [False, watchers[0], False, watchers[1]]
+
+
+def test_an_unraisable_is_an_exception() -> None:
+    with pytest.raises(TypeError, match="error must be an exception"):
+        _core.write_unraisable("text", None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        _core.write_unraisable(ValueError())  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("wrong", [None, "yes", 1.5, ...])

@@ -136,6 +136,9 @@ class Meter:
         self._start_ns = self._next_ns = time.monotonic_ns()
         self._marks = deque([(self._start_ns, 0, 0, 0)], maxlen=_WINDOW)
 
+    def __repr__(self) -> str:
+        return f"<progress={self._report!r}>"
+
     def _doubts(self) -> int:
         return self._record.counters()["doubts"] if self._is_native else 0
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An iterator of a loader that others watch. Only made where somebody does."""
 
-import contextlib
 import os
 import sys
 import time
@@ -27,6 +26,7 @@ class Watched(_core.Finalized, Iterator[Any]):
         self._inner = iterator
         self._watchers = watchers
         self._is_running = True
+        self._is_heard = False  # a watcher has raised in next()
         self._pid = os.getpid()
 
     def __iter__(self) -> "Watched":
@@ -49,8 +49,12 @@ class Watched(_core.Finalized, Iterator[Any]):
             raise
         end = time.monotonic_ns()
         self._is_running = True
-        for watcher in self._watchers:
-            watcher.fetched(self._inner, start, end)
+        try:
+            for watcher in self._watchers:
+                watcher.fetched(self._inner, start, end)
+        except BaseException:
+            self._is_heard = True
+            raise
         return value
 
     def _end(self, is_whole: bool) -> None:
@@ -59,10 +63,18 @@ class Watched(_core.Finalized, Iterator[Any]):
             for watcher in self._watchers:
                 watcher.ended(self._inner, is_whole)
 
+    def _drop(self) -> None:
+        if self._is_running:
+            self._is_running = False
+            for watcher in self._watchers:
+                try:
+                    watcher.ended(self._inner, False)
+                except Exception as error:  # there is no call that it could be raised from
+                    if not self._is_heard:
+                        _core.write_unraisable(error, watcher)
+
     def _finalize(self) -> None:
         if sys.is_finalizing() or not hasattr(self, "_pid"):  # half-built
             return
         if self._pid == os.getpid():  # a child of fork() has nothing to say of it
-            # A watcher of the user's that fails has failed in next() before.
-            with contextlib.suppress(Exception):
-                self._end(False)
+            self._drop()

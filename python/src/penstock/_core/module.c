@@ -28,11 +28,29 @@ static PyObject *core_cpu_count(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
     return PyLong_FromLong(pst_cpu_count()); /* new */
 }
 
+/* There is no other way in Python: sys.unraisablehook takes only what the interpreter made. */
+static PyObject *core_write_unraisable(PyObject *Py_UNUSED(module), PyObject *args) /* new */
+{
+    PyObject *error, *where; /* borrowed */
+    if (!PyArg_ParseTuple(args, "OO", &error, &where))
+        return NULL;
+    if (!PyExceptionInstance_Check(error)) {
+        PyErr_SetString(PyExc_TypeError, "error must be an exception");
+        return NULL;
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    PyErr_WriteUnraisable(where);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_functions[] = {
     {"kernels", core_kernels, METH_NOARGS, "kernels()\n--\n\nNames of the kernels in use."},
     {"build_info", core_build_info, METH_NOARGS, "build_info()\n--\n\nLibraries that are linked."},
     {"cpu_count", core_cpu_count, METH_NOARGS,
      "cpu_count()\n--\n\nCores that this process may use."},
+    {"write_unraisable", core_write_unraisable, METH_VARARGS,
+     "write_unraisable(error, where, /)\n--\n\nTells sys.unraisablehook of an exception that can "
+     "be raised nowhere."},
     {NULL, NULL, 0, NULL},
 };
 
