@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 import torch
+from PIL import ImageOps
 from torch import nn
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode, v2
@@ -243,6 +244,8 @@ def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
             steps.append(_normalize(rng, other, channels))
     if rng.random() < 0.05:
         steps.append(_flip(rng, other))
+    if rng.random() < 0.08:
+        steps.insert(0, family.Lambda(ImageOps.exif_transpose))
     return _nested(rng, steps, family)
 
 
