@@ -127,10 +127,24 @@ static int is_well_conditioned(const long double x[8], const long double margin[
     return 1;
 }
 
+/* Three corners on one line: the map is singular, though the equations may not be, and the place of
+ * a pixel on that line is 0 / 0. What becomes of a NaN in Pillow is the compiler's to say. */
+static int is_bent(const struct pst__quad *q)
+{
+    for (int k = 0; k < 4; k++) {
+        int a = (k + 1) % 4, b = (k + 2) % 4;
+        int64_t ax = q->x[a] - q->x[k], ay = q->y[a] - q->y[k];
+        int64_t bx = q->x[b] - q->x[k], by = q->y[b] - q->y[k];
+        if (ax * by == ay * bx)
+            return 1;
+    }
+    return 0;
+}
+
 int pst__perspective_coefficients(const struct pst__quad *quad, double coefficients[8])
 {
     struct rational r = exact(quad);
-    if (r.denominator == 0 || quad->w < 2 || quad->h < 2)
+    if (r.denominator == 0 || quad->w < 2 || quad->h < 2 || is_bent(quad))
         return 0;
     long double x[8], margin[8];
     for (int i = 0; i < 8; i++)

@@ -250,6 +250,9 @@ static void perspective_that_is_doubtful(void)
     CHECK_INT(pst__perspective_coefficients(&line, c), 0);
     struct pst__quad bent = {9, 9, {1, 4, 8, 6}, {1, 3, 8, 6}}; /* three corners in a line */
     CHECK_INT(pst__perspective_coefficients(&bent, c), 0);
+    /* All pixels would come from one place, but for those on the line, whose place is 0 / 0. */
+    struct pst__quad crossed = {4, 4, {1, 2, 3, 0}, {1, 0, 3, 2}};
+    CHECK_INT(pst__perspective_coefficients(&crossed, c), 0);
     struct pst__quad row = {9, 1, {1, 7, 8, 0}, {0, 0, 0, 0}};
     CHECK_INT(pst__perspective_coefficients(&row, c), 0);
 }
