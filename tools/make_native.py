@@ -82,6 +82,10 @@ def _runs(tallies: list[dict[str, Any]]) -> Iterator[str]:
         yield _row((tally["pillow"], versions, kernels, tally["seed"], *counts))
 
 
+# What of a transform it is, where it is not all of it.
+_ONLY = {"Lambda": "Lambda(ImageOps.exif_transpose)"}
+
+
 def _transforms(by_thing: Counter[str]) -> Iterator[str]:
     yield "\n## Transforms\n\n"
     yield _row(("`torchvision.transforms`", "v1", "v2"))
@@ -90,7 +94,7 @@ def _transforms(by_thing: Counter[str]) -> Iterator[str]:
     for name in names():
         counts = [by_thing[f"transform {family}.{name}"] for family in ("v1", "v2")]
         if any(counts):
-            yield _row((f"`{name}`", *map(_number, counts)))
+            yield _row((f"`{_ONLY.get(name, name)}`", *map(_number, counts)))
         else:
             torchs.append(f"`{name}`")
     yield f"\nOn PyTorch's own loader: {', '.join(torchs)}.\n"

@@ -20,7 +20,12 @@ TALLY = {
     "on_torch": 5,
     "errors": 6,
     "differences": 0,
-    "by_thing": {"transform v1.Pad": 1100, "format BMP": 7, "dataset MNIST": 2},
+    "by_thing": {
+        "transform v1.Pad": 1100,
+        "transform v2.Lambda": 3,
+        "format BMP": 7,
+        "dataset MNIST": 2,
+    },
 }
 
 
@@ -33,6 +38,7 @@ def test_tallies_are_added_up():
     assert "| `Pad` | 2,200 |  |\n" in page
     assert "| `BMP` | 14 |\n" in page
     assert page.count("| 13.0.0 | 2.13.0, 0.28.0 | avx2 (x86_64) | 3 | 1,200 | 4 | 6 | 0 |") == 2
+    assert "| `Lambda(ImageOps.exif_transpose)` |  | 6 |\n" in page
     others = page.partition("On PyTorch's own loader: ")[2].partition("\n")[0]
     assert "`RandomCrop`" in others
     assert "`Pad`" not in others
