@@ -17,6 +17,8 @@
 #include "kernels/x86/warp_avx512.h"
 #include "kernels/x86/widen_avx2.h"
 #include "kernels/x86/widen_avx512.h"
+#include "kernels/x86/arith_avx2.h"
+#include "kernels/x86/arith_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
  * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
@@ -42,6 +44,9 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unfilter = unfilter_avx2;
     kernels->adler32 = adler32_avx2;
     kernels->widen = widen_avx2;
+    kernels->arith_f32 = arith_f32_avx2;
+    kernels->arith_f64 = arith_f64_avx2;
+    kernels->to_f32 = to_f32_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -64,6 +69,9 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->warp_bilinear = warp_bilinear_avx512;
     kernels->warp_bicubic = warp_bicubic_avx512;
     kernels->widen = widen_avx512;
+    kernels->arith_f32 = arith_f32_avx512;
+    kernels->arith_f64 = arith_f64_avx512;
+    kernels->to_f32 = to_f32_avx512;
     /* No unfilter and adler32: the one goes pixel by pixel, the other is bound by its loads. */
 }
 #endif
@@ -93,6 +101,9 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->unfilter = pst__unfilter_scalar;
     kernels->adler32 = pst__adler32_scalar;
     kernels->widen = pst__widen_scalar;
+    kernels->arith_f32 = pst__arith_f32_scalar;
+    kernels->arith_f64 = pst__arith_f64_scalar;
+    kernels->to_f32 = pst__to_f32_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

@@ -79,6 +79,13 @@ enum pst__integer {
     PST_INTEGER_I64,
 };
 
+enum pst__arith {
+    PST_ARITH_MULTIPLY,
+    PST_ARITH_DIVIDE,
+    PST_ARITH_ADD,
+    PST_ARITH_SUBTRACT,
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -162,6 +169,18 @@ struct pst__kernels {
      * lower bits; else 0. */
     int (*widen)(uint8_t *x, uint8_t *y, const uint8_t *src, size_t n, enum pst__integer from,
                  int is_narrow);
+
+    /* dst[i] = src[i] op b[i] for i < n, or with is_one op b[0]: an operation of IEEE 754, rounded
+     * once. src may be dst, and else they do not overlap; neither need be aligned. Reads and writes
+     * exactly n, and always reads b[0]. */
+    void (*arith_f32)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__arith op,
+                      const float *b, int is_one);
+    void (*arith_f64)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__arith op,
+                      const double *b, int is_one);
+
+    /* n integers to float32, to the nearest, ties to even. Nothing need be aligned; reads and
+     * writes exactly n. */
+    void (*to_f32)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__integer from);
 };
 
 /* Adds to count[c][v] the pixels of n whose channel c has the value v. */

@@ -42,6 +42,11 @@ void pst__unfilter_scalar(uint8_t *row, const uint8_t *above, int n, int bpp,
 uint32_t pst__adler32_scalar(const uint8_t *src, size_t n);
 int pst__widen_scalar(uint8_t *x, uint8_t *y, const uint8_t *src, size_t n, enum pst__integer from,
                       int is_narrow);
+void pst__arith_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__arith op,
+                           const float *b, int is_one);
+void pst__arith_f64_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__arith op,
+                           const double *b, int is_one);
+void pst__to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__integer from);
 
 /* The largest prime below 2^16. */
 #define PST__ADLER_MODULUS 65521u

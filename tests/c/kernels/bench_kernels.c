@@ -358,6 +358,51 @@ static void bench_colours(const struct pst__kernels *versions, int n)
     free(other);
 }
 
+enum element_kernel { TO_F32, MULTIPLY, DIVIDE, SUBTRACT, SUBTRACT_EACH, DIVIDE_F64, N_ELEMENTS };
+
+/* A chunk as the steps on rows have it, in the first cache. */
+static double element_ns(const struct pst__kernels *k, enum element_kernel which)
+{
+    enum { N = 1024, CALLS = 2000 };
+    static uint8_t src[N];
+    static float f32[N], each[N];
+    static double f64[N];
+    const float one = 1.0f;
+    double best = 0;
+    for (int repeat = 0; repeat < 30; repeat++) {
+        double t = now_us();
+        for (int i = 0; i < CALLS; i++) {
+            uint8_t *x = (uint8_t *)f32;
+            if (which == TO_F32)
+                k->to_f32(x, src, N, PST_INTEGER_U8);
+            else if (which == DIVIDE_F64)
+                k->arith_f64((uint8_t *)f64, (uint8_t *)f64, N, PST_ARITH_DIVIDE, &(double){1}, 1);
+            else if (which == SUBTRACT_EACH)
+                k->arith_f32(x, x, N, PST_ARITH_SUBTRACT, each, 0);
+            else
+                k->arith_f32(x, x, N,
+                             which == MULTIPLY ? PST_ARITH_MULTIPLY
+                             : which == DIVIDE ? PST_ARITH_DIVIDE
+                                               : PST_ARITH_SUBTRACT,
+                             &one, 1);
+        }
+        keep_least(&best, now_us() - t);
+    }
+    return best * 1e3 / CALLS / N;
+}
+
+static void bench_elements(const struct pst__kernels *versions, int n)
+{
+    printf("1024 elements, ns each: u8 to f32; f32 times, by, minus a number, minus numbers; f64 "
+           "by a number\n");
+    for (int v = 0; v < n; v++) {
+        printf("    %-7s", versions[v].name);
+        for (int which = 0; which < N_ELEMENTS; which++)
+            printf(" %7.3f", element_ns(versions + v, (enum element_kernel)which));
+        printf("\n");
+    }
+}
+
 int bench_kernels(void)
 {
     static const uint32_t masks[MAX_VERSIONS] = {0, PST_CPU_AVX2, PST_CPU_AVX2 | PST_CPU_AVX512};
@@ -379,6 +424,7 @@ int bench_kernels(void)
             n++;
     }
     bench_row_kernels(versions, n, norm);
+    bench_elements(versions, n);
     bench_colours(versions, n);
     bench_unfilters(versions, n);
     bench_rows_per_call(versions, n);

@@ -14,6 +14,7 @@
 #include "kernels/check_unfilter.h"
 #include "kernels/check_warp.h"
 #include "kernels/check_widen.h"
+#include "kernels/check_arith.h"
 #include "kernels/kernels.h"
 #include "kernels/taps.h"
 
@@ -416,7 +417,9 @@ static int check_version(const struct pst__kernels *kernels)
                     {"warp_bicubic", check_warp_bicubic},
                     {"unfilter", check_unfilter},
                     {"adler32", check_adler32},
-                    {"widen", check_widen}};
+                    {"widen", check_widen},
+                    {"arith", check_arith},
+                    {"to_f32", check_to_f32}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -469,6 +472,9 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->warp_bilinear != below->warp_bilinear);
     CHECK(k->warp_bicubic != below->warp_bicubic);
     CHECK(k->widen != below->widen);
+    CHECK(k->arith_f32 != below->arith_f32);
+    CHECK(k->arith_f64 != below->arith_f64);
+    CHECK(k->to_f32 != below->to_f32);
     /* Nor why AVX-512 brings nothing here. */
     CHECK((k->unfilter != below->unfilter) == is_avx2);
     CHECK((k->adler32 != below->adler32) == is_avx2);
