@@ -41,7 +41,7 @@ ABOVE = set(ROOMS)
 # A room that is not listed has one front header, ROOM/ROOM.h. None: all its headers are front.
 FRONTS: dict[str, set[str] | None] = {
     "base": None,
-    "buffer": {"buffer/buffer.h", "buffer/slab_pool.h"},
+    "buffer": {"buffer/buffer.h", "buffer/cast.h", "buffer/slab_pool.h"},
     "sample": {
         "sample/block_shuffle.h",
         "sample/mixture.h",

@@ -93,6 +93,43 @@ PST_API int pst_array_access(const struct pst_dataset *dataset);
 /* PST_EIO where a file is no longer what was opened (cut, grown, replaced, written to). */
 PST_API int pst_array_check(const struct pst_dataset *dataset, struct pst_error *err);
 
+/* What becomes of the rows of a field, one after the other: each step is what torch's operation of
+ * that meaning makes of a row x, bit for bit (but for which of the NaNs a NaN is, where torch
+ * itself has several), rounded once in x's dtype. */
+enum pst_step_kind {
+    PST_STEP_TO_DTYPE = 1,  /* x.to(dtype), as pst_tensor_cast() */
+    PST_STEP_SCALE = 2,     /* x * number, of a dtype of floats, as those below */
+    PST_STEP_DIVIDE = 3,    /* x / number */
+    PST_STEP_SHIFT = 4,     /* x + number */
+    PST_STEP_NORMALIZE = 5, /* (x - mean) / std, which have x's dtype and lie along dimension dim */
+    PST_STEP_RESHAPE = 6,   /* x.reshape(shape): one of it may be -1 */
+    PST_STEP_ONE_HOT = 7,   /* one_hot(x.to(int64), classes).to(dtype); of a field one at most */
+};
+struct pst_step {
+    int kind;           /* enum pst_step_kind */
+    int dtype;          /* of TO_DTYPE, ONE_HOT: enum pst_dtype */
+    double number;      /* of SCALE, DIVIDE, SHIFT */
+    const double *mean; /* of NORMALIZE: n each, 1 or the dimension's size */
+    const double *std;  /* none of them 0 */
+    size_t n;           /* numbers in mean, and in std */
+    int dim;            /* of NORMALIZE; negative: from the last one */
+    int ndim;           /* of RESHAPE */
+    int64_t shape[PST_MAX_DIMS];
+    int64_t classes; /* of ONE_HOT */
+};
+/* The steps of one field; those without any stay as they are. */
+struct pst_field_steps {
+    const char *field;
+    const struct pst_step *steps;
+    size_t n;
+};
+/* A dataset of rows over another one, which it takes a reference to. Nothing of the steps is needed
+ * afterwards. Rows go through memory of the gathering thread's own: 128 KiB, or one row where that
+ * is more. A class that is out of range fails the gather (PST_EFORMAT, with row, value and bound).
+ * Errors, which name field and step: PST_EINVAL, PST_ELIMIT, PST_ENOMEM. */
+PST_API int pst_steps_open(struct pst_dataset **out, struct pst_dataset *rows,
+                           const struct pst_field_steps *fields, size_t n, struct pst_error *err);
+
 /* How a file is mapped as a tensor. */
 enum pst_array_mode {
     PST_ARRAY_VIEW = 0, /* read only: the tensor's buffer says so. Who writes to its memory all the

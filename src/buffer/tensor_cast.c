@@ -5,6 +5,7 @@
 
 #include "base/half.h"
 #include "base/status.h"
+#include "buffer/cast.h"
 #include "buffer/tensor_parts.h"
 
 /* Elements go through one of two wide types, some hundred at a time: int64_t for integers and bool,
@@ -161,8 +162,8 @@ static void store_floats(uint8_t *to, const double *in, int64_t n, int dtype)
     }
 }
 
-static void cast_row(uint8_t *to, int to_dtype, const uint8_t *from, int64_t step, int from_dtype,
-                     int64_t n)
+void pst__cast(uint8_t *to, int to_dtype, const uint8_t *from, int64_t step, int from_dtype,
+               int64_t n)
 {
     union {
         int64_t integers[BLOCK];
@@ -201,7 +202,7 @@ int pst_tensor_cast(struct pst_tensor *out, const struct pst_tensor *from, int d
     pst__tensor_pair(&pair, out, from, 1);
     int inner = pair.ndim - 1;
     do
-        cast_row(to, dtype, elements, pair.b[inner], from->dtype, pair.shape[inner]);
+        pst__cast(to, dtype, elements, pair.b[inner], from->dtype, pair.shape[inner]);
     while (pst__tensor_pair_next(&pair, inner, at, &to, &elements));
     return PST_OK;
 }

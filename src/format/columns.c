@@ -11,6 +11,7 @@
 #include "format/layout.h"
 #include "format/looks.h"
 #include "format/ragged.h"
+#include "format/row_steps.h"
 #include "format/self.h"
 #include "io/guard.h"
 
@@ -457,9 +458,18 @@ int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, 
 
 const struct pst__column *pst__columns_of(const struct pst_dataset *dataset, size_t *n)
 {
+    for (const struct pst_dataset *under; (under = pst__row_steps_under(dataset));)
+        dataset = under;
     const struct rows *rows = pst__dataset_self(dataset, rows_close);
     *n = rows ? rows->n_columns : 0;
     return rows ? rows->column : NULL;
+}
+
+const char *pst__columns_path(const struct pst_dataset *dataset, size_t field)
+{
+    size_t n;
+    const struct pst__column *columns = pst__columns_of(dataset, &n);
+    return field < n && columns[field].source ? pst__source_path(columns[field].source) : NULL;
 }
 
 /* --- over tensors

@@ -36,7 +36,10 @@ void pst__column_reset(struct pst__column *column);
  * Elements of a column with a source lie within it. Errors: PST_EINVAL, PST_ENOMEM. */
 int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, size_t n,
                          struct pst_error *err);
-/* The columns of such a dataset; NULL for another kind. Valid while the dataset is. */
+/* The columns of such a dataset, or of one with steps over it; NULL for another kind. Valid while
+ * the dataset is. */
 const struct pst__column *pst__columns_of(const struct pst_dataset *dataset, size_t *n);
+/* The file of a field of such a dataset; NULL where there is none. */
+const char *pst__columns_path(const struct pst_dataset *dataset, size_t field);
 
 #endif
