@@ -367,6 +367,13 @@ def array(
     """The rows of arrays in files. A source is (path, name, kind, dtype, shape, offset, ragged,
     pad); numbers are those of <penstock/array.h>, budget 0 is the default."""
 
+_Step: TypeAlias = tuple[int, str | None, float, bytes, int, tuple[int, ...], int]
+
+def row_steps(rows: Dataset, fields: tuple[tuple[bytes, tuple[_Step, ...]], ...], /) -> Dataset:
+    """The rows of a dataset after steps: of each field that has some its name and a tuple of (kind,
+    dtype, number, numbers, dim, shape, classes). numbers are doubles: all of the mean, then all of
+    the std."""
+
 def array_access(dataset: Dataset, /) -> int:
     """1: mapped, 2: read, 0: not of files of arrays."""
 

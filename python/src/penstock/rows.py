@@ -20,7 +20,8 @@ import torch
 import torch.utils.data
 import torch.utils.data.dataset as torch_dataset
 from penstock import _core, collation
-from penstock.datasets.array_rows import DTYPES, Array
+from penstock.datasets.array_rows import Array
+from penstock.datasets.dtypes import DTYPES
 from penstock.datasets.tokens import Tokens
 from penstock.kept import Kept
 from penstock.refusal import describe, is_from, refuse

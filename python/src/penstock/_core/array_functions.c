@@ -216,6 +216,9 @@ PyMethodDef core_array_functions[] = {
      "source: (path, name, kind, dtype, shape, offset)."},
     {"array", array_rows, METH_VARARGS,
      "array(sources, access, budget, unverified, /)\n--\n\nThe rows of arrays in files."},
+    {"row_steps", core_row_steps, METH_VARARGS,
+     "row_steps(rows, fields, /)\n--\n\nRows of a dataset after steps. fields: (name, ((kind, "
+     "dtype, number, numbers, dim, shape, classes), ...)) of each."},
     {"array_access", array_access, METH_O,
      "array_access(dataset, /)\n--\n\n1: mapped, 2: read, 0: no files of arrays."},
     {"array_check", array_check, METH_O,

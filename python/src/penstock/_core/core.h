@@ -104,6 +104,8 @@ PyObject *core_dataset_wrap(struct core_state *state, struct pst_dataset *handle
 PyObject *core_dataset_fields(PyObject *object, PyObject *unused); /* new */
 PyObject *core_dataset_gather(PyObject *object, PyObject *args);   /* new */
 PyObject *core_dataset_intend(PyObject *object, PyObject *arg);    /* new */
+/* row_step_functions.c */
+PyObject *core_row_steps(PyObject *module, PyObject *args); /* new */
 struct pst_transform *core_transform_handle(PyObject *transform);
 
 /* Method tables of module functions, ended by a row of NULL. */

@@ -9,6 +9,8 @@ from typing import Any, Literal, SupportsIndex
 
 import torch
 from penstock import _core
+from penstock.datasets.dtypes import DTYPES, dtype_name
+from penstock.datasets.row_steps import Step, packed
 from torch.utils.data import Dataset
 
 _Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int]
@@ -24,23 +26,6 @@ _FORMATS: dict[str, int] = {
 }
 _ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2}
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-# The engine's names, see _core.pyi.
-DTYPES: dict[str, torch.dtype] = {
-    "u8": torch.uint8,
-    "i8": torch.int8,
-    "i16": torch.int16,
-    "i32": torch.int32,
-    "i64": torch.int64,
-    "f16": torch.float16,
-    "bf16": torch.bfloat16,
-    "f32": torch.float32,
-    "f64": torch.float64,
-    "bool": torch.bool,
-    "u16": torch.uint16,
-    "u32": torch.uint32,
-    "u64": torch.uint64,
-}
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 class Array(Dataset[Any]):
@@ -59,6 +44,8 @@ class Array(Dataset[Any]):
         by their names. Such a column is two fields: its name, and its name with "_length" behind
         it, the number of items that are the row's own. None: ragged columns are refused.
     pad: each element of the padding; other than 0 only for integers.
+    steps: what becomes of the rows of fields (penstock.datasets.row_steps), by their names; of the
+        only field, steps alone.
 
     Samples and batches are copies, which may be written to. A file that is cut meanwhile is an
     OSError that names it.
@@ -78,6 +65,7 @@ class Array(Dataset[Any]):
         verify: bool = True,
         pad_to: int | Mapping[str, int] | None = None,
         pad: int = 0,
+        steps: Sequence[Step] | Mapping[str, Sequence[Step]] | None = None,
     ) -> None:
         for name, value, known in (("format", format, _FORMATS), ("access", access, _ACCESS)):
             if value not in known:
@@ -98,7 +86,7 @@ class Array(Dataset[Any]):
                 os.fsencode(path),
                 None if name is None else name.encode(),
                 number,
-                _dtype_name(dtype),
+                None if dtype is None else dtype_name(dtype),
                 sides,
                 first,
                 self._items(name),
@@ -108,11 +96,15 @@ class Array(Dataset[Any]):
         )
         self.columns = None if columns is None else tuple(columns)
         self.verify = bool(verify)
+        self.steps = _steps(steps)
         self._open(_ACCESS[access], memory_budget or 0)
 
     def _open(self, access: int, budget: int) -> None:
         self._rows = _core.array(self._chosen(), access, budget, not self.verify)
         fields = self._rows.fields()
+        if self.steps:
+            self._rows = _core.row_steps(self._rows, self._packed([name for name, *_ in fields]))
+            fields = self._rows.fields()
         names = [name for name, _, _ in fields]
         if self.pad_to is None and self.columns is not None and names != list(self.columns):
             raise ValueError(f"columns are {list(self.columns)}, the files have {names}")
@@ -120,6 +112,14 @@ class Array(Dataset[Any]):
             raise ValueError(f"two fields have one name: {names}")
         self._fields = tuple((name, DTYPES[dtype], shape) for name, dtype, shape in fields)
         self._access = _core.array_access(self._rows)
+
+    def _packed(self, names: list[str]) -> tuple[Any, ...]:
+        steps = self.steps
+        if isinstance(steps, tuple):
+            if len(names) > 1:
+                raise ValueError(f"there are several fields, {names}: give steps by their names")
+            steps = {names[0]: steps}
+        return tuple((name.encode(), packed(some)) for name, some in steps.items())
 
     def _items(self, name: str | None) -> int:
         """How many a row of this ragged column is padded to; 0: it is refused."""
@@ -228,7 +228,17 @@ class Array(Dataset[Any]):
             f"{name}: {str(dtype).removeprefix('torch.')} {list(shape)}"
             for name, dtype, shape in self._fields
         ]
+        if self.steps:
+            lines.append(f"Steps: {self.steps}")
         return "Dataset Array\n" + "\n".join("    " + line for line in lines)
+
+
+def _steps(
+    steps: Sequence[Step] | Mapping[str, Sequence[Step]] | None,
+) -> tuple[Step, ...] | dict[str, tuple[Step, ...]]:
+    if isinstance(steps, Mapping):
+        return {name: tuple(some) for name, some in steps.items()}
+    return tuple(steps or ())
 
 
 def _padding(pad_to: int | Mapping[str, int] | None) -> int | dict[str, int] | None:
@@ -244,12 +254,3 @@ def _at_least_one(items: int) -> int:
     if number < 1:
         raise ValueError(f"pad_to should be a number of items, at least 1, got {items!r}")
     return number
-
-
-def _dtype_name(dtype: torch.dtype | str | None) -> str | None:
-    if dtype is None:
-        return None
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if found not in _NAMES:
-        raise ValueError(f"dtype should be one of {', '.join(map(str, _NAMES))}, got {dtype!r}")
-    return _NAMES[found]
