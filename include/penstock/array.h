@@ -52,10 +52,15 @@ struct pst_array_source {
     /* Of PST_ARRAY_PENSTOCK, for pst_array_open(): how many items the rows of ragged columns are
      * padded or cut to. Such a column is two fields: its name, of shape (ragged, the item's...),
      * and its name with "_length" behind it (PST_I64): how many of these items are the row's. 0:
-     * ragged columns are refused (PST_EUNSUPPORTED). */
+     * ragged columns are refused (PST_EUNSUPPORTED). PST_ARRAY_LONGEST: as many as the longest row
+     * of a batch has, see pst_dataset_lengths(). */
     int64_t ragged;
     int64_t pad; /* each element behind a row's items; other than 0 only for integers */
+    /* Of PST_ARRAY_LONGEST. */
+    int64_t ragged_most;     /* items that are kept of a row; 0: all */
+    int64_t ragged_multiple; /* rows are padded to a multiple of it; 0: of 1 */
 };
+#define PST_ARRAY_LONGEST (-1)
 
 struct pst_array_config {
     size_t struct_size;

@@ -32,8 +32,9 @@ PST_API void pst_record_pixels(struct pst_record *record, const struct pst_pixel
 /* One part of each sample of a dataset of rows. name is valid while the dataset is. */
 struct pst_field {
     const char *name;
-    int dtype, ndim;             /* enum pst_dtype */
-    int64_t shape[PST_MAX_DIMS]; /* of one sample */
+    int dtype, ndim; /* enum pst_dtype */
+    /* Of one sample. shape[0] of -1: it differs from row to row, see pst_dataset_lengths(). */
+    int64_t shape[PST_MAX_DIMS];
 };
 #define PST_MAX_FIELDS 64
 
@@ -68,6 +69,12 @@ struct pst_dataset_vtable {
                   struct pst_error *err);
     /* These rows will be asked for soon. Returns at once. May be NULL. */
     void (*intend)(void *self, const int64_t *indices, size_t n);
+    /* As pst_dataset_lengths(), for n of at least 1; may be NULL where no field differs. */
+    int (*lengths)(void *self, const int64_t *indices, size_t n, int64_t *lengths,
+                   struct pst_error *err);
+    /* As gather(), with rows of these lengths. Required with lengths, in the place of gather. */
+    int (*gather_padded)(void *self, const int64_t *indices, size_t n, const int64_t *lengths,
+                         void *const *dst, struct pst_error *err);
 };
 
 /* Makes a dataset of a vtable and its self. The vtable is copied. On failure self stays the
@@ -92,10 +99,19 @@ PST_API int64_t pst_dataset_copy_name(const struct pst_dataset *dataset, int64_t
 PST_API int pst_dataset_fields(const struct pst_dataset *dataset, struct pst_field *fields,
                                int most);
 /* Copies rows, in the order of the indices: field f to dst[f], which has room for n samples. Any
- * thread. Errors: PST_ERANGE (an index), PST_EINVAL (not of rows), PST_EIO (names file and offset);
- * what dst holds is not defined then. */
+ * thread. Errors: PST_ERANGE (an index), PST_EINVAL (not of rows, or of rows of different lengths),
+ * PST_EIO (names file and offset); what dst holds is not defined then. */
 PST_API int pst_gather(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
                        void *const *dst, struct pst_error *err);
+/* Of fields whose first dimension differs from row to row: what it is in a batch of these rows,
+ * that of the longest one, in lengths[f]; 0 for any other field, and for no rows. lengths has a
+ * place for each field. It may read from files. Any thread. Errors as pst_gather(). */
+PST_API int pst_dataset_lengths(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+                                int64_t *lengths, struct pst_error *err);
+/* As pst_gather(), where rows of such a field f become rows of lengths[f]: they are padded, or cut.
+ * Other fields' lengths are not looked at. */
+PST_API int pst_gather_padded(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+                              const int64_t *lengths, void *const *dst, struct pst_error *err);
 /* Rows that will be asked for soon: the system begins to fetch them. Indices that are not in the
  * dataset are passed over. Any thread; returns at once. */
 PST_API void pst_dataset_intend(const struct pst_dataset *dataset, const int64_t *indices,

@@ -305,6 +305,11 @@ static void rows_intend(void *self, const int64_t *indices, size_t n)
 /* --- the dataset
  * -------------------------------------------------------------------------------------- */
 
+static int is_longest(const struct pst__column *column)
+{
+    return column->multiple > 0 && !column->is_length;
+}
+
 static int64_t rows_length(void *self)
 {
     return ((struct rows *)self)->n;
@@ -318,6 +323,8 @@ static int rows_fields(void *self, struct pst_field *fields, int most)
         fields[c] = (struct pst_field){column->name, column->dtype, column->ndim - 1, {0}};
         for (int d = 1; d < column->ndim; d++)
             fields[c].shape[d - 1] = column->shape[d];
+        if (is_longest(column))
+            fields[c].shape[0] = -1;
     }
     return (int)rows->n_columns;
 }
@@ -333,8 +340,16 @@ static int gather_fixed(const struct rows_copy *copy, struct pst_error *err)
     return copy->base ? gather_mapped(copy, err) : gather_read(copy, err);
 }
 
-static int rows_gather(void *self, const int64_t *indices, size_t n, void *const *dst,
-                       struct pst_error *err)
+/* What the rows of a ragged column are padded to. The column of lengths stands behind its own. */
+static int64_t padded_to(const struct pst__column *column, size_t c, const int64_t *lengths)
+{
+    if (column->multiple == 0)
+        return column->ragged;
+    return column->is_length ? lengths[c - 1] : lengths[c];
+}
+
+static int rows_gather_padded(void *self, const int64_t *indices, size_t n, const int64_t *lengths,
+                              void *const *dst, struct pst_error *err)
 {
     struct rows *rows = self;
     if (n >= PST__LOOKS_ROWS)
@@ -345,13 +360,35 @@ static int rows_gather(void *self, const int64_t *indices, size_t n, void *const
         struct rows_copy copy = {column, plan, base_of(column), indices, n, dst[c]};
         if (plan->row_bytes == 0 || n == 0)
             continue;
-        int rc = column->ragged > 0
-                     ? pst__ragged_gather(column, plan->row_bytes, indices, n, dst[c], err)
-                     : gather_fixed(&copy, err);
+        int rc = column->ragged > 0 ? pst__ragged_gather(column, padded_to(column, c, lengths),
+                                                         indices, n, dst[c], err)
+                                    : gather_fixed(&copy, err);
         if (rc < 0)
             return rc;
         if (column->is_swapped)
             pst__layout_swap(dst[c], n * plan->row_bytes, plan->item);
+    }
+    return PST_OK;
+}
+
+static int rows_gather(void *self, const int64_t *indices, size_t n, void *const *dst,
+                       struct pst_error *err)
+{
+    return rows_gather_padded(self, indices, n, NULL, dst, err);
+}
+
+static int rows_lengths(void *self, const int64_t *indices, size_t n, int64_t *lengths,
+                        struct pst_error *err)
+{
+    struct rows *rows = self;
+    if (n >= PST__LOOKS_ROWS) /* the ends, and behind them the items, at once */
+        intend(rows, indices, n, 1);
+    for (size_t c = 0; c < rows->n_columns; c++) {
+        const struct pst__column *column = &rows->column[c];
+        int rc =
+            is_longest(column) ? pst__ragged_longest(column, indices, n, &lengths[c], err) : PST_OK;
+        if (rc < 0)
+            return rc;
     }
     return PST_OK;
 }
@@ -366,14 +403,23 @@ static void rows_close(void *self)
     pst__free(rows);
 }
 
-static const struct pst_dataset_vtable rows_vtable = {
-    .struct_size = sizeof rows_vtable,
-    .length = rows_length,
-    .close = rows_close,
-    .fields = rows_fields,
-    .gather = rows_gather,
-    .intend = rows_intend,
-};
+static int make_dataset(struct pst_dataset **out, struct rows *rows, struct pst_error *err)
+{
+    struct pst_dataset_vtable vtable = {
+        .struct_size = sizeof vtable,
+        .length = rows_length,
+        .close = rows_close,
+        .fields = rows_fields,
+        .gather = rows_gather,
+        .intend = rows_intend,
+    };
+    for (size_t c = 0; c < rows->n_columns; c++)
+        if (is_longest(&rows->column[c])) {
+            vtable.lengths = rows_lengths;
+            vtable.gather_padded = rows_gather_padded;
+        }
+    return pst_dataset_new(out, &vtable, rows, err);
+}
 
 /* Sizes and whether a row is dense. The product was bounded by who described the column. */
 static void plan_column(struct plan *plan, const struct pst__column *column)
@@ -446,7 +492,7 @@ int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, 
             pst__source_random(rows->column[c].source);
     }
     if (rc == PST_OK)
-        rc = pst_dataset_new(out, &rows_vtable, rows, err);
+        rc = make_dataset(out, rows, err);
     if (rc == PST_OK)
         return PST_OK;
     for (size_t c = 0; c < n; c++)

@@ -26,6 +26,9 @@ struct pst__column {
      * `ragged`, or how many of these are a row's own. 0: rows of a fixed shape. */
     int64_t ragged;
     int number, is_length;
+    /* Padded to the longest row of a batch, and to a multiple: `ragged` is the most that is kept of
+     * a row, shape[1] is 1. 0: to `ragged`. */
+    int64_t multiple;
     uint8_t pad[8];            /* an element behind a row's items */
     struct pst_buffer *buffer; /* or in memory: a reference, and the first element */
     const uint8_t *data;

@@ -32,8 +32,10 @@ int pst_dataset_new(struct pst_dataset **out, const struct pst_dataset_vtable *v
     memcpy(&known, vtable, size < sizeof known ? size : sizeof known);
     PST_REQUIRE(known.length && ((known.read && known.label) || known.fields), err,
                 "pst_dataset_new: length, read and label are required");
-    PST_REQUIRE(!known.fields || known.gather, err,
+    PST_REQUIRE(!known.fields || known.gather || known.gather_padded, err,
                 "pst_dataset_new: a dataset of rows needs gather");
+    PST_REQUIRE(!known.lengths == !known.gather_padded, err,
+                "pst_dataset_new: lengths and gather_padded go together");
     int64_t length = known.length(self);
     PST_REQUIRE(length >= 0, err, "pst_dataset_new: length is %" PRId64, length);
     struct pst_dataset *dataset = pst__calloc(1, sizeof *dataset, PST_MEM_HEAP);
@@ -161,20 +163,61 @@ int pst_dataset_fields(const struct pst_dataset *dataset, struct pst_field *fiel
     return dataset->vtable.fields ? dataset->vtable.fields(dataset->self, fields, most) : 0;
 }
 
-int pst_gather(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
-               void *const *dst, struct pst_error *err)
+static int check_rows(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+                      const void *out, struct pst_error *err)
 {
     PST_REQUIRE(dataset->vtable.fields, err, "pst_gather: the dataset is not of rows");
-    PST_REQUIRE(n == 0 || (indices && dst), err, "pst_gather: indices or dst is NULL");
+    PST_REQUIRE(n == 0 || (indices && out), err, "pst_gather: indices or dst is NULL");
     for (size_t i = 0; i < n; i++)
         if (!is_within(dataset, indices[i]))
             return pst__fail(err, PST_ERANGE, "index %" PRId64 " of a dataset of %" PRId64,
                              indices[i], dataset->length);
-    int rc = dataset->vtable.gather(dataset->self, indices, n, dst, err);
+    return PST_OK;
+}
+
+/* What a function of the vtable returned. */
+static int judge_rows(int rc, struct pst_error *err)
+{
     if (rc > 0)
         return pst__fail(err, PST_ECALLBACK, "gather returned %d, expected 0 or a negative status",
                          rc);
     return rc < 0 ? pst__fail(err, rc, "gather: %s", pst_status_text(rc)) : PST_OK;
+}
+
+int pst_gather(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+               void *const *dst, struct pst_error *err)
+{
+    int rc = check_rows(dataset, indices, n, dst, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(!dataset->vtable.lengths, err,
+                "pst_gather: rows are of different lengths, see pst_gather_padded()");
+    return judge_rows(dataset->vtable.gather(dataset->self, indices, n, dst, err), err);
+}
+
+int pst_dataset_lengths(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+                        int64_t *lengths, struct pst_error *err)
+{
+    int rc = check_rows(dataset, indices, n, lengths, err);
+    if (rc < 0)
+        return rc;
+    memset(lengths, 0, (size_t)pst_dataset_fields(dataset, NULL, 0) * sizeof *lengths);
+    if (n == 0 || !dataset->vtable.lengths)
+        return PST_OK;
+    return judge_rows(dataset->vtable.lengths(dataset->self, indices, n, lengths, err), err);
+}
+
+int pst_gather_padded(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
+                      const int64_t *lengths, void *const *dst, struct pst_error *err)
+{
+    if (!dataset->vtable.gather_padded)
+        return pst_gather(dataset, indices, n, dst, err);
+    int rc = check_rows(dataset, indices, n, dst, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(lengths, err, "pst_gather_padded: lengths is NULL");
+    rc = dataset->vtable.gather_padded(dataset->self, indices, n, lengths, dst, err);
+    return judge_rows(rc, err);
 }
 
 void pst_dataset_intend(const struct pst_dataset *dataset, const int64_t *indices, size_t n)

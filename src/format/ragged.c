@@ -12,7 +12,8 @@
 #include "io/guard.h"
 
 #define SHOWN 320
-#define FEW 32    /* rows whose places are kept on the stack */
+#define FEW 32 /* rows whose places are kept on the stack */
+#define MOST_MULTIPLE (1 << 30)
 #define NEAR 4096 /* the address of a fault may be that of its page */
 
 /* --- columns
@@ -50,9 +51,15 @@ static int check_wish(const struct pst__array_column *own, const struct pst_arra
                          "'%s': column '%s' is ragged: set how many items its rows are padded or "
                          "cut to (pad_to, in C ragged)",
                          shown, name);
-    PST_REQUIRE(from->ragged > 0, err,
+    PST_REQUIRE(from->ragged > 0 || from->ragged == PST_ARRAY_LONGEST, err,
                 "'%s': the rows of '%s' cannot be padded to %" PRId64 " items", shown, name,
                 from->ragged);
+    PST_REQUIRE(from->ragged_most >= 0 && from->ragged_multiple >= 0 &&
+                    from->ragged_multiple <= MOST_MULTIPLE,
+                err,
+                "'%s': the rows of '%s' cannot be cut to %" PRId64
+                " items and padded to a multiple of %" PRId64,
+                shown, name, from->ragged_most, from->ragged_multiple);
     PST_REQUIRE(pad_fits(own->dtype, from->pad), err,
                 "'%s': '%s' cannot be padded with %" PRId64 ", which is no element of its dtype",
                 shown, name, from->pad);
@@ -94,7 +101,8 @@ int pst__ragged_columns(struct pst__column columns[2], struct pst__array_shared 
     if (rc < 0)
         return rc;
     items.shape[0] = all->n_rows;
-    items.shape[1] = from->ragged;
+    int is_longest = from->ragged == PST_ARRAY_LONGEST;
+    items.shape[1] = is_longest ? 1 : from->ragged;
     memcpy(items.shape + 2, own->shape, (size_t)own->ndim * sizeof *own->shape);
     rc = column_init(&columns[0], &items, own->name, "", err);
     if (rc == PST_OK)
@@ -104,6 +112,10 @@ int pst__ragged_columns(struct pst__column columns[2], struct pst__array_shared 
         columns[i].file = pst__array_shared_ref(file);
         columns[i].stream = own->stream;
         columns[i].ragged = from->ragged;
+        if (is_longest) {
+            columns[i].ragged = from->ragged_most > 0 ? from->ragged_most : INT64_MAX;
+            columns[i].multiple = from->ragged_multiple > 0 ? from->ragged_multiple : 1;
+        }
         columns[i].number = number;
         columns[i].is_length = i;
         for (int k = 0; k < 8; k++) /* as the file has elements: the low byte first */
@@ -126,9 +138,15 @@ struct ragged_copy {
     const struct pst__column *column;
     const uint8_t *base; /* of the mapped file */
     const struct place *places;
-    size_t n, row_bytes;
+    size_t n, row_bytes; /* as they are padded */
     uint8_t *to;
 };
+
+/* How many of a row's items are kept where rows are padded to `length`. */
+static int64_t kept_of(const struct pst__column *column, int64_t length)
+{
+    return length < column->ragged ? length : column->ragged;
+}
 
 static size_t item_bytes(const struct pst__column *column)
 {
@@ -136,13 +154,13 @@ static size_t item_bytes(const struct pst__column *column)
 }
 
 /* Where the items of all rows are. Their blocks are checked. */
-static int find_places(struct place *places, const struct pst__column *column,
+static int find_places(struct place *places, const struct pst__column *column, int64_t most,
                        const int64_t *indices, size_t n, struct pst_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         struct pst__array_items items;
-        int rc = pst__array_shared_items(column->file, column->number, indices[i], column->ragged,
-                                         &items, err);
+        int rc =
+            pst__array_shared_items(column->file, column->number, indices[i], most, &items, err);
         if (rc == PST_OK)
             rc = pst__array_shared_verify_items(column->file, column->number, &items, err);
         if (rc < 0) {
@@ -235,16 +253,19 @@ static int copy_read(const struct ragged_copy *copy, struct place *places, struc
     return PST_OK;
 }
 
-static int gather_items(const struct pst__column *column, size_t row_bytes, const int64_t *indices,
+static int gather_items(const struct pst__column *column, int64_t length, const int64_t *indices,
                         size_t n, uint8_t *dst, struct pst_error *err)
 {
     struct place few[FEW], *places = few;
+    size_t row_bytes = (size_t)length * item_bytes(column);
+    if (row_bytes == 0)
+        return PST_OK;
     if (n > FEW)
         places = pst__alloc(n * sizeof *places, PST_MEM_SCRATCH);
     if (!places)
         return pst__fail(err, PST_ENOMEM, "no memory for the places of %zu rows", n);
     struct ragged_copy copy = {column, pst__source_data(column->source), places, n, row_bytes, dst};
-    int rc = find_places(places, column, indices, n, err);
+    int rc = find_places(places, column, kept_of(column, length), indices, n, err);
     if (rc == PST_OK)
         rc = copy.base ? copy_mapped(&copy, err) : copy_read(&copy, places, err);
     for (size_t i = 0; rc == PST_OK && i < n; i++)
@@ -255,22 +276,49 @@ static int gather_items(const struct pst__column *column, size_t row_bytes, cons
     return rc;
 }
 
-int pst__ragged_gather(const struct pst__column *column, size_t row_bytes, const int64_t *indices,
+/* How many of a row's items are kept, at most `most`. */
+static int length_of(const struct pst__column *column, int64_t index, int64_t most, int64_t *length,
+                     struct pst_error *err)
+{
+    struct pst__array_items items;
+    int rc = pst__array_shared_items(column->file, column->number, index, most, &items, err);
+    if (rc < 0 && err)
+        err->record = index;
+    if (rc == PST_OK)
+        *length = items.n;
+    return rc;
+}
+
+int pst__ragged_gather(const struct pst__column *column, int64_t length, const int64_t *indices,
                        size_t n, uint8_t *dst, struct pst_error *err)
 {
     if (!column->is_length)
-        return gather_items(column, row_bytes, indices, n, dst, err);
+        return gather_items(column, length, indices, n, dst, err);
     for (size_t i = 0; i < n; i++) {
-        struct pst__array_items items;
-        int rc = pst__array_shared_items(column->file, column->number, indices[i], column->ragged,
-                                         &items, err);
-        if (rc < 0) {
-            if (err)
-                err->record = indices[i];
+        int64_t own = 0;
+        int rc = length_of(column, indices[i], kept_of(column, length), &own, err);
+        if (rc < 0)
             return rc;
-        }
-        memcpy(dst + i * row_bytes, &items.n, sizeof items.n);
+        memcpy(dst + i * sizeof own, &own, sizeof own);
     }
+    return PST_OK;
+}
+
+int pst__ragged_longest(const struct pst__column *column, const int64_t *indices, size_t n,
+                        int64_t *length, struct pst_error *err)
+{
+    int64_t longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t own = 0;
+        int rc = length_of(column, indices[i], column->ragged, &own, err);
+        if (rc < 0)
+            return rc;
+        longest = own > longest ? own : longest;
+    }
+    int64_t over = longest % column->multiple;
+    if (over > 0 && __builtin_add_overflow(longest, column->multiple - over, &longest))
+        return pst__fail(err, PST_ELIMIT, "rows of '%s' are too long", column->name);
+    *length = longest;
     return PST_OK;
 }
 

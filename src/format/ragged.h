@@ -14,9 +14,12 @@ int pst__ragged_columns(struct pst__column columns[2], struct pst__array_shared 
                         struct pst__source *source, int number, const struct pst_array_source *from,
                         struct pst_error *err) PST_NODISCARD;
 
-/* See gather() of a dataset; the column's rows are of row_bytes. */
-int pst__ragged_gather(const struct pst__column *column, size_t row_bytes, const int64_t *indices,
+/* See gather() of a dataset; rows are padded to so many items. */
+int pst__ragged_gather(const struct pst__column *column, int64_t length, const int64_t *indices,
                        size_t n, uint8_t *dst, struct pst_error *err) PST_NODISCARD;
+/* What the longest of these rows is padded to. */
+int pst__ragged_longest(const struct pst__column *column, const int64_t *indices, size_t n,
+                        int64_t *length, struct pst_error *err) PST_NODISCARD;
 /* See intend() of a dataset. may_wait: for the ends of the rows; else of a row whose end is not in
  * memory only the end is fetched. */
 void pst__ragged_intend(const struct pst__column *column, const int64_t *indices, size_t n,

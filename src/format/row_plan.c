@@ -54,11 +54,16 @@ static int is_float(int dtype)
     return dtype == PST_F16 || dtype == PST_BF16 || dtype == PST_F32 || dtype == PST_F64;
 }
 
-/* Elements of a row of so many bytes each; -1: too many. */
+static int is_varying(const struct pst_field *field)
+{
+    return field->ndim > 0 && field->shape[0] == -1;
+}
+
+/* Elements of a row of so many bytes each, of one of length 1 where they differ; -1: too many. */
 static int64_t count(const struct pst_field *field, size_t item)
 {
     int64_t n = 1, bytes;
-    for (int d = 0; d < field->ndim; d++)
+    for (int d = is_varying(field); d < field->ndim; d++)
         if (field->shape[d] < 0 || __builtin_mul_overflow(n, field->shape[d], &n))
             return -1;
     if (__builtin_mul_overflow(n, (int64_t)item, &bytes) || bytes > PST_MAX_OUTPUT)
@@ -197,6 +202,8 @@ static int add_reshape(const struct making *making)
 {
     const struct pst_step *step = making->step;
     struct pst_field *row = &making->plan->out, next = *row;
+    if (is_varying(row))
+        return fails(making, PST_EINVAL, "the rows are of different lengths");
     if (step->ndim < 0 || step->ndim >= PST_MAX_DIMS)
         return fails(making, PST_EINVAL, "%d dimensions, at most %d expected", step->ndim,
                      PST_MAX_DIMS - 1);

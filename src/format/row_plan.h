@@ -9,7 +9,8 @@
 
 /* The steps of one field as operations on elements, and how they are carried out. Rows lie one
  * behind the other, so that many of them are one stretch of elements: an operand that differs along
- * a dimension comes round again with every row. */
+ * a dimension comes round again with every row. Rows of different lengths are such a stretch of
+ * items: there a row is one of length 1. */
 
 struct pst__row_op {
     int is_cast; /* else arith, on elements that keep their dtype */

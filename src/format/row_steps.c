@@ -21,9 +21,13 @@ struct steps {
     int n_fields;
     struct pst_field *fields;
     struct pst__row_plan **plans; /* NULL for a field that stays as it is */
-    size_t *in_bytes, *out_bytes; /* of a row of a field */
-    size_t waiting;               /* bytes of a row's fields that have steps */
+    size_t *in_bytes, *out_bytes; /* of a row of a field; where lengths differ, of length 1 */
 };
+
+static int is_varying(const struct steps *steps, int f)
+{
+    return steps->fields[f].ndim > 0 && steps->fields[f].shape[0] == -1;
+}
 
 static int64_t steps_length(void *self)
 {
@@ -46,7 +50,15 @@ static void steps_intend(void *self, const int64_t *indices, size_t n)
 /* --- rows
  * -------------------------------------------------------------------------------------------- */
 
+/* The rows of one call. */
+struct call {
+    const int64_t *lengths;
+    size_t in_bytes[PST_MAX_FIELDS], out_bytes[PST_MAX_FIELDS];
+    size_t waiting; /* bytes of a row's fields that have steps */
+};
+
 struct piece {
+    const struct call *call;
     const int64_t *indices;
     size_t n;
     uint8_t *dst[PST_MAX_FIELDS]; /* as they are to be */
@@ -58,7 +70,8 @@ static int class_fails(const struct steps *steps, int f, const struct piece *pie
 {
     char path[SHOWN] = "", name[SHOWN];
     const char *file = pst__columns_path(steps->rows, (size_t)f);
-    int64_t row = piece->indices[fault->row];
+    int64_t length = is_varying(steps, f) ? piece->call->lengths[f] : 1;
+    int64_t row = piece->indices[fault->row / length];
     if (file)
         pst__printable(path, sizeof path, file);
     pst__printable(name, sizeof name, steps->fields[f].name);
@@ -74,28 +87,31 @@ static int class_fails(const struct steps *steps, int f, const struct piece *pie
 
 static int gather_piece(const struct steps *steps, const struct piece *piece, struct pst_error *err)
 {
-    int rc = pst_gather(steps->rows, piece->indices, piece->n, piece->from, err);
+    const int64_t *lengths = piece->call->lengths;
+    int rc = pst_gather_padded(steps->rows, piece->indices, piece->n, lengths, piece->from, err);
     for (int f = 0; rc == PST_OK && f < steps->n_fields; f++) {
         struct pst__row_fault fault;
-        if (steps->plans[f] && pst__row_run(steps->plans[f], piece->from[f], (int64_t)piece->n,
-                                            piece->dst[f], &fault) < 0)
+        int64_t n = (int64_t)piece->n * (is_varying(steps, f) ? lengths[f] : 1);
+        if (steps->plans[f] &&
+            pst__row_run(steps->plans[f], piece->from[f], n, piece->dst[f], &fault) < 0)
             rc = class_fails(steps, f, piece, &fault, err);
     }
     return rc;
 }
 
 /* most: rows that `waiting` has room for. */
-static int gather_pieces(const struct steps *steps, const int64_t *indices, size_t n,
-                         void *const *dst, uint8_t *waiting, size_t most, struct pst_error *err)
+static int gather_pieces(const struct steps *steps, const struct call *call, const int64_t *indices,
+                         size_t n, void *const *dst, uint8_t *waiting, size_t most,
+                         struct pst_error *err)
 {
     for (size_t done = 0; done < n; done += most) {
-        struct piece piece = {indices + done, n - done < most ? n - done : most, {0}, {0}};
+        struct piece piece = {call, indices + done, n - done < most ? n - done : most, {0}, {0}};
         uint8_t *next = waiting;
         for (int f = 0; f < steps->n_fields; f++) {
-            piece.dst[f] = (uint8_t *)dst[f] + done * steps->out_bytes[f];
+            piece.dst[f] = (uint8_t *)dst[f] + done * call->out_bytes[f];
             piece.from[f] = steps->plans[f] ? next : piece.dst[f];
             if (steps->plans[f])
-                next += piece.n * steps->in_bytes[f];
+                next += piece.n * call->in_bytes[f];
         }
         int rc = gather_piece(steps, &piece, err);
         if (rc < 0)
@@ -104,26 +120,55 @@ static int gather_pieces(const struct steps *steps, const int64_t *indices, size
     return PST_OK;
 }
 
-static int steps_gather(void *self, const int64_t *indices, size_t n, void *const *dst,
-                        struct pst_error *err)
+static int call_init(struct call *call, const struct steps *steps, const int64_t *lengths,
+                     struct pst_error *err)
+{
+    call->lengths = lengths;
+    call->waiting = 0;
+    for (int f = 0; f < steps->n_fields; f++) {
+        size_t length = is_varying(steps, f) ? (size_t)lengths[f] : 1, *in = &call->in_bytes[f];
+        if (__builtin_mul_overflow(steps->in_bytes[f], length, in) ||
+            __builtin_mul_overflow(steps->out_bytes[f], length, &call->out_bytes[f]) ||
+            (steps->plans[f] && __builtin_add_overflow(call->waiting, *in, &call->waiting)))
+            return pst__fail(err, PST_ELIMIT, "rows of %zu items are too long", length);
+    }
+    return PST_OK;
+}
+
+static int steps_gather_padded(void *self, const int64_t *indices, size_t n, const int64_t *lengths,
+                               void *const *dst, struct pst_error *err)
 {
     const struct steps *steps = self;
     uint8_t few[ON_STACK], *waiting = few;
-    size_t one = steps->waiting > 0 ? steps->waiting : 1, most = PIECE / one;
+    struct call call;
+    int rc = call_init(&call, steps, lengths, err);
+    if (rc < 0 || n == 0)
+        return rc;
+    size_t one = call.waiting > 0 ? call.waiting : 1, most = PIECE / one;
     if (most < 1)
         most = 1;
     if (most > n)
         most = n;
-    if (n == 0)
-        return PST_OK;
     if (most * one > sizeof few)
         waiting = pst__alloc(most * one, PST_MEM_SCRATCH);
     if (!waiting)
         return pst__fail(err, PST_ENOMEM, "no memory for %zu rows in front of their steps", most);
-    int rc = gather_pieces(steps, indices, n, dst, waiting, most, err);
+    rc = gather_pieces(steps, &call, indices, n, dst, waiting, most, err);
     if (waiting != few)
         pst__free(waiting);
     return rc;
+}
+
+static int steps_gather(void *self, const int64_t *indices, size_t n, void *const *dst,
+                        struct pst_error *err)
+{
+    return steps_gather_padded(self, indices, n, NULL, dst, err);
+}
+
+static int steps_lengths(void *self, const int64_t *indices, size_t n, int64_t *lengths,
+                         struct pst_error *err)
+{
+    return pst_dataset_lengths(((struct steps *)self)->rows, indices, n, lengths, err);
 }
 
 /* --- the dataset
@@ -145,14 +190,23 @@ static void steps_close(void *self)
     pst__free(steps);
 }
 
-static const struct pst_dataset_vtable steps_vtable = {
-    .struct_size = sizeof steps_vtable,
-    .length = steps_length,
-    .close = steps_close,
-    .fields = steps_fields,
-    .gather = steps_gather,
-    .intend = steps_intend,
-};
+static int make_dataset(struct pst_dataset **out, struct steps *steps, struct pst_error *err)
+{
+    struct pst_dataset_vtable vtable = {
+        .struct_size = sizeof vtable,
+        .length = steps_length,
+        .close = steps_close,
+        .fields = steps_fields,
+        .gather = steps_gather,
+        .intend = steps_intend,
+    };
+    for (int f = 0; f < steps->n_fields; f++)
+        if (is_varying(steps, f)) {
+            vtable.lengths = steps_lengths;
+            vtable.gather_padded = steps_gather_padded;
+        }
+    return pst_dataset_new(out, &vtable, steps, err);
+}
 
 const struct pst_dataset *pst__row_steps_under(const struct pst_dataset *dataset)
 {
@@ -200,7 +254,7 @@ static int add_plan(struct steps *steps, const struct pst_field_steps *given, st
 static size_t row_bytes(const struct pst_field *field)
 {
     size_t bytes = pst_dtype_size(field->dtype);
-    for (int d = 0; d < field->ndim; d++)
+    for (int d = field->ndim > 0 && field->shape[0] == -1; d < field->ndim; d++)
         bytes *= (size_t)field->shape[d];
     return bytes;
 }
@@ -216,11 +270,8 @@ static int steps_init(struct steps *steps, const struct pst_field_steps *fields,
         if (rc < 0)
             return rc;
     }
-    for (int f = 0; f < steps->n_fields; f++) {
+    for (int f = 0; f < steps->n_fields; f++)
         steps->out_bytes[f] = row_bytes(&steps->fields[f]);
-        if (steps->plans[f])
-            steps->waiting += steps->in_bytes[f];
-    }
     return PST_OK;
 }
 
@@ -241,7 +292,7 @@ int pst_steps_open(struct pst_dataset **out, struct pst_dataset *rows,
                  ? steps_init(steps, fields, n, err)
                  : pst__fail(err, PST_ENOMEM, "no memory for the steps of %d fields", n_fields);
     if (rc == PST_OK)
-        rc = pst_dataset_new(out, &steps_vtable, steps, err);
+        rc = make_dataset(out, steps, err);
     if (rc < 0)
         steps_close(steps);
     return rc;

@@ -55,6 +55,7 @@ static void batch_begin(struct pst__batch *batch)
     batch->n_absent = batch->shape_slot = 0;
     batch->failed_slot = -1;
     batch->is_held = batch->is_ragged = batch->is_intended = 0;
+    batch->is_measured = PST_NOT_MEASURED;
     batch->out_w = batch->out_h = 0;
     batch->sample_bytes = 0;
     batch->words_start = batch->words_end = 0;
@@ -64,7 +65,7 @@ int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_
                     const int64_t *indices, size_t n, int32_t stream, struct pst_error *err)
 {
     if (loader->n_fields > 0) {
-        int rc = pst__rows_fill(batch, indices, n, err);
+        int rc = pst__rows_fill(loader, batch, indices, n, err);
         if (rc < 0)
             return rc;
     } else if (batch->capacity < (int32_t)n) {

@@ -81,7 +81,12 @@ struct pst__batch {
     struct pst__sample *sample;
     int64_t *rows;       /* of a dataset of rows: the indices, and no samples */
     uint8_t is_intended; /* it was told that they will be read */
+    /* Of rows of different lengths: how long they are in the batch, by fields. Known once
+     * is_measured is PST_MEASURED, and not written to then. */
+    int64_t *lengths;
+    uint8_t is_measured;
 };
+enum { PST_NOT_MEASURED, PST_MEASURING, PST_MEASURED };
 
 /* What one thread adds up; only that thread writes, relaxed. */
 struct pst__worker {
@@ -113,8 +118,9 @@ struct pst_loader {
     /* Of a dataset of rows; 0: another one. */
     int n_fields;
     struct pst_field *field;
-    size_t *field_bytes;   /* of one row */
-    size_t row_bytes;      /* of all fields */
+    size_t *field_bytes;   /* of one row; of rows of different lengths, of one of length 1 */
+    size_t row_bytes;      /* of all fields whose rows are of one length */
+    int is_varying;        /* there are others */
     _Atomic int is_traced; /* among what is only read: each sample looks at it a few times */
     int32_t fixed_w, fixed_h;
     int staged_most; /* samples of other batches than the oldest that may hold a record */
@@ -248,8 +254,8 @@ int pst__plan_run(
 
 /* gather.c: batches of a dataset of rows. Lock held. */
 int pst__rows_init(struct pst_loader *loader, struct pst_error *err); /* nothing runs yet */
-int pst__rows_fill(struct pst__batch *batch, const int64_t *indices, size_t n,
-                   struct pst_error *err);
+int pst__rows_fill(const struct pst_loader *loader, struct pst__batch *batch,
+                   const int64_t *indices, size_t n, struct pst_error *err);
 /* One step of a thread's work: PST_OK, or PST_AGAIN where there is nothing to do. */
 int pst__rows_work(struct pst_loader *loader, struct pst__worker *worker);
 int pst__threads_start(struct pst_loader *loader, struct pst_error *err);

@@ -21,13 +21,19 @@ static size_t aligned(size_t n)
     return (n + PST_ALIGN - 1) / PST_ALIGN * PST_ALIGN;
 }
 
+/* Whether its rows are of different lengths. */
+static int is_varying(const struct pst_field *field)
+{
+    return field->ndim > 0 && field->shape[0] == -1;
+}
+
 static int field_size(const struct pst_field *field, size_t *bytes, struct pst_error *err)
 {
     int64_t size = (int64_t)pst_dtype_size(field->dtype);
     PST_REQUIRE(size > 0 && field->ndim >= 0 && field->ndim < PST_MAX_DIMS, err,
                 "field '%s' has dtype %d and %d dimensions", field->name, field->dtype,
                 field->ndim);
-    for (int d = 0; d < field->ndim; d++)
+    for (int d = is_varying(field); d < field->ndim; d++)
         if (field->shape[d] < 0 || __builtin_mul_overflow(size, field->shape[d], &size) ||
             size > PST_MAX_OUTPUT)
             return pst__fail(err, PST_ELIMIT, "a row of field '%s' has over %lld bytes",
@@ -52,36 +58,78 @@ int pst__rows_init(struct pst_loader *loader, struct pst_error *err)
         int rc = field_size(&loader->field[f], &loader->field_bytes[f], err);
         if (rc < 0)
             return rc;
-        loader->row_bytes += loader->field_bytes[f];
+        if (is_varying(&loader->field[f]))
+            loader->is_varying = 1;
+        else
+            loader->row_bytes += loader->field_bytes[f];
     }
     return PST_OK;
 }
 
-/* Where the fields of a batch of n rows begin in its slab; returns the slab's size. n is at most
- * PST_MAX_BATCH and a field at most PST_MAX_OUTPUT: no product overflows. */
-static size_t lay_out(const struct pst_loader *loader, size_t n, size_t *offset)
+/* Where a batch lies in its slab. */
+struct layout {
+    size_t n;               /* rows */
+    const int64_t *lengths; /* NULL where all rows are of one length */
+    size_t row_bytes;       /* of all fields */
+    size_t field_bytes[PST_MAX_FIELDS], offset[PST_MAX_FIELDS];
+    size_t bytes; /* of the slab */
+};
+
+/* n is at most PST_MAX_BATCH and a row of a field at most PST_MAX_OUTPUT, which lengths were
+ * checked for: no product overflows. */
+static void lay_out(struct layout *layout, const struct pst_loader *loader, size_t n,
+                    const int64_t *lengths)
 {
     size_t end = 0;
+    layout->n = n;
+    layout->lengths = lengths;
+    layout->row_bytes = loader->row_bytes;
     for (int f = 0; f < loader->n_fields; f++) {
-        offset[f] = end;
-        end += aligned(n * loader->field_bytes[f]);
+        layout->field_bytes[f] = loader->field_bytes[f];
+        if (is_varying(&loader->field[f])) {
+            layout->field_bytes[f] *= (size_t)lengths[f];
+            layout->row_bytes += layout->field_bytes[f];
+        }
+        layout->offset[f] = end;
+        end += aligned(n * layout->field_bytes[f]);
     }
-    return end > 0 ? end : PST_ALIGN;
+    layout->bytes = end > 0 ? end : PST_ALIGN;
+}
+
+/* How long rows are in a batch of these, within the limit of a row. */
+static int measure(const struct pst_loader *loader, const int64_t *indices, size_t n,
+                   int64_t *lengths, struct pst_error *err)
+{
+    int rc = pst_dataset_lengths(loader->config.dataset, indices, n, lengths, err);
+    for (int f = 0; rc == PST_OK && f < loader->n_fields; f++) {
+        int64_t bytes;
+        if (is_varying(&loader->field[f]) &&
+            (lengths[f] < 0 ||
+             __builtin_mul_overflow(lengths[f], (int64_t)loader->field_bytes[f], &bytes) ||
+             bytes > PST_MAX_OUTPUT))
+            rc = pst__fail(err, PST_ELIMIT,
+                           "a row of field '%s' has %lld items of %zu bytes, which is over %lld "
+                           "bytes",
+                           loader->field[f].name, (long long)lengths[f], loader->field_bytes[f],
+                           PST_MAX_OUTPUT);
+    }
+    return rc;
 }
 
 /* A tensor for each field over a slab that was filled. */
-static int make_fields(const struct pst_loader *loader, struct pst_buffer *slab, size_t n,
-                       struct pst_tensor *fields, struct pst_error *err)
+static int make_fields(const struct pst_loader *loader, struct pst_buffer *slab,
+                       const struct layout *layout, struct pst_tensor *fields,
+                       struct pst_error *err)
 {
-    size_t offset[PST_MAX_FIELDS];
-    lay_out(loader, n, offset);
     for (int f = 0; f < loader->n_fields; f++) {
-        int64_t shape[PST_MAX_DIMS] = {(int64_t)n};
+        int64_t shape[PST_MAX_DIMS] = {(int64_t)layout->n};
         const struct pst_field *field = &loader->field[f];
         for (int d = 0; d < field->ndim; d++)
             shape[d + 1] = field->shape[d];
-        int rc = pst_tensor_from_buffer(&fields[f], slab, offset[f], field->dtype, field->ndim + 1,
-                                        shape, NULL, err);
+        if (is_varying(field))
+            shape[1] = layout->lengths[f];
+        int rc = pst_tensor_from_buffer(&fields[f], slab, layout->offset[f], field->dtype,
+                                        field->ndim + 1, shape, NULL, err);
         if (rc == PST_OK)
             continue;
         while (f-- > 0)
@@ -91,15 +139,15 @@ static int make_fields(const struct pst_loader *loader, struct pst_buffer *slab,
     return PST_OK;
 }
 
-static int gather_into(const struct pst_loader *loader, struct pst_buffer *slab, size_t n_batch,
-                       size_t first, const int64_t *indices, size_t n, struct pst_error *err)
+static int gather_into(const struct pst_loader *loader, struct pst_buffer *slab,
+                       const struct layout *layout, size_t first, const int64_t *indices, size_t n,
+                       struct pst_error *err)
 {
-    size_t offset[PST_MAX_FIELDS];
     void *dst[PST_MAX_FIELDS];
-    lay_out(loader, n_batch, offset);
     for (int f = 0; f < loader->n_fields; f++)
-        dst[f] = (uint8_t *)pst_buffer_data(slab) + offset[f] + first * loader->field_bytes[f];
-    return pst_gather(loader->config.dataset, indices, n, dst, err);
+        dst[f] =
+            (uint8_t *)pst_buffer_data(slab) + layout->offset[f] + first * layout->field_bytes[f];
+    return pst_gather_padded(loader->config.dataset, indices, n, layout->lengths, dst, err);
 }
 
 static int check_size(const struct pst_loader *loader, size_t bytes, size_t n,
@@ -115,9 +163,15 @@ static int check_size(const struct pst_loader *loader, size_t bytes, size_t n,
 /* --- on the threads
  * ----------------------------------------------------------------------------------- */
 
-int pst__rows_fill(struct pst__batch *batch, const int64_t *indices, size_t n,
-                   struct pst_error *err)
+int pst__rows_fill(const struct pst_loader *loader, struct pst__batch *batch,
+                   const int64_t *indices, size_t n, struct pst_error *err)
 {
+    if (loader->is_varying && !batch->lengths) {
+        batch->lengths =
+            pst__calloc((size_t)loader->n_fields, sizeof *batch->lengths, PST_MEM_HEAP);
+        if (!batch->lengths)
+            return pst__fail(err, PST_ENOMEM, "no memory for the lengths of a batch");
+    }
     if (batch->capacity < (int32_t)n) {
         int64_t *rows = pst__calloc(n, sizeof *rows, PST_MEM_HEAP);
         if (!rows)
@@ -160,10 +214,11 @@ static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is
 {
     struct pst_error err;
     pst_error_init(&err);
-    size_t offset[PST_MAX_FIELDS], bytes = lay_out(loader, (size_t)batch->n, offset);
-    int rc = check_size(loader, bytes, (size_t)batch->n, &err);
+    struct layout layout;
+    lay_out(&layout, loader, (size_t)batch->n, batch->lengths);
+    int rc = check_size(loader, layout.bytes, (size_t)batch->n, &err);
     if (rc == PST_OK)
-        rc = pst__slab_take(loader->pool, bytes, is_oldest, &batch->slab, &err);
+        rc = pst__slab_take(loader->pool, layout.bytes, is_oldest, &batch->slab, &err);
     if (rc < 0) {
         rows_fail(batch, 0, rc, &err);
         pst__signal(&loader->done);
@@ -171,14 +226,26 @@ static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is
     return rc;
 }
 
-/* The oldest rows that nobody has. 0: there are none, or the budget is full; it comes back in the
- * order of batches. */
+/* Rows of a batch's next run: about RUN_BYTES of them. */
+static int32_t run_length(const struct pst_loader *loader, const struct pst__batch *batch)
+{
+    struct layout layout;
+    lay_out(&layout, loader, (size_t)batch->n, batch->lengths);
+    size_t most = layout.row_bytes > 0 ? RUN_BYTES / layout.row_bytes : RUN_BYTES;
+    int32_t left = batch->n - batch->read_next;
+    return most < 1 ? 1 : most < (size_t)left ? (int32_t)most : left;
+}
+
+/* The oldest rows that nobody has. 0: there are none, or it is not known yet how large the next
+ * batch is, or the budget is full; it comes back in the order of batches. */
 static int claim_rows(struct pst_loader *loader, struct rows_run *run)
 {
     for (uint64_t t = loader->head; t < loader->tail; t++) {
         struct pst__batch *batch = pst__batch_at(loader, t);
         if (!pst__batch_is_open(batch) || batch->read_next == batch->n)
             continue;
+        if (loader->is_varying && batch->is_measured != PST_MEASURED)
+            return 0;
         if (!batch->slab) {
             int rc = take_slab(loader, batch, t == loader->head);
             if (rc < 0)
@@ -186,11 +253,9 @@ static int claim_rows(struct pst_loader *loader, struct rows_run *run)
             if (rc == PST_AGAIN)
                 return 0;
         }
-        size_t most = loader->row_bytes > 0 ? RUN_BYTES / loader->row_bytes : RUN_BYTES;
-        int32_t left = batch->n - batch->read_next;
         run->batch = batch;
         run->first = batch->read_next;
-        run->n = most < 1 ? 1 : most < (size_t)left ? (int32_t)most : left;
+        run->n = run_length(loader, batch);
         batch->read_next += run->n;
         batch->n_active++;
         return 1;
@@ -226,12 +291,14 @@ static void gather_rows(struct pst_loader *loader, struct pst__worker *worker,
     struct pst_error err;
     pst_error_init(&err);
     const struct pst__batch *batch = run->batch;
+    struct layout layout;
+    lay_out(&layout, loader, (size_t)batch->n, batch->lengths);
     int64_t t0 = pst__now_ns();
-    int rc = gather_into(loader, batch->slab, (size_t)batch->n, (size_t)run->first,
-                         batch->rows + run->first, (size_t)run->n, &err);
+    int rc = gather_into(loader, batch->slab, &layout, (size_t)run->first, batch->rows + run->first,
+                         (size_t)run->n, &err);
     int64_t t1 = pst__now_ns();
     atomic_fetch_add_explicit(&worker->read_ns, t1 - t0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&worker->bytes_read, (int64_t)(loader->row_bytes * (size_t)run->n),
+    atomic_fetch_add_explicit(&worker->bytes_read, (int64_t)(layout.row_bytes * (size_t)run->n),
                               memory_order_relaxed);
     if (pst__is_traced(loader))
         pst__trace_batch(loader, worker, PST_TRACE_READ, batch->ticket, t0, t1, run->n);
@@ -258,16 +325,43 @@ static int intend_next(struct pst_loader *loader)
     return 0;
 }
 
+/* The oldest batch whose rows' lengths nobody has asked for. That may read from files. */
+static int measure_next(struct pst_loader *loader)
+{
+    for (uint64_t t = loader->head; t < loader->tail; t++) {
+        struct pst__batch *batch = pst__batch_at(loader, t);
+        if (batch->is_measured != PST_NOT_MEASURED || !pst__batch_is_open(batch))
+            continue;
+        struct pst_error err;
+        pst_error_init(&err);
+        batch->is_measured = PST_MEASURING;
+        batch->n_active++; /* so that the indices stay */
+        pst__unlock(&loader->lock);
+        int rc = measure(loader, batch->rows, (size_t)batch->n, batch->lengths, &err);
+        pst__lock(&loader->lock);
+        batch->n_active--;
+        if (rc < 0 && !batch->is_held)
+            rows_fail(batch, slot_of(batch, 0, batch->n, err.record), rc, &err);
+        batch->is_measured = PST_MEASURED;
+        if (batch->n_active == 0 && !pst__batch_is_open(batch))
+            pst__signal(&loader->done);
+        pst__broadcast(&loader->work); /* its rows can be claimed */
+        return 1;
+    }
+    return 0;
+}
+
 int pst__rows_work(struct pst_loader *loader, struct pst__worker *worker)
 {
     struct rows_run run;
     if (intend_next(loader))
         return PST_OK;
-    if (!claim_rows(loader, &run))
-        return PST_AGAIN;
-    pst__unlock(&loader->lock);
-    gather_rows(loader, worker, &run);
-    return PST_OK;
+    if (claim_rows(loader, &run)) {
+        pst__unlock(&loader->lock);
+        gather_rows(loader, worker, &run);
+        return PST_OK;
+    }
+    return loader->is_varying && measure_next(loader) ? PST_OK : PST_AGAIN;
 }
 
 /* --- the consumer
@@ -310,8 +404,11 @@ int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket, struct ps
     pst__unlock(&loader->lock);
     if (!is_over)
         return PST_AGAIN;
-    if (slab)
-        rc = make_fields(loader, slab, (size_t)batch->n, fields, err);
+    struct layout layout;
+    if (slab) {
+        lay_out(&layout, loader, (size_t)batch->n, batch->lengths);
+        rc = make_fields(loader, slab, &layout, fields, err);
+    }
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);
@@ -329,37 +426,49 @@ int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket, struct ps
     return rc;
 }
 
+/* A batch in a slab of its own, on the consumer's thread. */
+static int gather_batch(struct pst_loader *loader, const struct layout *layout,
+                        const int64_t *indices, struct pst_tensor *fields, struct pst_error *err)
+{
+    struct pst_buffer *slab;
+    int rc = check_size(loader, layout->bytes, layout->n, err);
+    /* Its caller waits for it: it goes in front of all that is submitted. */
+    if (rc == PST_OK)
+        rc = pst__slab_take(loader->pool, layout->bytes, 1, &slab, err);
+    if (rc < 0)
+        return rc;
+    int64_t t0 = pst__now_ns();
+    rc = gather_into(loader, slab, layout, 0, indices, layout->n, err);
+    struct pst__worker *self = pst__consumer(loader);
+    int64_t t1 = pst__now_ns();
+    atomic_fetch_add_explicit(&self->read_ns, t1 - t0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&self->bytes_read, (int64_t)(layout->row_bytes * layout->n),
+                              memory_order_relaxed);
+    if (pst__is_traced(loader))
+        pst__trace_batch(loader, self, PST_TRACE_READ, 0, t0, t1, (int)layout->n);
+    if (rc == PST_OK)
+        rc = make_fields(loader, slab, layout, fields, err);
+    pst__slab_leave(loader->pool, slab);
+    pst_buffer_unref(slab);
+    return rc;
+}
+
 int pst_loader_gather(struct pst_loader *loader, const int64_t *indices, size_t n,
                       struct pst_tensor *fields, int n_fields, struct pst_error *err)
 {
-    size_t offset[PST_MAX_FIELDS];
+    int64_t lengths[PST_MAX_FIELDS];
+    struct layout layout;
     int rc = check_fields(loader, fields, n_fields, err);
     if (rc < 0)
         return rc;
     PST_REQUIRE(n > 0 && n <= (size_t)loader->config.batch_size, err,
                 "a batch has 1 to %d samples, not %zu", loader->config.batch_size, n);
     memset(fields, 0, (size_t)n_fields * sizeof *fields);
-    size_t bytes = lay_out(loader, n, offset);
-    struct pst_buffer *slab;
-    rc = check_size(loader, bytes, n, err);
-    /* Its caller waits for it: it goes in front of all that is submitted. */
-    if (rc == PST_OK)
-        rc = pst__slab_take(loader->pool, bytes, 1, &slab, err);
+    rc = loader->is_varying ? measure(loader, indices, n, lengths, err) : PST_OK;
     if (rc < 0)
         return rc;
-    int64_t t0 = pst__now_ns();
-    rc = gather_into(loader, slab, n, 0, indices, n, err);
-    struct pst__worker *self = pst__consumer(loader);
-    int64_t t1 = pst__now_ns();
-    atomic_fetch_add_explicit(&self->read_ns, t1 - t0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&self->bytes_read, (int64_t)(loader->row_bytes * n),
-                              memory_order_relaxed);
-    if (pst__is_traced(loader))
-        pst__trace_batch(loader, self, PST_TRACE_READ, 0, t0, t1, (int)n);
-    if (rc == PST_OK)
-        rc = make_fields(loader, slab, n, fields, err);
-    pst__slab_leave(loader->pool, slab);
-    pst_buffer_unref(slab);
+    lay_out(&layout, loader, n, lengths);
+    rc = gather_batch(loader, &layout, indices, fields, err);
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);

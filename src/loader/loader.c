@@ -108,6 +108,7 @@ static void loader_free(struct pst_loader *loader)
             pst__batch_clear(loader, &loader->ring[i]);
             pst__free(loader->ring[i].sample);
             pst__free(loader->ring[i].rows);
+            pst__free(loader->ring[i].lengths);
         }
     for (int i = 0; i < loader->n_idle_records; i++) {
         pst__record_reset(loader->idle_records[i]);

@@ -271,7 +271,7 @@ static void wishes(void)
     tree_path(&tree, path, "rows");
     write_file(1);
     refused((struct pst_array_source){0}, PST_EUNSUPPORTED, "column 'text' is ragged: set");
-    refused((struct pst_array_source){.ragged = -1}, PST_EINVAL, "cannot be padded to -1 items");
+    refused((struct pst_array_source){.ragged = -2}, PST_EINVAL, "cannot be padded to -2 items");
     refused((struct pst_array_source){.ragged = 1, .pad = INT64_C(1) << 31}, PST_EINVAL,
             "cannot be padded with 2147483648");
     refused((struct pst_array_source){.ragged = INT64_MAX}, PST_ELIMIT, "2^62 bytes or more");
