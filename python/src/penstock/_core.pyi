@@ -210,9 +210,19 @@ class Dataset:
     def fields(self) -> builtins.list[tuple[str, str, tuple[int, ...]]]:
         """(name, dtype, shape of a sample) of each field of a dataset of rows; else empty."""
 
-    def gather(self, indices: Buffer, buffers: builtins.list[Any], /) -> None:
+    def lengths(self, indices: Buffer, /) -> tuple[int, ...]:
+        """Of each field whose first dimension is -1 what that is in a batch of these rows."""
+
+    def gather(
+        self,
+        indices: Buffer,
+        buffers: builtins.list[Any],
+        lengths: tuple[int, ...] = ...,
+        /,
+    ) -> None:
         """Copies the rows at these indices (int64 of this machine), field f to buffers[f], which
-        has room for exactly them. Without the GIL where it is much."""
+        has room for exactly them. Without the GIL where it is much. lengths: for each field whose
+        first dimension is -1 what it is to be."""
 
     def intend(self, indices: Buffer, /) -> None:
         """Rows that will be asked for soon: the system begins to fetch them."""
@@ -357,7 +367,7 @@ class Loader:
 
 def array(
     sources: tuple[
-        tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int], ...
+        tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int, int, int], ...
     ],
     access: int,
     budget: int,
@@ -365,7 +375,7 @@ def array(
     /,
 ) -> Dataset:
     """The rows of arrays in files. A source is (path, name, kind, dtype, shape, offset, ragged,
-    pad); numbers are those of <penstock/array.h>, budget 0 is the default."""
+    pad, most, multiple); numbers are those of <penstock/array.h>, budget 0 is the default."""
 
 _Step: TypeAlias = tuple[int, str | None, float, bytes, int, tuple[int, ...], int]
 

@@ -322,11 +322,12 @@ def read_dataset(dataset: Any, last: Reading | None = None) -> Reading:
 # --- the loader
 
 
-def check_loader(loader: Any) -> None:
-    """What of a loader itself the engine does not do. Raises Refusal."""
+def check_loader(loader: Any, *, knows_collate: bool = False) -> None:
+    """What of a loader itself the engine does not do. knows_collate: its collate_fn is the
+    dataset's own. Raises Refusal."""
     if not loader._auto_collation:
         refuse("order", "batch_size=None turns batching off")
-    if loader.collate_fn is not collate.default_collate:
+    if not knows_collate and loader.collate_fn is not collate.default_collate:
         refuse("collate", f"collate_fn is {describe(loader.collate_fn)}")
     if loader.num_workers > 0:  # without workers torch never calls it
         worker_init.read(loader.worker_init_fn)

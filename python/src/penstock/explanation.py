@@ -131,14 +131,16 @@ def explain_native(
 
 def explain_rows(loader: Any, source: Source, spec: RowSpec) -> Explanation:
     table = spec.table
-    n_bytes = table.row_bytes
+    n_bytes = "different lengths" if table.is_varying else f"{table.row_bytes} bytes"
     what = "copied at once, in next()"
-    if loader.num_workers > 0:
+    if loader.num_workers > 0 and table.is_varying:
+        what = "on threads ahead"
+    elif loader.num_workers > 0:
         what = f"batches of over {AT_ONCE >> 10} KiB on threads ahead, smaller ones in next()"
     stages = (
         _order(loader, native=True),
         Stage("dataset", "native", source.describe()),
-        Stage("read", "native", f"rows of {n_bytes} bytes, {table.leaf.reading(loader)}; {what}"),
+        Stage("read", "native", f"rows of {n_bytes}, {table.leaf.reading(loader)}; {what}"),
         Stage("collate", "native", "rows are copied to their place in the batch"),
         Stage("deliver", "native", "torch tensors over the engine's memory, no copy"),
     )

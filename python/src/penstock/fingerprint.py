@@ -19,6 +19,7 @@ _CHUNK = 1 << 14  # images, or names, at a time
 _MEBIBYTE = 1 << 20
 _SMALL = 1 << 26  # bytes of rows that are all looked at
 _PIECES = 64
+_ROWS = 4096  # of different lengths, that are looked at
 _ITEM_BYTES = {"u8": 1, "i8": 1, "bool": 1, "i16": 2, "u16": 2, "f16": 2, "bf16": 2}
 _ITEM_BYTES |= {"i32": 4, "u32": 4, "f32": 4, "i64": 8, "u64": 8, "f64": 8}
 
@@ -63,6 +64,9 @@ def _rows(digest: Any, dataset: Any) -> None:
     """All of what is small, else a megabyte of it, from all over."""
     fields, n = dataset.fields(), len(dataset)
     digest.update(f"{fields} {n}".encode())
+    if any(shape[:1] == (-1,) for *_, shape in fields):
+        _varying_rows(digest, dataset, fields)
+        return
     sizes = [math.prod(shape) * _ITEM_BYTES[dtype] for _, dtype, shape in fields]
     row_bytes = max(1, sum(sizes))
     rows = max(1, _MEBIBYTE // row_bytes)
@@ -74,6 +78,24 @@ def _rows(digest: Any, dataset: Any) -> None:
         some = min(rows, n - start)
         buffers = [bytearray(some * size) for size in sizes]
         dataset.gather(numpy.arange(start, start + some, dtype=numpy.int64), buffers)
+        for buffer in buffers:
+            digest.update(buffer)
+
+
+def _varying_rows(digest: Any, dataset: Any, fields: Any) -> None:
+    """Rows of different lengths, one by one: all of them, or some from all over."""
+    n = len(dataset)
+    numbers: Any = range(n)
+    if n > _ROWS:
+        numbers = [(n - 1) * piece // (_ROWS - 1) for piece in range(_ROWS)]
+    for number in numbers:
+        index = numpy.array([number], dtype=numpy.int64)
+        lengths = dataset.lengths(index)
+        buffers = []
+        for (_, dtype, shape), length in zip(fields, lengths, strict=True):
+            sides = (length, *shape[1:]) if shape[:1] == (-1,) else shape
+            buffers.append(bytearray(math.prod(sides) * _ITEM_BYTES[dtype]))
+        dataset.gather(index, buffers, lengths)
         for buffer in buffers:
             digest.update(buffer)
 

@@ -78,7 +78,7 @@ def _source_of_rows(loader: Any) -> sources.Source | None:
         return None
     if not any(leaf.is_rows for leaf in source.leaves):
         return None
-    check_loader(loader)
+    check_loader(loader, knows_collate=rows.knows_collate(loader.collate_fn, source))
     _check_order(loader)
     return source
 

@@ -155,7 +155,7 @@ class RowsWorkersIter(_NativeIter):
         self._tasks.append(task)
         if task.places is None:
             return
-        if len(task.places) * self._rows.row_bytes > AT_ONCE:
+        if self._rows.is_varying or len(task.places) * self._rows.row_bytes > AT_ONCE:
             task.is_sent = True
             self._unsent.append(task)
             self._submit()

@@ -14,6 +14,7 @@ import sys
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from types import MethodType
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -347,10 +348,23 @@ def _as_writable(array: Any) -> Any:
 
 
 def _methods(cls: Any) -> tuple[Any, ...]:
-    return cls.__getitem__, cls.__len__, cls._made
+    others = (cls.collate, cls._pad, cls._padding, cls._cut) if cls is Array else ()
+    return (cls.__getitem__, cls.__len__, cls._made, *others)
 
 
 _OWN: dict[type, tuple[Any, ...]] = {cls: _methods(cls) for cls in (Array, Tokens)}
+_COLLATE = Array.collate
+
+
+def knows_collate(collate_fn: Any, source: Source) -> bool:
+    """Whether it is the dataset's own, an Array's. Raises Refusal where only that will do."""
+    owners = [getattr(leaf, "owner", None) for leaf in source.leaves]
+    is_own = type(collate_fn) is MethodType and collate_fn.__func__ is _COLLATE
+    if is_own and all(owner is collate_fn.__self__ for owner in owners):
+        return True
+    if any(type(owner) is Array and owner._is_varying for owner in owners):
+        refuse("collate", "rows of different lengths need collate_fn=dataset.collate")
+    return False
 
 
 def _own(dataset: Any) -> FileRows:
@@ -399,7 +413,8 @@ class RowTable:
     dataset: _core.Dataset
     names: tuple[str, ...]
     dtypes: tuple[torch.dtype, ...]
-    row_bytes: int
+    row_bytes: int  # of fields whose rows are of one length
+    is_varying: bool  # there are others
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -445,13 +460,14 @@ def table_of(leaf: Any, owners: tuple[Any, ...], *, live: bool, most: int) -> Ro
         refuse("dataset", f"the engine does not do it: {error}")
     fields = opened.fields()
     row_bytes = 0
+    is_varying = any(shape[:1] == (-1,) for *_, shape in fields)
     for _, name, shape in fields:
-        size = DTYPES[name].itemsize
+        size = DTYPES[name].itemsize if shape[:1] != (-1,) else 0
         for side in shape:
             size *= side
         row_bytes += size
     dtypes = tuple(DTYPES[name] for _, name, _ in fields)
     names = tuple(name for name, _, _ in fields)
-    table = RowTable(mine, opened, names, dtypes, row_bytes)
+    table = RowTable(mine, opened, names, dtypes, row_bytes, is_varying)
     kept.put(weakref.ref(table), *owners)
     return table

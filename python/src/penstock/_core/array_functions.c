@@ -34,21 +34,22 @@ static void on_fault(void *Py_UNUSED(opaque))
 /* --- arguments --- */
 
 /* A file as the functions below take it: (path, name, kind, dtype, shape, offset), path and name as
- * bytes, and of rows also (..., ragged, pad). What it points to lives as long as the tuple. */
+ * bytes, and of rows also (..., ragged, pad, most, multiple). What it points to lives as long as
+ * the tuple. */
 static int source_parse(PyObject *tuple, struct pst_array_source *source)
 {
     const char *path;
     char *text = NULL;
     PyObject *name, *dtype, *shape;
     unsigned long long offset;
-    long long ragged = 0, pad = 0;
+    long long ragged = 0, pad = 0, most = 0, multiple = 0;
     memset(source, 0, sizeof *source);
     if (!PyTuple_Check(tuple)) {
         PyErr_SetString(PyExc_TypeError, "a file of arrays is a tuple");
         return -1;
     }
-    if (!PyArg_ParseTuple(tuple, "yOiOO!K|LL:array", &path, &name, &source->kind, &dtype,
-                          &PyTuple_Type, &shape, &offset, &ragged, &pad))
+    if (!PyArg_ParseTuple(tuple, "yOiOO!K|LLLL:array", &path, &name, &source->kind, &dtype,
+                          &PyTuple_Type, &shape, &offset, &ragged, &pad, &most, &multiple))
         return -1;
     if (name != Py_None && PyBytes_AsStringAndSize(name, &text, NULL) < 0)
         return -1;
@@ -57,6 +58,8 @@ static int source_parse(PyObject *tuple, struct pst_array_source *source)
     source->offset = offset;
     source->ragged = ragged;
     source->pad = pad;
+    source->ragged_most = most;
+    source->ragged_multiple = multiple;
     if (dtype != Py_None) {
         const struct core_dtype *found = core_dtype_named(dtype);
         if (!found)

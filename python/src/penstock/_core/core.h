@@ -103,6 +103,7 @@ PyObject *core_dataset_wrap(struct core_state *state, struct pst_dataset *handle
 /* dataset_rows.c: methods of datasets of rows. */
 PyObject *core_dataset_fields(PyObject *object, PyObject *unused); /* new */
 PyObject *core_dataset_gather(PyObject *object, PyObject *args);   /* new */
+PyObject *core_dataset_lengths(PyObject *object, PyObject *arg);   /* new */
 PyObject *core_dataset_intend(PyObject *object, PyObject *arg);    /* new */
 /* row_step_functions.c */
 PyObject *core_row_steps(PyObject *module, PyObject *args); /* new */

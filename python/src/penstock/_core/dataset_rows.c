@@ -78,12 +78,15 @@ static void indices_release(struct indices *indices)
     PyBuffer_Release(&indices->view);
 }
 
-/* Bytes of n samples of a field. -1 with an exception where that is more than there can be. */
-static int field_size(const struct pst_field *field, size_t n, size_t *size)
+/* Bytes of n samples of a field, whose rows are so long where that differs. -1 with an exception
+ * where that is more than there can be. */
+static int field_size(const struct pst_field *field, size_t n, int64_t length, size_t *size)
 {
     int is_over = __builtin_mul_overflow(n, pst_dtype_size(field->dtype), size);
-    for (int d = 0; d < field->ndim; d++)
-        is_over |= __builtin_mul_overflow(*size, (size_t)field->shape[d], size);
+    for (int d = 0; d < field->ndim; d++) {
+        int64_t side = d == 0 && field->shape[0] == -1 ? length : field->shape[d];
+        is_over |= __builtin_mul_overflow(*size, (size_t)side, size);
+    }
     if (!is_over)
         return 0;
     PyErr_Format(PyExc_OverflowError, "%zu samples of '%s' are too many", n, field->name);
@@ -105,7 +108,7 @@ static void targets_release(struct targets *targets)
 }
 
 static int targets_parse(struct targets *targets, struct pst_dataset *handle, PyObject *buffers,
-                         size_t n)
+                         size_t n, const int64_t *lengths)
 {
     struct pst_field fields[PST_MAX_FIELDS];
     int n_fields = pst_dataset_fields(handle, fields, PST_MAX_FIELDS);
@@ -117,7 +120,7 @@ static int targets_parse(struct targets *targets, struct pst_dataset *handle, Py
     }
     for (int i = 0; i < n_fields; i++) {
         size_t size;
-        if (field_size(&fields[i], n, &size) < 0)
+        if (field_size(&fields[i], n, lengths[i], &size) < 0)
             goto fail;
         PyObject *buffer = PyList_GetItem(buffers, i); /* borrowed */
         Py_buffer *view = &targets->view[i];
@@ -138,16 +141,63 @@ fail:
     return -1;
 }
 
+/* A length for each field; zeros without a tuple. */
+static int lengths_parse(int64_t lengths[PST_MAX_FIELDS], const struct pst_dataset *handle,
+                         PyObject *tuple)
+{
+    int n = pst_dataset_fields(handle, NULL, 0);
+    memset(lengths, 0, PST_MAX_FIELDS * sizeof *lengths);
+    if (tuple && PyTuple_Size(tuple) != n) {
+        PyErr_Format(PyExc_ValueError, "%zd lengths for %d fields", PyTuple_Size(tuple), n);
+        return -1;
+    }
+    for (int i = 0; tuple && i < n; i++) {
+        if (core_to_int64(PyTuple_GetItem(tuple, i), "length", &lengths[i]) < 0) /* borrowed */
+            return -1;
+        if (lengths[i] < 0) {
+            PyErr_SetString(PyExc_ValueError, "a length is negative");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *core_dataset_lengths(PyObject *object, PyObject *arg) /* new */
+{
+    struct pst_dataset *handle = core_dataset_handle(object);
+    struct indices indices;
+    int64_t lengths[PST_MAX_FIELDS];
+    struct pst_error err;
+    int rc, n = pst_dataset_fields(handle, NULL, 0);
+    if (indices_parse(&indices, arg) < 0)
+        return NULL;
+    pst_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS /* it may read from files */
+        rc = pst_dataset_lengths(handle, indices.at, indices.n, lengths, &err);
+    Py_END_ALLOW_THREADS indices_release(&indices);
+    if (rc < 0)
+        return core_fail(core_state_of(object), rc, &err);
+    PyObject *tuple = PyTuple_New(n); /* new */
+    for (int i = 0; tuple && i < n; i++) {
+        PyObject *length = PyLong_FromLongLong(lengths[i]); /* new, stolen by tuple */
+        if (!length || PyTuple_SetItem(tuple, i, length) < 0)
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
 PyObject *core_dataset_gather(PyObject *object, PyObject *args) /* new */
 {
     struct pst_dataset *handle = core_dataset_handle(object);
-    PyObject *index_buffer, *buffers;
+    PyObject *index_buffer, *buffers, *tuple = NULL;
     struct indices indices;
     struct targets targets;
-    if (!PyArg_ParseTuple(args, "OO!:gather", &index_buffer, &PyList_Type, &buffers) ||
-        indices_parse(&indices, index_buffer) < 0)
+    int64_t lengths[PST_MAX_FIELDS];
+    if (!PyArg_ParseTuple(args, "OO!|O!:gather", &index_buffer, &PyList_Type, &buffers,
+                          &PyTuple_Type, &tuple) ||
+        lengths_parse(lengths, handle, tuple) < 0 || indices_parse(&indices, index_buffer) < 0)
         return NULL;
-    if (targets_parse(&targets, handle, buffers, indices.n) < 0) {
+    if (targets_parse(&targets, handle, buffers, indices.n, lengths) < 0) {
         indices_release(&indices);
         return NULL;
     }
@@ -155,7 +205,8 @@ PyObject *core_dataset_gather(PyObject *object, PyObject *args) /* new */
     pst_error_init(&err);
     /* To give the GIL away may cost a switch interval, which is more than a small copy. */
     PyThreadState *given = targets.bytes >= 1 << 16 ? PyEval_SaveThread() : NULL;
-    int rc = pst_gather(handle, indices.at, indices.n, targets.dst, &err);
+    int rc = tuple ? pst_gather_padded(handle, indices.at, indices.n, lengths, targets.dst, &err)
+                   : pst_gather(handle, indices.at, indices.n, targets.dst, &err);
     if (given)
         PyEval_RestoreThread(given);
     targets_release(&targets);

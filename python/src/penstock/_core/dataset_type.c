@@ -172,7 +172,11 @@ static PyMethodDef dataset_methods[] = {
     {"fields", core_dataset_fields, METH_NOARGS,
      "fields($self, /)\n--\n\n(name, dtype, shape) of each field of a dataset of rows."},
     {"gather", core_dataset_gather, METH_VARARGS,
-     "gather($self, indices, buffers, /)\n--\n\nCopies rows, a buffer for each field."},
+     "gather($self, indices, buffers, lengths=..., /)\n--\n\nCopies rows, a buffer for each "
+     "field."},
+    {"lengths", core_dataset_lengths, METH_O,
+     "lengths($self, indices, /)\n--\n\nOf fields whose rows are of different lengths, that of the "
+     "longest of these rows."},
     {"intend", core_dataset_intend, METH_O,
      "intend($self, indices, /)\n--\n\nThese rows will be asked for soon."},
     {NULL, NULL, 0, NULL},

@@ -47,6 +47,7 @@ PyObject *core_loader_take_fields(PyObject *object, PyObject *arg) /* new */
 /* Keeps the GIL where the copy takes less time than giving it away may. */
 #define GIL_BYTES ((size_t)256 << 10)
 
+/* How many it is not known where rows are of different lengths. */
 static size_t row_bytes(const struct core_loader *self)
 {
     struct pst_field fields[PST_MAX_FIELDS];
@@ -54,6 +55,8 @@ static size_t row_bytes(const struct core_loader *self)
     size_t bytes = 0;
     for (int f = 0; f < n && f < PST_MAX_FIELDS; f++) {
         size_t size = pst_dtype_size(fields[f].dtype);
+        if (fields[f].ndim > 0 && fields[f].shape[0] == -1)
+            return GIL_BYTES;
         for (int d = 0; d < fields[f].ndim; d++)
             size *= (size_t)fields[f].shape[d]; /* the loader has found it to be within its limit */
         bytes += size;

@@ -108,6 +108,8 @@ def check_with_engine(path: str, kind: str, layout: Layout) -> _core.Dataset:
         0,
         0,
         0,
+        0,
+        0,
     )
     # Elements that are swapped or in another order can only be mapped, which reads nothing yet.
     return _core.array((source,), READ if kind == "penstock" else MAP, 0, False)

@@ -11,9 +11,11 @@ import torch
 from penstock import _core
 from penstock.datasets.dtypes import DTYPES, dtype_name
 from penstock.datasets.row_steps import Step, packed
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
-_Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int]
+_Source = tuple[bytes, bytes | None, int, str | None, tuple[int, ...], int, int, int, int, int]
+PadTo = int | Literal["longest"]
+_LONGEST = -1  # as the engine has it
 Path = str | os.PathLike[str]
 ArrayFormat = Literal["auto", "raw", "npy", "npz", "safetensors", "penstock"]
 _FORMATS: dict[str, int] = {
@@ -43,7 +45,11 @@ class Array(Dataset[Any]):
     pad_to: how many items the rows of ragged columns are padded or cut to, of all such columns or
         by their names. Such a column is two fields: its name, and its name with "_length" behind
         it, the number of items that are the row's own. None: ragged columns are refused.
+        "longest": to the longest row of a batch. Samples are as long as they are then, and a loader
+        needs collate_fn=dataset.collate, which pads them.
     pad: each element of the padding; other than 0 only for integers.
+    pad_multiple, truncate: with "longest": rows are padded to a multiple of it; how many items of a
+        row are kept, None: all.
     steps: what becomes of the rows of fields (penstock.datasets.row_steps), by their names; of the
         only field, steps alone.
 
@@ -63,8 +69,10 @@ class Array(Dataset[Any]):
         access: Literal["auto", "mmap", "pread"] = "auto",
         memory_budget: int | None = None,
         verify: bool = True,
-        pad_to: int | Mapping[str, int] | None = None,
+        pad_to: PadTo | Mapping[str, PadTo] | None = None,
         pad: int = 0,
+        pad_multiple: int = 1,
+        truncate: int | None = None,
         steps: Sequence[Step] | Mapping[str, Sequence[Step]] | None = None,
     ) -> None:
         for name, value, known in (("format", format, _FORMATS), ("access", access, _ACCESS)):
@@ -76,6 +84,11 @@ class Array(Dataset[Any]):
         number, sides = _FORMATS[kind], tuple(map(operator.index, shape or ()))
         first = operator.index(offset)
         self.pad_to, self.pad = _padding(pad_to), operator.index(pad)
+        self.pad_multiple = _at_least_one("pad_multiple", pad_multiple)
+        self.truncate = None if truncate is None else _at_least_one("truncate", truncate)
+        is_longest = "longest" in (pad_to.values() if isinstance(pad_to, Mapping) else [pad_to])
+        if not is_longest and (self.pad_multiple, self.truncate) != (1, None):
+            raise ValueError('pad_multiple and truncate are for pad_to="longest"')
         files = source if isinstance(source, Mapping) else {None: source}
         self.source = {
             name: os.path.abspath(os.path.expanduser(os.fspath(path)))
@@ -89,8 +102,7 @@ class Array(Dataset[Any]):
                 None if dtype is None else dtype_name(dtype),
                 sides,
                 first,
-                self._items(name),
-                self.pad,
+                *self._padded(name),
             )
             for name, path in self.source.items()
         )
@@ -102,6 +114,7 @@ class Array(Dataset[Any]):
     def _open(self, access: int, budget: int) -> None:
         self._rows = _core.array(self._chosen(), access, budget, not self.verify)
         fields = self._rows.fields()
+        self._unstepped = {name: (DTYPES[dtype], shape) for name, dtype, shape in fields}
         if self.steps:
             self._rows = _core.row_steps(self._rows, self._packed([name for name, *_ in fields]))
             fields = self._rows.fields()
@@ -111,6 +124,7 @@ class Array(Dataset[Any]):
         if self.pad_to is not None and len(set(names)) < len(names):
             raise ValueError(f"two fields have one name: {names}")
         self._fields = tuple((name, DTYPES[dtype], shape) for name, dtype, shape in fields)
+        self._is_varying = any(shape[:1] == (-1,) for *_, shape in self._fields)
         self._access = _core.array_access(self._rows)
 
     def _packed(self, names: list[str]) -> tuple[Any, ...]:
@@ -121,11 +135,14 @@ class Array(Dataset[Any]):
             steps = {names[0]: steps}
         return tuple((name.encode(), packed(some)) for name, some in steps.items())
 
-    def _items(self, name: str | None) -> int:
-        """How many a row of this ragged column is padded to; 0: it is refused."""
-        if isinstance(self.pad_to, dict):
-            return 0 if name is None else self.pad_to.get(name, 0)
-        return self.pad_to or 0
+    def _padded(self, name: str | None) -> tuple[int, int, int, int]:
+        """What a row of this ragged column is padded to, and how. 0: it is refused."""
+        pad_to = self.pad_to
+        if isinstance(pad_to, dict):
+            pad_to = None if name is None else pad_to.get(name)
+        if pad_to == "longest":
+            return _LONGEST, self.pad, self.truncate or 0, self.pad_multiple
+        return pad_to or 0, self.pad, 0, 0
 
     def _chosen(self) -> tuple[_Source, ...]:
         """Of several columns a source each, so that others need be nothing that is known."""
@@ -135,9 +152,9 @@ class Array(Dataset[Any]):
         if names is None:
             return self._sources
         if None in self.source:
-            path, _, kind, dtype, shape, offset, _, _ = self._sources[0]
+            path, _, kind, dtype, shape, offset, *_ = self._sources[0]
             return tuple(
-                (path, name.encode(), kind, dtype, shape, offset, self._items(name), self.pad)
+                (path, name.encode(), kind, dtype, shape, offset, *self._padded(name))
                 for name in names
             )
         by_name = dict(zip(self.source, self._sources, strict=True))
@@ -148,10 +165,10 @@ class Array(Dataset[Any]):
 
     def _names_in_file(self) -> list[str]:
         """The columns of the only file. A ragged one is two fields."""
-        path, _, kind, dtype, shape, offset, _, _ = self._sources[0]
+        path, _, kind, dtype, shape, offset, *_ = self._sources[0]
 
         def names(wanted: bytes | None) -> list[str]:
-            source: _Source = (path, wanted, kind, dtype, shape, offset, 1, 0)
+            source: _Source = (path, wanted, kind, dtype, shape, offset, 1, 0, 0, 0)
             opened = _core.array((source,), _ACCESS["pread"], 0, not self.verify)
             return [name for name, _, _ in opened.fields()]
 
@@ -167,7 +184,7 @@ class Array(Dataset[Any]):
 
     @property
     def fields(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-        """Dtype and shape of each field of a sample."""
+        """Dtype and shape of each field of a sample. A size of -1 differs from sample to sample."""
         return {name: (dtype, shape) for name, dtype, shape in self._fields}
 
     @property
@@ -182,7 +199,8 @@ class Array(Dataset[Any]):
         number, n = operator.index(index), len(self._rows)
         if not -n <= number < n:
             raise IndexError(f"index {number} is not in a dataset of {n}")
-        return self._made(array("q", (number % n,)), ())
+        sample = self._made(array("q", (number % n,)), ())
+        return self._cut(sample) if self._is_varying else sample
 
     def gather(self, indices: Sequence[int] | torch.Tensor) -> Any:
         """The samples at these indices as one batch: as a sample, with the batch in front of each
@@ -193,17 +211,70 @@ class Array(Dataset[Any]):
         numbers = numbers.to(torch.int64).contiguous()
         return self._made(numbers.numpy(), (len(numbers),))
 
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """A batch of samples, for a loader's collate_fn: fields whose samples are of different
+        lengths are padded to the longest, as gather() does it; others as torch's own collates
+        them."""
+        if not self._is_varying:
+            return default_collate(list(samples))
+        batch: list[Any] = []
+        for number, (name, _, shape) in enumerate(self._fields):
+            key: Any = number if self.columns is not None else name
+            rows = [sample[key] for sample in samples]
+            is_varying = shape[:1] == (-1,)
+            batch.append(self._pad(name, rows) if is_varying else default_collate(rows))
+        if self.columns is not None:
+            return batch
+        return {name: rows for (name, *_), rows in zip(self._fields, batch, strict=True)}
+
+    def _pad(self, name: str, rows: list[torch.Tensor]) -> torch.Tensor:
+        multiple = self.pad_multiple
+        longest = -(-max(map(len, rows)) // multiple) * multiple
+        batch = torch.empty((len(rows), longest, *rows[0].shape[1:]), dtype=rows[0].dtype)
+        if any(len(row) < longest for row in rows):
+            batch[:] = self._padding(name)
+        for to, row in zip(batch, rows, strict=True):
+            to[: len(row)] = row
+        return batch
+
+    def _padding(self, name: str) -> torch.Tensor:
+        """One item of it, after the field's steps."""
+        dtype, (_, *sides) = self._unstepped[name]
+        item = torch.full((1, *sides), self.pad, dtype=dtype)
+        steps = self.steps.get(name, ()) if isinstance(self.steps, dict) else self.steps
+        for step in steps:
+            item = step(item)
+        return item
+
+    def _cut(self, sample: Any) -> Any:
+        """A sample without padding."""
+        keys: Any = range(len(self._fields)) if self.columns is not None else sample
+        by_name = dict(zip((name for name, *_ in self._fields), keys, strict=True))
+        cut = dict(zip(keys, map(sample.__getitem__, keys), strict=True))
+        for name, _, shape in self._fields:
+            if shape[:1] == (-1,):
+                n = int(sample[by_name[f"{name}_length"]])
+                row = cut[by_name[name]]
+                cut[by_name[name]] = row if len(row) == n else row[:n].clone()
+        return tuple(cut.values()) if self.columns is not None else cut
+
     def _made(self, indices: Any, front: tuple[int, ...]) -> Any:
         tensors: list[torch.Tensor] = []
         buffers: list[Any] = []
-        for _, dtype, shape in self._fields:
+        lengths = self._rows.lengths(indices) if self._is_varying else (0,) * len(self._fields)
+        for (_, dtype, shape), length in zip(self._fields, lengths, strict=True):
+            if shape[:1] == (-1,):
+                shape = (length, *shape[1:])
             tensor = torch.empty((*front, *shape), dtype=dtype, device="cpu")
             tensors.append(tensor)
             has_bytes = tensor.numel() > 0
             buffers.append(
                 tensor.reshape(-1).view(torch.uint8).numpy() if has_bytes else bytearray()
             )
-        self._rows.gather(indices, buffers)
+        if self._is_varying:
+            self._rows.gather(indices, buffers, lengths)
+        else:
+            self._rows.gather(indices, buffers)
         if self.columns is not None:
             return tuple(tensors)
         if len(tensors) == 1:
@@ -241,16 +312,24 @@ def _steps(
     return tuple(steps or ())
 
 
-def _padding(pad_to: int | Mapping[str, int] | None) -> int | dict[str, int] | None:
+def _padding(pad_to: PadTo | Mapping[str, PadTo] | None) -> PadTo | dict[str, PadTo] | None:
     if pad_to is None:
         return None
     if isinstance(pad_to, Mapping):
-        return {name: _at_least_one(number) for name, number in pad_to.items()}
-    return _at_least_one(pad_to)
+        return {name: _pad_to(items) for name, items in pad_to.items()}
+    return _pad_to(pad_to)
 
 
-def _at_least_one(items: int) -> int:
+def _pad_to(items: PadTo) -> PadTo:
+    if isinstance(items, str):
+        if items != "longest":
+            raise ValueError(f'pad_to should be a number of items or "longest", got {items!r}')
+        return "longest"
+    return _at_least_one("pad_to", items)
+
+
+def _at_least_one(name: str, items: int) -> int:
     number = operator.index(items)
     if number < 1:
-        raise ValueError(f"pad_to should be a number of items, at least 1, got {items!r}")
+        raise ValueError(f"{name} should be a number of items, at least 1, got {items!r}")
     return number
