@@ -199,6 +199,8 @@ static int measure_rows(struct parts *parts, const struct pst_field *fields, str
 {
     for (int f = 0; f < parts->n_fields; f++) {
         size_t bytes = pst_dtype_size(fields[f].dtype);
+        PST_REQUIRE(fields[f].ndim == 0 || fields[f].shape[0] >= 0, err,
+                    "pst_rows_concat: rows of field '%s' are of different lengths", fields[f].name);
         for (int d = 0; d < fields[f].ndim; d++)
             if (__builtin_mul_overflow(bytes, (size_t)fields[f].shape[d], &bytes))
                 return pst__fail(err, PST_ELIMIT, "a row of field '%s' is too large",

@@ -64,6 +64,11 @@ static void gathered(void)
             CHECK_INT(pst_dataset_lengths(dataset, indices, 0, longest, NULL), PST_OK);
             CHECK_INT(longest[0], 0);
             CHECK_INT(pst_gather_padded(dataset, indices, 1, NULL, dst, NULL), PST_EINVAL);
+            struct pst_error err = {0};
+            struct pst_dataset *both;
+            CHECK_INT(pst_rows_concat(&both, (struct pst_dataset *[]){dataset, dataset}, 2, &err),
+                      PST_EINVAL);
+            CHECK_HAS(err.message, "rows of field 'text' are of different lengths");
             indices[1] = LONGEST_ROWS;
             CHECK_INT(pst_dataset_lengths(dataset, indices, 2, longest, NULL), PST_ERANGE);
             pst_dataset_unref(dataset);
