@@ -52,6 +52,7 @@ FRONTS: dict[str, set[str] | None] = {
     "io": {
         "io/file.h",
         "io/guard.h",
+        "io/medium.h",
         "io/record.h",
         "io/replace.h",
         "io/source.h",
@@ -70,6 +71,7 @@ LIBRARIES: dict[str, set[str]] = {
     "webp/decode.h": {"decode"},
     "xxhash.h": {"format"},
     "isa-l/crc.h": {"base"},
+    "liburing.h": {"base", "io"},
     "zlib.h": {"decode", "base"},
     "immintrin.h": {"kernels"},
     "arm_neon.h": {"kernels"},

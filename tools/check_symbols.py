@@ -20,6 +20,7 @@ NEEDED = {
     "libisal.so.2",
     "libjpeg.so.62",
     "libjpeg.so.8",
+    "liburing.so.2",
     "libwebp.so.7",
     "libxxhash.so.0",
     "libz.so.1",

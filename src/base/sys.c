@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -175,6 +176,12 @@ int pst__sys_open_edit(const char *path)
     return open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
+int pst__sys_open_direct(const char *path)
+{
+    FAULT(PST_SYS_OPEN, -1);
+    return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
 int pst__sys_fstat(int fd, struct stat *st)
 {
     FAULT(PST_SYS_STAT, -1);
@@ -211,6 +218,75 @@ int pst__sys_is_cached(int fd, off_t offset)
 void pst__sys_close(int fd)
 {
     close(fd);
+}
+
+uint32_t pst__sys_direct_align(int fd)
+{
+#ifdef STATX_DIOALIGN
+    struct statx stx = {0};
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 && stx.stx_mask & STATX_DIOALIGN) {
+        uint32_t memory = stx.stx_dio_mem_align, offset = stx.stx_dio_offset_align;
+        return offset > 0 && memory > offset ? memory : offset;
+    }
+#endif
+    (void)fd;
+    return 4096;
+}
+
+int pst__sys_ring_init(struct io_uring *ring, unsigned entries)
+{
+    struct io_uring_params params = {0};
+#ifdef PST_CHECKS
+    int failed = fault(PST_SYS_RING);
+    if (failed >= 0)
+        return failed > 0 ? failed : ENOSYS;
+#endif
+    int rc = io_uring_queue_init_params(entries, ring, &params);
+    if (rc < 0)
+        return -rc;
+    /* Without it a deadline takes a place in the ring. */
+    if (params.features & IORING_FEAT_EXT_ARG && (rc = io_uring_ring_dontfork(ring)) == 0)
+        return 0;
+    io_uring_queue_exit(ring);
+    return rc < 0 ? -rc : ENOSYS;
+}
+
+void pst__sys_ring_reset(struct io_uring *ring)
+{
+    io_uring_queue_exit(ring);
+}
+
+int pst__sys_ring_wait(struct io_uring *ring, unsigned least, int64_t ns)
+{
+    struct io_uring_cqe *first;
+    struct __kernel_timespec most = {ns / 1000000000, ns % 1000000000};
+#ifdef PST_CHECKS
+    int failed = fault(PST_SYS_RING);
+    if (failed >= 0)
+        return failed > 0 ? failed : EAGAIN;
+#endif
+    int rc = io_uring_submit_and_wait_timeout(ring, &first, least, &most, NULL);
+    return rc < 0 ? -rc : 0;
+}
+
+int pst__sys_ring_drain(struct io_uring *ring, int64_t ns)
+{
+    struct io_uring_cqe *first;
+    struct __kernel_timespec most = {ns / 1000000000, ns % 1000000000};
+    int rc = io_uring_wait_cqe_timeout(ring, &first, &most);
+    return rc == -EINTR ? 0 : -rc;
+}
+
+int pst__sys_ring_result(int result)
+{
+#ifdef PST_CHECKS
+    int failed = fault(PST_SYS_READ);
+    if (failed > 0)
+        return -failed;
+    if (failed == 0 && result > 1)
+        return 1;
+#endif
+    return result;
 }
 
 int pst__sys_create(const char *path)

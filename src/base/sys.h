@@ -24,6 +24,7 @@ enum pst__sys_call {
     PST_SYS_CLOCK,
     PST_SYS_RANDOM,
     PST_SYS_WRITE, /* all that makes, fills, locks, flushes or renames a file */
+    PST_SYS_RING,  /* setting up an io_uring, and handing it something */
     PST_SYS_N_CALLS,
 };
 
@@ -40,14 +41,27 @@ void pst__sys_munmap(void *block, size_t size);
 void *pst__sys_map_file(int fd, size_t size, int is_writable);
 /* The same, writable: what is written is seen by this process alone, and takes memory then. */
 void *pst__sys_map_copy(int fd, size_t size);
-int pst__sys_open(const char *path);      /* read only, close on exec, never blocks on a FIFO */
-int pst__sys_open_edit(const char *path); /* the same for reading and writing */
+int pst__sys_open(const char *path);        /* read only, close on exec, never blocks on a FIFO */
+int pst__sys_open_edit(const char *path);   /* the same for reading and writing */
+int pst__sys_open_direct(const char *path); /* as pst__sys_open(), around the page cache */
 int pst__sys_fstat(int fd, struct stat *st);
 int pst__sys_stat(const char *path, struct stat *st);
 ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset);
 /* 0 where a read of the byte would wait for the disk; 1 also where the system does not say. */
 int pst__sys_is_cached(int fd, off_t offset);
 void pst__sys_close(int fd);
+/* How offsets, sizes and memory have to be aligned to read the file around the page cache. 0: it
+ * cannot be; 4096 where the system does not say. */
+uint32_t pst__sys_direct_align(int fd);
+struct io_uring;
+/* A ring that a forked child does not get. 0 or an errno. */
+int pst__sys_ring_init(struct io_uring *ring, unsigned entries);
+void pst__sys_ring_reset(struct io_uring *ring);
+/* Hands over what was prepared and waits for so many answers. 0, or an errno: ETIME when ns are
+ * over. */
+int pst__sys_ring_wait(struct io_uring *ring, unsigned least, int64_t ns);
+int pst__sys_ring_drain(struct io_uring *ring, int64_t ns); /* for one; hands nothing over */
+int pst__sys_ring_result(int result);                       /* what the ring says of a read */
 /* For reading and writing, made where it is not there; only the user may read it. A link is refused
  * (ELOOP). */
 int pst__sys_create(const char *path);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/sys.h"
+#include "io/direct.h"
 #include "io/guard.h"
 
 #define MAX_INTERRUPTED 100
@@ -21,7 +23,9 @@ struct pst__source {
     _Atomic int64_t refs; /* taken relaxed, dropped acq_rel */
     int fd, slot;         /* slot: of the guard, -1 where nothing is mapped */
     enum pst__access access;
-    struct stat was; /* when it was opened */
+    int refused;                    /* the errno for which it is not read around the page cache */
+    struct pst__direct_file direct; /* fd is -1 where it is not */
+    struct stat was;                /* when it was opened */
     uint8_t *data;
     char path[];
 };
@@ -44,7 +48,7 @@ static int map(struct pst__source *source, struct pst_error *err)
 {
     char text[SHOWN];
     size_t size = (size_t)source->was.st_size;
-    if (source->access == PST__ACCESS_READ || size == 0)
+    if (source->access == PST__ACCESS_READ || source->access == PST__ACCESS_DIRECT || size == 0)
         return PST_OK;
     int is_writable = source->access != PST__ACCESS_MAP;
     source->data = source->access == PST__ACCESS_COPY || source->access == PST__ACCESS_VIEW
@@ -55,6 +59,45 @@ static int map(struct pst__source *source, struct pst_error *err)
                             shown(source, text));
     return pst__guard_watch(&source->slot, source->data, size, source->fd, is_writable,
                             source->path, err);
+}
+
+/* Whether the file can be read around the page cache is known when a block was: some systems refuse
+ * it only then. Returns 0 or an errno. */
+static int try_direct(struct pst__source *source)
+{
+    static const uint32_t least = 4096; /* a file system's block; smaller ones gain nothing */
+    struct stat st;
+    source->direct.fd = pst__sys_open_direct(source->path);
+    if (source->direct.fd < 0)
+        return errno;
+    if (pst__sys_fstat(source->direct.fd, &st) < 0)
+        return errno;
+    uint32_t align = pst__sys_direct_align(source->direct.fd);
+    source->direct.block = align > least ? align : least;
+    if (align == 0 || source->direct.block > PST__DIRECT_BLOCK || source->direct.block % least != 0)
+        return EINVAL;
+    if (st.st_dev != source->was.st_dev || st.st_ino != source->was.st_ino)
+        return ESTALE;
+    void *block = pst__map(source->direct.block);
+    if (!block)
+        return ENOMEM;
+    int os_errno =
+        pst__sys_pread(source->direct.fd, block, source->direct.block, 0) < 0 ? errno : 0;
+    pst__unmap(block, source->direct.block);
+    /* Of others who reads it is told. */
+    return os_errno == EINVAL || os_errno == EOPNOTSUPP ? os_errno : 0;
+}
+
+static void open_direct(struct pst__source *source)
+{
+    source->direct.size = (uint64_t)source->was.st_size;
+    source->refused = try_direct(source);
+    if (source->refused == 0) {
+        pst__direct_open();
+    } else if (source->direct.fd >= 0) {
+        pst__sys_close(source->direct.fd);
+        source->direct.fd = -1;
+    }
 }
 
 static int open_file(struct pst__source *source, struct pst_error *err)
@@ -69,8 +112,10 @@ static int open_file(struct pst__source *source, struct pst_error *err)
         return pst__fail(err, PST_EUNSUPPORTED, "'%s' is not a regular file", shown(source, text));
     /* What will be read is told with pst__source_intend(): the system's own guesses fetch megabytes
      * for each row. A wish. */
-    if (source->access == PST__ACCESS_READ)
+    if (source->access == PST__ACCESS_READ || source->access == PST__ACCESS_DIRECT)
         (void)posix_fadvise(source->fd, 0, 0, POSIX_FADV_RANDOM);
+    if (source->access == PST__ACCESS_DIRECT)
+        open_direct(source);
     return map(source, err);
 }
 
@@ -83,7 +128,7 @@ int pst__source_open(struct pst__source **out, const char *path, enum pst__acces
     if (!source)
         return pst__fail(err, PST_ENOMEM, "no memory for a file's handle");
     atomic_init(&source->refs, 1);
-    source->fd = source->slot = -1;
+    source->fd = source->slot = source->direct.fd = -1;
     source->access = access;
     memcpy(source->path, path, n);
     int rc = open_file(source, err);
@@ -109,6 +154,10 @@ void pst__source_unref(struct pst__source *source)
         pst__guard_unwatch(source->slot);
     if (source->data)
         pst__sys_munmap(source->data, (size_t)source->was.st_size);
+    if (source->direct.fd >= 0) {
+        pst__sys_close(source->direct.fd);
+        pst__direct_close();
+    }
     if (source->fd >= 0)
         pst__sys_close(source->fd);
     pst__free(source);
@@ -206,6 +255,33 @@ static int read_some(const struct pst__source *source, uint64_t offset, size_t n
     return PST_OK;
 }
 
+int pst__source_is_direct(const struct pst__source *source, int *refused)
+{
+    if (refused)
+        *refused = source->refused;
+    return source->direct.fd >= 0;
+}
+
+const struct pst__direct_file *pst__source_direct(const struct pst__source *source)
+{
+    return &source->direct;
+}
+
+int pst__source_read_otherwise(const struct pst__span *part, int os_errno, struct pst_error *err)
+{
+    char text[SHOWN];
+    unsigned long long at = part->offset;
+    int rc = os_errno == 0 ? read_some(part->source, part->offset, part->n, part->to, err)
+                           : pst__fail_os(err, os_errno, "cannot read '%s' at byte %llu",
+                                          shown(part->source, text), at);
+    if (rc < 0 && err) {
+        err->record = part->index;
+        if (err->offset < 0)
+            err->offset = (int64_t)part->offset;
+    }
+    return rc;
+}
+
 struct copy {
     void *to;
     const void *from;
@@ -218,16 +294,29 @@ static void copy(void *arg)
     memcpy(copy->to, copy->from, copy->n);
 }
 
-int pst__source_read(const struct pst__source *source, uint64_t offset, size_t n, void *out,
-                     struct pst_error *err)
+static int check_within(const struct pst__source *source, uint64_t offset, size_t n,
+                        struct pst_error *err)
 {
     char text[SHOWN];
     uint64_t size = (uint64_t)source->was.st_size;
-    if (offset > size || n > size - offset)
-        return pst__fail_at(err, PST_ETRUNCATED, (int64_t)offset,
-                            "'%s' ends too early: %zu bytes at %llu expected, it has %llu",
-                            shown(source, text), n, (unsigned long long)offset,
-                            (unsigned long long)size);
+    if (offset <= size && n <= size - offset)
+        return PST_OK;
+    return pst__fail_at(err, PST_ETRUNCATED, (int64_t)offset,
+                        "'%s' ends too early: %zu bytes at %llu expected, it has %llu",
+                        shown(source, text), n, (unsigned long long)offset,
+                        (unsigned long long)size);
+}
+
+int pst__source_read(const struct pst__source *source, uint64_t offset, size_t n, void *out,
+                     struct pst_error *err)
+{
+    int rc = check_within(source, offset, n, err);
+    if (rc < 0)
+        return rc;
+    if (source->direct.fd >= 0 && n >= PST__DIRECT_LEAST) {
+        struct pst__span span = {source, offset, n, out, err ? err->record : -1};
+        return pst__direct_read(&span, 1, err);
+    }
     if (!source->data)
         return read_some(source, offset, n, out, err);
     struct copy all = {out, source->data + offset, n};
@@ -237,6 +326,68 @@ int pst__source_read(const struct pst__source *source, uint64_t offset, size_t n
     if (pst__source_size_now(source) < offset + n)
         return pst__source_fault(source, NULL, offset, n, err);
     return PST_OK;
+}
+
+/* The first span behind those from i on that are read alike. Where that is not around the page
+ * cache, they follow each other in the file and in memory: one read. */
+static size_t end_of_run(const struct pst__span *spans, size_t i, size_t n)
+{
+    const struct pst__span *first = &spans[i];
+    size_t bytes = first->n, end = i + 1;
+    if (first->source->direct.fd >= 0) {
+        while (end < n && spans[end].source->direct.fd >= 0)
+            end++;
+        return end;
+    }
+    while (end < n && spans[end].source == first->source &&
+           spans[end].offset == first->offset + bytes && spans[end].to == first->to + bytes)
+        bytes += spans[end++].n;
+    return end;
+}
+
+static int read_run(const struct pst__span *spans, size_t n, struct pst_error *err)
+{
+    const struct pst__span *last = &spans[n - 1];
+    if (spans->source->direct.fd >= 0)
+        return pst__direct_read(spans, n, err);
+    int rc = pst__source_read(spans->source, spans->offset,
+                              (size_t)(last->offset - spans->offset) + last->n, spans->to, err);
+    if (rc < 0 && err) {
+        while (spans < last && err->offset >= 0 && spans[1].offset <= (uint64_t)err->offset)
+            spans++;
+        err->record = spans->index;
+    }
+    return rc;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct pst__span *one = a, *other = b;
+    if (one->source != other->source)
+        return (uintptr_t)one->source < (uintptr_t)other->source ? -1 : 1;
+    if (one->offset != other->offset)
+        return one->offset < other->offset ? -1 : 1;
+    return one->to < other->to ? -1 : one->to > other->to;
+}
+
+int pst__spans_read(struct pst__span *spans, size_t n, struct pst_error *err)
+{
+    int rc = PST_OK, is_sorted = 1;
+    for (size_t i = 0; i < n; i++) {
+        if ((rc = check_within(spans[i].source, spans[i].offset, spans[i].n, err)) < 0) {
+            if (err)
+                err->record = spans[i].index;
+            return rc;
+        }
+        is_sorted &= i == 0 || by_place(&spans[i - 1], &spans[i]) <= 0;
+    }
+    if (!is_sorted)
+        qsort(spans, n, sizeof *spans, by_place);
+    for (size_t i = 0, end; i < n && rc == PST_OK; i = end) {
+        end = end_of_run(spans, i, n);
+        rc = read_run(spans + i, end - i, err);
+    }
+    return rc;
 }
 
 /* --- hints

@@ -47,7 +47,7 @@ static void reads(void)
         struct pst_error err = {0};
         CHECK_INT(pst__source_size(source), SIZE);
         CHECK_STR(pst__source_path(source), path);
-        CHECK((pst__source_data(source) != NULL) == (access != PST__ACCESS_READ));
+        CHECK((pst__source_data(source) != NULL) == (access >= PST__ACCESS_MAP));
         for (size_t at = 0; at <= SIZE; at += 977) {
             size_t n = (SIZE - at) / 3;
             pst__source_intend(source, at, n);
