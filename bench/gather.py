@@ -140,7 +140,7 @@ def cold(path: Path, mib: int) -> None:
 
     out = numpy.empty((count, row), numpy.uint8)
     ways: dict[str, Callable[[Any], Any]] = {"probe": probe}
-    for access in ("mmap", "pread"):
+    for access in ("mmap", "pread", "direct"):
         dataset = Array(path, dtype="uint8", shape=(-1, row), access=access)  # type: ignore[arg-type]
         ways[access] = lambda indices, rows=dataset._rows: rows.gather(array("q", indices), [out])
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

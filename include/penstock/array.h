@@ -33,9 +33,12 @@ PST_API int pst_array_detect(const char *path, enum pst_array_kind *kind, struct
 
 /* How rows are read. */
 enum pst_array_access {
-    PST_ARRAY_CHOOSE = 0, /* mapped where all of it fits the budget, else read */
+    PST_ARRAY_CHOOSE = 0, /* mapped where all of it fits the budget, else read; around the page
+                           * cache where that could not hold it either */
     PST_ARRAY_MAP = 1,
-    PST_ARRAY_READ = 2, /* by pread(): nothing of the file is in the process' memory */
+    PST_ARRAY_READ = 2,   /* by pread(): nothing of the file is in the process' memory */
+    PST_ARRAY_DIRECT = 3, /* around the page cache (O_DIRECT), many reads at a time where the system
+                           * has io_uring. A file that cannot be read so is read by pread(). */
 };
 
 /* A file of one array or of several. */
@@ -93,8 +96,12 @@ PST_API int pst_rows_open(struct pst_dataset **out, const struct pst_tensor *ten
  * part, PST_ELIMIT, PST_ENOMEM. */
 PST_API int pst_rows_concat(struct pst_dataset **out, struct pst_dataset *const *datasets, size_t n,
                             struct pst_error *err);
-/* How the rows of an opened array are read: PST_ARRAY_MAP or PST_ARRAY_READ; 0: another dataset. */
+/* How the rows of an opened array are read: PST_ARRAY_MAP, PST_ARRAY_READ or PST_ARRAY_DIRECT; 0:
+ * another dataset. */
 PST_API int pst_array_access(const struct pst_dataset *dataset);
+/* Why so, in a few words: of size and memory, of what the system refused. Valid while the dataset
+ * is; NULL for another dataset. */
+PST_API const char *pst_array_why(const struct pst_dataset *dataset);
 /* PST_EIO where a file is no longer what was opened (cut, grown, replaced, written to). */
 PST_API int pst_array_check(const struct pst_dataset *dataset, struct pst_error *err);
 

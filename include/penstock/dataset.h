@@ -75,6 +75,9 @@ struct pst_dataset_vtable {
     /* As gather(), with rows of these lengths. Required with lengths, in the place of gather. */
     int (*gather_padded)(void *self, const int64_t *indices, size_t n, const int64_t *lengths,
                          void *const *dst, struct pst_error *err);
+    /* Bytes that each thread keeps between calls of gather(), which count in a loader's budget. May
+     * be NULL: none. */
+    int64_t (*memory)(void *self);
 };
 
 /* Makes a dataset of a vtable and its self. The vtable is copied. On failure self stays the

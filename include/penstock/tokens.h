@@ -89,12 +89,13 @@ PST_API int pst_tokens_open(struct pst_dataset **out, const struct pst_token_sou
 
 struct pst_tokens_report {
     size_t struct_size;
-    int access; /* PST_ARRAY_MAP or PST_ARRAY_READ */
+    int access; /* PST_ARRAY_MAP, PST_ARRAY_READ or PST_ARRAY_DIRECT */
     int64_t n_tokens;
     int64_t n_documents; /* -1 where a file does not tell */
     int64_t n_windows;   /* of the files; the length of a mixture is another */
     int64_t n_padded;    /* of these */
     int64_t n_dropped;   /* documents that are too short for a window */
+    const char *why;     /* access is what it is; valid while the dataset is */
 };
 /* struct_size is set by the caller. PST_EINVAL for another kind of dataset. */
 PST_API int pst_tokens_report(const struct pst_dataset *dataset, struct pst_tokens_report *report);

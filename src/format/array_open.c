@@ -382,27 +382,35 @@ static int is_only_mapped(const struct pst__column *columns, size_t n)
 }
 
 static int open_rows(struct pst_dataset **out, const struct pst_array_source *sources,
-                     size_t n_sources, const struct pst_array_config *config, int access,
-                     int is_chosen, struct pst_error *err)
+                     size_t n_sources, const struct pst_array_config *config,
+                     const struct pst__choice *wished, int is_chosen, struct pst_error *err)
 {
     struct pst__column columns[PST_MAX_FIELDS] = {0};
+    struct pst__choice choice = *wished;
     size_t n = 0;
     int rc = PST_OK;
     for (size_t i = 0; rc == PST_OK && i < n_sources; i++) {
         struct opened file;
-        rc = opened_init(&file, &sources[i],
-                         access == PST_ARRAY_MAP ? PST__ACCESS_MAP : PST__ACCESS_READ,
-                         config->is_unverified, err);
+        rc = opened_init(&file, &sources[i], pst__access_of(wished->access), config->is_unverified,
+                         err);
         if (rc < 0)
             break;
+        pst__access_opened(&choice, file.source);
         rc = add_columns(columns, &n, &file, &sources[i], err);
         opened_reset(&file);
     }
-    if (rc == PST_OK && (access != PST_ARRAY_READ || !is_chosen || !is_only_mapped(columns, n)))
-        return pst__columns_dataset(out, columns, n, err);
+    if (rc == PST_OK &&
+        (wished->access == PST_ARRAY_MAP || !is_chosen || !is_only_mapped(columns, n))) {
+        rc = pst__columns_dataset(out, columns, n, err);
+        if (rc == PST_OK)
+            *pst__columns_choice(*out) = choice;
+        return rc;
+    }
     for (size_t i = 0; i < n; i++)
         pst__column_reset(&columns[i]);
-    return rc < 0 ? rc : open_rows(out, sources, n_sources, config, PST_ARRAY_MAP, 0, err);
+    static const struct pst__choice mapped = {
+        PST_ARRAY_MAP, "their rows do not lie one after the other, which can only be mapped"};
+    return rc < 0 ? rc : open_rows(out, sources, n_sources, config, &mapped, 0, err);
 }
 
 /* Of the files as they are now; one that cannot be examined fails where it is opened. */
@@ -430,12 +438,19 @@ int pst_array_open(struct pst_dataset **out, const struct pst_array_source *sour
                     "the config of an array is not initialised");
         memcpy(&own, config, config->struct_size < sizeof own ? config->struct_size : sizeof own);
     }
-    PST_REQUIRE(own.access >= PST_ARRAY_CHOOSE && own.access <= PST_ARRAY_READ, err,
+    PST_REQUIRE(own.access >= PST_ARRAY_CHOOSE && own.access <= PST_ARRAY_DIRECT, err,
                 "%d is no way to read rows", own.access);
     int is_chosen = own.access == PST_ARRAY_CHOOSE;
-    if (is_chosen)
-        own.access = pst__access_choose(total_size(sources, n_sources), own.memory_budget);
-    return open_rows(out, sources, n_sources, &own, own.access, is_chosen, err);
+    struct pst__choice choice;
+    struct pst__facts facts;
+    if (is_chosen) {
+        pst__access_facts(&facts, total_size(sources, n_sources), own.memory_budget,
+                          sources[0].path);
+        pst__access_choose(&choice, &facts);
+    } else {
+        pst__access_wished(&choice, own.access);
+    }
+    return open_rows(out, sources, n_sources, &own, &choice, is_chosen, err);
 }
 
 int pst_array_access(const struct pst_dataset *dataset)
@@ -445,12 +460,22 @@ int pst_array_access(const struct pst_dataset *dataset)
     const struct pst__column *columns = dataset ? pst__columns_of(dataset, &n) : NULL;
     if (!columns)
         return 0;
-    for (size_t i = 0; i < n; i++)
-        if (columns[i].source)
-            access = access == PST_ARRAY_MAP || pst__source_data(columns[i].source)
-                         ? PST_ARRAY_MAP
-                         : PST_ARRAY_READ;
+    for (size_t i = 0; i < n && access != PST_ARRAY_MAP; i++) {
+        const struct pst__source *source = columns[i].source;
+        if (source && pst__source_data(source))
+            access = PST_ARRAY_MAP;
+        else if (source && pst__source_is_direct(source, NULL))
+            access = PST_ARRAY_DIRECT;
+        else if (source && access == 0)
+            access = PST_ARRAY_READ;
+    }
     return access;
+}
+
+const char *pst_array_why(const struct pst_dataset *dataset)
+{
+    const struct pst__choice *choice = pst__columns_choice(dataset);
+    return choice && choice->access ? choice->why : NULL;
 }
 
 int pst_array_check(const struct pst_dataset *dataset, struct pst_error *err)

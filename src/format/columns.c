@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -37,6 +36,7 @@ struct rows {
     struct pst__column *column;
     struct plan *plan;
     struct pst__looks looks;
+    struct pst__choice choice;
 };
 
 void pst__column_reset(struct pst__column *column)
@@ -190,62 +190,22 @@ static int gather_mapped(const struct rows_copy *copy, struct pst_error *err)
     return PST_EIO;
 }
 
-/* A row's place in the file and in the batch. */
-struct place {
-    int64_t index;
-    size_t slot;
-};
-
-static int by_index(const void *a, const void *b)
-{
-    const struct place *one = a, *other = b;
-    if (one->index != other->index)
-        return one->index < other->index ? -1 : 1;
-    return one->slot < other->slot ? -1 : one->slot > other->slot;
-}
-
-/* Rows in the file's order; those that lie one after the other in the file and in the batch in one
- * call. */
-static int read_places(const struct rows_copy *copy, const struct place *places,
-                       struct pst_error *err)
-{
-    size_t bytes = copy->plan->row_bytes;
-    for (size_t i = 0, end; i < copy->n; i = end) {
-        uint64_t offset = place_of(copy->column, copy->plan, places[i].index);
-        for (end = i + 1;
-             end < copy->n && places[end].slot == places[end - 1].slot + 1 &&
-             place_of(copy->column, copy->plan, places[end].index) == offset + (end - i) * bytes;)
-            end++;
-        int rc = pst__source_read(copy->column->source, offset, (end - i) * bytes,
-                                  copy->to + places[i].slot * bytes, err);
-        if (rc < 0) {
-            if (err && err->offset >= 0)
-                err->record = places[i + ((uint64_t)err->offset - offset) / bytes].index;
-            else if (err)
-                err->record = places[i].index;
-            return rc;
-        }
-    }
-    return PST_OK;
-}
-
 static int gather_read(const struct rows_copy *copy, struct pst_error *err)
 {
-    struct place few[64], *places = few;
+    struct pst__span few[64], *spans = few;
+    size_t bytes = copy->plan->row_bytes;
     if (copy->n > PST_COUNTOF(few))
-        places = pst__alloc(copy->n * sizeof *places, PST_MEM_SCRATCH);
-    if (!places)
-        return pst__fail(err, PST_ENOMEM, "no memory to sort %zu rows", copy->n);
-    int is_sorted = 1;
+        spans = pst__alloc(copy->n * sizeof *spans, PST_MEM_SCRATCH);
+    if (!spans)
+        return pst__fail(err, PST_ENOMEM, "no memory for the places of %zu rows", copy->n);
     for (size_t i = 0; i < copy->n; i++) {
-        places[i] = (struct place){copy->indices[i], i};
-        is_sorted &= i == 0 || copy->indices[i] >= copy->indices[i - 1];
+        uint64_t offset = place_of(copy->column, copy->plan, copy->indices[i]);
+        spans[i] = (struct pst__span){copy->column->source, offset, bytes, copy->to + i * bytes,
+                                      copy->indices[i]};
     }
-    if (!is_sorted)
-        qsort(places, copy->n, sizeof *places, by_index);
-    int rc = read_places(copy, places, err);
-    if (places != few)
-        pst__free(places);
+    int rc = pst__spans_read(spans, copy->n, err);
+    if (spans != few)
+        pst__free(spans);
     return rc;
 }
 
@@ -260,7 +220,8 @@ static int is_cold(struct rows *rows, const int64_t *indices, size_t n, int is_a
         return 0;
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
-        if (!column->source || rows->plan[c].row_bytes == 0)
+        if (!column->source || rows->plan[c].row_bytes == 0 ||
+            (column->ragged == 0 && pst__source_is_direct(column->source, NULL)))
             continue;
         for (size_t i = 0; i < PST__LOOKS_ROWS; i++) {
             int64_t index = indices[i * (n - 1) / (PST__LOOKS_ROWS - 1)];
@@ -285,7 +246,8 @@ static void intend(struct rows *rows, const int64_t *indices, size_t n, int may_
         const struct plan *plan = &rows->plan[c];
         if (column->ragged > 0)
             pst__ragged_intend(column, indices, n, may_wait);
-        if (!column->source || !plan->is_dense || column->ragged > 0)
+        if (!column->source || !plan->is_dense || column->ragged > 0 ||
+            pst__source_is_direct(column->source, NULL))
             continue;
         for (size_t i = 0, end; i < n; i = end) {
             uint64_t at = place_of(column, plan, indices[i]);
@@ -393,6 +355,15 @@ static int rows_lengths(void *self, const int64_t *indices, size_t n, int64_t *l
     return PST_OK;
 }
 
+static int64_t rows_memory(void *self)
+{
+    const struct rows *rows = self;
+    int is_direct = 0;
+    for (size_t c = 0; c < rows->n_columns; c++)
+        is_direct |= rows->column[c].source && pst__source_is_direct(rows->column[c].source, NULL);
+    return is_direct ? (int64_t)PST__DIRECT_BYTES : 0;
+}
+
 static void rows_close(void *self)
 {
     struct rows *rows = self;
@@ -412,6 +383,7 @@ static int make_dataset(struct pst_dataset **out, struct rows *rows, struct pst_
         .fields = rows_fields,
         .gather = rows_gather,
         .intend = rows_intend,
+        .memory = rows_memory,
     };
     for (size_t c = 0; c < rows->n_columns; c++)
         if (is_longest(&rows->column[c])) {
@@ -502,11 +474,23 @@ int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, 
     return rc;
 }
 
-const struct pst__column *pst__columns_of(const struct pst_dataset *dataset, size_t *n)
+/* Without the steps over it. */
+static const struct pst_dataset *base_rows(const struct pst_dataset *dataset)
 {
     for (const struct pst_dataset *under; (under = pst__row_steps_under(dataset));)
         dataset = under;
-    const struct rows *rows = pst__dataset_self(dataset, rows_close);
+    return dataset;
+}
+
+struct pst__choice *pst__columns_choice(const struct pst_dataset *dataset)
+{
+    struct rows *rows = dataset ? pst__dataset_self(base_rows(dataset), rows_close) : NULL;
+    return rows ? &rows->choice : NULL;
+}
+
+const struct pst__column *pst__columns_of(const struct pst_dataset *dataset, size_t *n)
+{
+    const struct rows *rows = pst__dataset_self(base_rows(dataset), rows_close);
     *n = rows ? rows->n_columns : 0;
     return rows ? rows->column : NULL;
 }

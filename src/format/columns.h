@@ -4,6 +4,7 @@
 
 #include <penstock/array.h>
 
+#include "format/access.h"
 #include "format/array_shared.h"
 #include "io/source.h"
 
@@ -39,6 +40,8 @@ void pst__column_reset(struct pst__column *column);
  * Elements of a column with a source lie within it. Errors: PST_EINVAL, PST_ENOMEM. */
 int pst__columns_dataset(struct pst_dataset **out, struct pst__column *columns, size_t n,
                          struct pst_error *err);
+/* How its rows are read, and why, for whoever opened the files; NULL for another kind. */
+struct pst__choice *pst__columns_choice(const struct pst_dataset *dataset);
 /* The columns of such a dataset, or of one with steps over it; NULL for another kind. Valid while
  * the dataset is. */
 const struct pst__column *pst__columns_of(const struct pst_dataset *dataset, size_t *n);

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "format/dataset.h"
 #include "format/self.h"
 
 /* The rows of several datasets, one after the other. A part is asked once for all of its rows in a
@@ -176,6 +177,18 @@ static void concat_intend(void *self, const int64_t *indices, size_t n)
     pst__free(block);
 }
 
+/* Threads keep the same memory for all parts. */
+static int64_t concat_memory(void *self)
+{
+    const struct parts *parts = self;
+    size_t most = 0;
+    for (size_t p = 0; p < parts->n; p++) {
+        size_t one = pst__dataset_memory(parts->part[p]);
+        most = one > most ? one : most;
+    }
+    return (int64_t)most;
+}
+
 static void concat_close(void *self)
 {
     struct parts *parts = self;
@@ -264,6 +277,7 @@ int pst_rows_concat(struct pst_dataset **out, struct pst_dataset *const *dataset
         .fields = concat_fields,
         .gather = concat_gather,
         .intend = concat_intend,
+        .memory = concat_memory,
     };
     PST_REQUIRE(out, err, "pst_rows_concat: out is NULL");
     *out = NULL;

@@ -163,6 +163,12 @@ int pst_dataset_fields(const struct pst_dataset *dataset, struct pst_field *fiel
     return dataset->vtable.fields ? dataset->vtable.fields(dataset->self, fields, most) : 0;
 }
 
+size_t pst__dataset_memory(const struct pst_dataset *dataset)
+{
+    int64_t bytes = dataset->vtable.memory ? dataset->vtable.memory(dataset->self) : 0;
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
 static int check_rows(const struct pst_dataset *dataset, const int64_t *indices, size_t n,
                       const void *out, struct pst_error *err)
 {

@@ -13,4 +13,7 @@ int pst__dataset_read(struct pst_dataset *dataset, int64_t index, struct pst_rec
 /* 1: every record is pixels of this size, and reading one takes nanoseconds. */
 int pst__dataset_uniform(const struct pst_dataset *dataset, struct pst_pixels *size);
 
+/* Bytes that each thread which gathers keeps for it. */
+size_t pst__dataset_memory(const struct pst_dataset *dataset);
+
 #endif

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -226,31 +225,25 @@ static int copy_mapped(struct ragged_copy *copy, struct pst_error *err)
     return rc < 0 || place ? place_fails(copy, place, address, err) : PST_OK;
 }
 
-static int by_offset(const void *a, const void *b)
+static int copy_read(const struct ragged_copy *copy, struct pst_error *err)
 {
-    const struct place *one = a, *other = b;
-    if (one->offset != other->offset)
-        return one->offset < other->offset ? -1 : 1;
-    return one->slot < other->slot ? -1 : one->slot > other->slot;
-}
-
-/* In the file's order. */
-static int copy_read(const struct ragged_copy *copy, struct place *places, struct pst_error *err)
-{
-    qsort(places, copy->n, sizeof *places, by_offset);
+    struct pst__span few[FEW], *spans = few;
+    size_t n = 0;
+    if (copy->n > FEW)
+        spans = pst__alloc(copy->n * sizeof *spans, PST_MEM_SCRATCH);
+    if (!spans)
+        return pst__fail(err, PST_ENOMEM, "no memory for the places of %zu rows", copy->n);
     for (size_t i = 0; i < copy->n; i++) {
-        const struct place *place = &places[i];
-        if (place->bytes == 0)
-            continue;
-        int rc = pst__source_read(copy->column->source, place->offset, place->bytes,
-                                  copy->to + place->slot * copy->row_bytes, err);
-        if (rc < 0) {
-            if (err)
-                err->record = place->index;
-            return rc;
-        }
+        const struct place *place = &copy->places[i];
+        uint8_t *to = copy->to + place->slot * copy->row_bytes;
+        if (place->bytes > 0)
+            spans[n++] = (struct pst__span){copy->column->source, place->offset, place->bytes, to,
+                                            place->index};
     }
-    return PST_OK;
+    int rc = pst__spans_read(spans, n, err);
+    if (spans != few)
+        pst__free(spans);
+    return rc;
 }
 
 static int gather_items(const struct pst__column *column, int64_t length, const int64_t *indices,
@@ -267,7 +260,7 @@ static int gather_items(const struct pst__column *column, int64_t length, const 
     struct ragged_copy copy = {column, pst__source_data(column->source), places, n, row_bytes, dst};
     int rc = find_places(places, column, kept_of(column, length), indices, n, err);
     if (rc == PST_OK)
-        rc = copy.base ? copy_mapped(&copy, err) : copy_read(&copy, places, err);
+        rc = copy.base ? copy_mapped(&copy, err) : copy_read(&copy, err);
     for (size_t i = 0; rc == PST_OK && i < n; i++)
         fill(column, dst + places[i].slot * row_bytes + places[i].bytes,
              row_bytes - places[i].bytes);
@@ -347,7 +340,8 @@ int pst__ragged_is_resident(const struct pst__column *column, int64_t index)
     struct pst__array_items items = {0};
     if (!column->is_length)
         items = items_of(column, index);
-    return items.n == 0 || pst__source_is_resident(column->source, items.offset);
+    return items.n == 0 || pst__source_is_direct(column->source, NULL) ||
+           pst__source_is_resident(column->source, items.offset);
 }
 
 void pst__ragged_intend(const struct pst__column *column, const int64_t *indices, size_t n,
@@ -357,6 +351,8 @@ void pst__ragged_intend(const struct pst__column *column, const int64_t *indices
         return;
     for (size_t i = 0; i < n; i++)
         pst__source_intend(column->source, end_of(column, indices[i]), sizeof(int64_t));
+    if (pst__source_is_direct(column->source, NULL))
+        return; /* the items are read around the page cache, in which they would be for nobody */
     for (size_t i = 0; i < n; i++) {
         if (!may_wait && !pst__source_is_resident(column->source, end_of(column, indices[i])))
             continue;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "format/columns.h"
+#include "format/dataset.h"
 #include "format/row_plan.h"
 #include "format/self.h"
 
@@ -174,6 +175,12 @@ static int steps_lengths(void *self, const int64_t *indices, size_t n, int64_t *
 /* --- the dataset
  * -------------------------------------------------------------------------------------- */
 
+static int64_t steps_memory(void *self)
+{
+    const struct steps *steps = self;
+    return (int64_t)pst__dataset_memory(steps->rows);
+}
+
 static void steps_close(void *self)
 {
     struct steps *steps = self;
@@ -199,6 +206,7 @@ static int make_dataset(struct pst_dataset **out, struct steps *steps, struct ps
         .fields = steps_fields,
         .gather = steps_gather,
         .intend = steps_intend,
+        .memory = steps_memory,
     };
     for (int f = 0; f < steps->n_fields; f++)
         if (is_varying(steps, f)) {

@@ -12,14 +12,17 @@
 #include "format/access.h"
 #include "format/looks.h"
 #include "format/self.h"
-#include "format/token_file.h"
+#include "format/token_form.h"
 #include "io/guard.h"
-#include "kernels/kernels.h"
 #include "sample/mixture.h"
 
 #define SHOWN 320
 /* Tokens are read by pread() in pieces of this many bytes. */
 #define PIECE 16384
+/* Around the page cache, as many windows at once as this and the memory of a chunk have room for.
+ */
+#define CHUNK_WINDOWS 64
+#define CHUNK ((size_t)256 << 10)
 
 /* The files of a group, in the order given. */
 struct group {
@@ -38,9 +41,9 @@ struct tokens {
     struct group *groups;
     struct pst__mixture mixture; /* of several groups */
     int64_t length;
-    size_t item; /* bytes of a token in a field */
-    const struct pst__kernels *kernels;
+    struct pst__token_form form;
     struct pst__looks looks;
+    struct pst__choice choice;
 };
 
 static int64_t tokens_length(void *self)
@@ -63,14 +66,7 @@ static int tokens_fields(void *self, struct pst_field *fields, int most)
 /* --- places
  * ------------------------------------------------------------------------------------------- */
 
-/* Where a window is. */
-struct place {
-    const struct pst__token_file *file;
-    uint64_t offset; /* bytes */
-    size_t n;        /* tokens: a span, or less where it is padded */
-};
-
-static struct place place_of(const struct tokens *tokens, int64_t index)
+static struct pst__token_place place_of(const struct tokens *tokens, int64_t index)
 {
     uint64_t i = (uint64_t)index, n;
     uint32_t g = 0;
@@ -87,81 +83,11 @@ static struct place place_of(const struct tokens *tokens, int64_t index)
     }
     const struct pst__token_file *file = &group->files[low];
     uint64_t token = pst__windows_at(&file->windows, i - group->firsts[low], &n);
-    return (struct place){file, file->offset + token * file->token_size, (size_t)n};
+    return (struct pst__token_place){file, file->offset + token * file->token_size, (size_t)n};
 }
 
 /* --- copies
  * ------------------------------------------------------------------------------------------- */
-
-static enum pst__integer integer_of(int dtype)
-{
-    static const uint8_t integers[] = {
-        [PST_U8] = PST_INTEGER_U8,   [PST_I8] = PST_INTEGER_I8,   [PST_U16] = PST_INTEGER_U16,
-        [PST_I16] = PST_INTEGER_I16, [PST_U32] = PST_INTEGER_U32, [PST_I32] = PST_INTEGER_I32,
-        [PST_I64] = PST_INTEGER_I64};
-    return (enum pst__integer)integers[dtype];
-}
-
-static void fill(const struct tokens *tokens, uint8_t *to, size_t n, int64_t value)
-{
-    int32_t narrow = (int32_t)value;
-    for (size_t i = 0; i < n; i++)
-        if (tokens->item == sizeof value)
-            memcpy(to + i * sizeof value, &value, sizeof value);
-        else
-            memcpy(to + i * sizeof narrow, &narrow, sizeof narrow);
-}
-
-/* Writes the samples' tokens from first on that come from n tokens at src: to x all but what is
- * behind the window, to y each but the first one. 1 where one does not fit. */
-static int widen(const struct tokens *tokens, const struct place *place, uint8_t *x, uint8_t *y,
-                 size_t first, const uint8_t *src, size_t n)
-{
-    enum pst__integer from = integer_of(place->file->dtype);
-    int is_narrow = tokens->config.dtype == PST_I32, is_cut = 0;
-    size_t both = y ? n - 1 : n;
-    x += first * tokens->item;
-    if (both > 0)
-        is_cut = tokens->kernels->widen(x, y ? y + first * tokens->item : NULL, src, both, from,
-                                        is_narrow);
-    if (y && first + both < tokens->rule.window) /* the last token has no next one yet */
-        is_cut |= tokens->kernels->widen(x + both * tokens->item, NULL,
-                                         src + both * place->file->token_size, 1, from, is_narrow);
-    return is_cut;
-}
-
-static void pad(const struct tokens *tokens, const struct place *place, uint8_t *x, uint8_t *y)
-{
-    size_t window = tokens->rule.window, n = place->n;
-    if (n < window)
-        fill(tokens, x + n * tokens->item, window - n, tokens->config.pad);
-    if (y && n < window + 1)
-        fill(tokens, y + (n - 1) * tokens->item, window + 1 - n, tokens->config.ignore_index);
-}
-
-/* Says which token of a window does not fit. */
-static int refuse(const struct place *place, struct pst_error *err)
-{
-    char text[SHOWN];
-    size_t size = place->file->token_size;
-    for (size_t i = 0; i < place->n; i++) {
-        uint8_t bytes[8], wide[8];
-        int64_t value;
-        uint64_t at = place->offset + i * size;
-        int rc = pst__source_read(place->file->source, at, size, bytes, err);
-        if (rc < 0)
-            return rc;
-        if (!pst__kernels()->widen(wide, NULL, bytes, 1, integer_of(place->file->dtype), 1))
-            continue;
-        pst__kernels()->widen((uint8_t *)&value, NULL, bytes, 1, integer_of(place->file->dtype), 0);
-        return pst__fail_at(
-            err, PST_EFORMAT, (int64_t)at,
-            "'%s': token %" PRId64 " at byte %" PRIu64 " does not fit in int32",
-            pst__printable(text, sizeof text, pst__source_path(place->file->source)), value, at);
-    }
-    return pst__fail(err, PST_EIO, "'%s' was written to while it was read",
-                     pst__printable(text, sizeof text, pst__source_path(place->file->source)));
-}
 
 /* A gather that goes on. `place` is that of the window at `done`, for whoever has to say where it
  * was left. */
@@ -170,19 +96,19 @@ struct task {
     const int64_t *indices;
     size_t n, done;
     uint8_t *x, *y; /* y: NULL without targets */
-    struct place place;
+    struct pst__token_place place;
     int is_cut;
 };
 
 static uint8_t *row(const struct task *task, uint8_t *field)
 {
-    return field ? field + task->done * task->tokens->rule.window * task->tokens->item : NULL;
+    return field ? field + task->done * task->tokens->rule.window * task->tokens->form.item : NULL;
 }
 
 /* The processor fetches what follows on what is read, but not the beginning of another window. */
-static struct place place_ahead(const struct task *task, size_t i)
+static struct pst__token_place place_ahead(const struct task *task, size_t i)
 {
-    struct place place = place_of(task->tokens, task->indices[i]);
+    struct pst__token_place place = place_of(task->tokens, task->indices[i]);
     __builtin_prefetch(pst__source_data(place.file->source) + place.offset);
     return place;
 }
@@ -191,18 +117,18 @@ static void copy_mapped(void *arg)
 {
     struct task *task = arg;
     const struct tokens *tokens = task->tokens;
-    struct place next = place_ahead(task, 0);
+    struct pst__token_place next = place_ahead(task, 0);
     for (; task->done < task->n; task->done++) {
         task->place = next;
-        const struct place *place = &task->place;
+        const struct pst__token_place *place = &task->place;
         if (task->done + 1 < task->n)
             next = place_ahead(task, task->done + 1);
         uint8_t *x = row(task, task->x), *y = row(task, task->y);
         const uint8_t *src = pst__source_data(place->file->source) + place->offset;
-        task->is_cut = widen(tokens, place, x, y, 0, src, place->n);
+        task->is_cut = pst__token_form_widen(&tokens->form, place, x, y, 0, src, place->n);
         if (task->is_cut)
             return;
-        pad(tokens, place, x, y);
+        pst__token_form_pad(&tokens->form, place, x, y);
     }
 }
 
@@ -212,7 +138,7 @@ static int check_cut(struct task *task, struct pst_error *err)
     const struct pst__token_file *file = NULL;
     uint64_t size = 0;
     for (task->done = 0; task->done < task->n; task->done++) {
-        struct place place = place_of(task->tokens, task->indices[task->done]);
+        struct pst__token_place place = place_of(task->tokens, task->indices[task->done]);
         uint64_t n = place.n * place.file->token_size;
         if (place.file != file)
             size = pst__source_size_now(place.file->source);
@@ -230,7 +156,7 @@ static int copy_guarded(struct task *task, struct pst_error *err)
     if (task->is_cut)
         return PST_OK;
     size_t done = task->done;
-    const struct place place = task->place;
+    const struct pst__token_place place = task->place;
     /* Before a fault there may be windows that were cut already. */
     int cut = check_cut(task, err);
     if (cut < 0 || rc == PST_OK)
@@ -245,7 +171,7 @@ static int copy_guarded(struct task *task, struct pst_error *err)
 static int read_window(struct task *task, struct pst_error *err)
 {
     const struct tokens *tokens = task->tokens;
-    const struct place *place = &task->place;
+    const struct pst__token_place *place = &task->place;
     size_t size = place->file->token_size, shared = task->y ? 1 : 0;
     uint8_t piece[PIECE], *x = row(task, task->x), *y = row(task, task->y);
     for (size_t first = 0;;) {
@@ -254,7 +180,7 @@ static int read_window(struct task *task, struct pst_error *err)
                                   piece, err);
         if (rc < 0)
             return rc;
-        if (widen(tokens, place, x, y, first, piece, n)) {
+        if (pst__token_form_widen(&tokens->form, place, x, y, first, piece, n)) {
             task->is_cut = 1;
             return PST_OK;
         }
@@ -262,7 +188,7 @@ static int read_window(struct task *task, struct pst_error *err)
             break;
         first += n - shared;
     }
-    pad(tokens, place, x, y);
+    pst__token_form_pad(&tokens->form, place, x, y);
     return PST_OK;
 }
 
@@ -277,6 +203,65 @@ static int copy_read(struct task *task, struct pst_error *err)
     return PST_OK;
 }
 
+/* As many windows as fit the memory, by one call that has many reads in flight. Returns how many,
+ * 0: the next one alone does not fit. */
+static int copy_chunk(struct task *task, uint8_t *memory, struct pst_error *err)
+{
+    const struct tokens *tokens = task->tokens;
+    struct pst__span spans[CHUNK_WINDOWS];
+    struct pst__token_place places[CHUNK_WINDOWS];
+    size_t used = 0;
+    int n = 0;
+    for (; n < CHUNK_WINDOWS && task->done + (size_t)n < task->n; n++) {
+        int64_t i = (int64_t)task->done + n;
+        struct pst__token_place place = places[n] = place_of(tokens, task->indices[i]);
+        size_t bytes = place.n * place.file->token_size;
+        if (bytes > CHUNK - used)
+            break;
+        spans[n] = (struct pst__span){place.file->source, place.offset, bytes, memory + used, i};
+        used += bytes;
+    }
+    struct pst_error own;
+    pst_error_init(&own);
+    int rc = pst__spans_read(spans, (size_t)n, &own);
+    if (rc < 0) {
+        task->done = (size_t)own.record;
+        if (err && err->status >= 0)
+            *err = own;
+        return rc;
+    }
+    for (int k = 0; k < n; k++, task->done++) {
+        const struct pst__token_place *place = &places[k];
+        uint8_t *x = row(task, task->x), *y = row(task, task->y);
+        task->place = *place;
+        if ((task->is_cut =
+                 pst__token_form_widen(&tokens->form, place, x, y, 0, memory, place->n)) != 0)
+            return n;
+        pst__token_form_pad(&tokens->form, place, x, y);
+        memory += place->n * place->file->token_size;
+    }
+    return n;
+}
+
+static int copy_direct(struct task *task, struct pst_error *err)
+{
+    uint8_t *memory = pst__alloc(CHUNK, PST_MEM_SCRATCH);
+    if (!memory)
+        return pst__fail(err, PST_ENOMEM, "no memory for windows of tokens");
+    int rc = PST_OK;
+    while (rc >= 0 && task->done < task->n && !task->is_cut) {
+        rc = copy_chunk(task, memory, err);
+        if (rc != 0)
+            continue;
+        task->place = place_of(task->tokens, task->indices[task->done]);
+        rc = read_window(task, err);
+        if (rc == PST_OK && !task->is_cut)
+            task->done++;
+    }
+    pst__free(memory);
+    return rc < 0 ? rc : PST_OK;
+}
+
 /* --- intent
  * ------------------------------------------------------------------------------------------- */
 
@@ -287,7 +272,8 @@ static int is_cold(struct tokens *tokens, const int64_t *indices, size_t n, int 
     if (!pst__looks_due(&tokens->looks, is_ahead))
         return 0;
     for (size_t i = 0; i < PST__LOOKS_ROWS; i++) {
-        struct place place = place_of(tokens, indices[i * (n - 1) / (PST__LOOKS_ROWS - 1)]);
+        struct pst__token_place place =
+            place_of(tokens, indices[i * (n - 1) / (PST__LOOKS_ROWS - 1)]);
         if (!pst__source_is_resident(place.file->source, place.offset))
             return pst__looks_found(&tokens->looks, is_ahead, 1);
     }
@@ -299,10 +285,11 @@ static void intend(struct tokens *tokens, const int64_t *indices, size_t n, int 
 {
     const struct pst__token_file *file = NULL;
     uint64_t begin = 0, end = 0;
-    if (n == 0 || !is_cold(tokens, indices, n, is_ahead))
+    if (n == 0 || tokens->config.access == PST_ARRAY_DIRECT ||
+        !is_cold(tokens, indices, n, is_ahead))
         return;
     for (size_t i = 0; i < n; i++) {
-        struct place place = place_of(tokens, indices[i]);
+        struct pst__token_place place = place_of(tokens, indices[i]);
         uint64_t behind = place.offset + place.n * place.file->token_size;
         if (place.file == file && place.offset >= begin && place.offset <= end) {
             end = behind > end ? behind : end;
@@ -336,10 +323,11 @@ static int tokens_gather(void *self, const int64_t *indices, size_t n, void *con
                         .y = tokens->config.has_targets ? dst[1] : NULL};
     if (n >= PST__LOOKS_ROWS)
         intend(self, indices, n, 0);
-    int rc =
-        tokens->config.access == PST_ARRAY_READ ? copy_read(&task, err) : copy_guarded(&task, err);
+    int rc = tokens->config.access == PST_ARRAY_MAP    ? copy_guarded(&task, err)
+             : tokens->config.access == PST_ARRAY_READ ? copy_read(&task, err)
+                                                       : copy_direct(&task, err);
     if (rc == PST_OK && task.is_cut)
-        rc = refuse(&task.place, err);
+        rc = pst__token_form_refuse(&task.place, err);
     if (rc < 0 && err)
         err->record = indices[task.done];
     return rc;
@@ -347,6 +335,12 @@ static int tokens_gather(void *self, const int64_t *indices, size_t n, void *con
 
 /* --- opening
  * ------------------------------------------------------------------------------------------ */
+
+static int64_t tokens_memory(void *self)
+{
+    const struct tokens *tokens = self;
+    return tokens->config.access == PST_ARRAY_DIRECT ? (int64_t)(PST__DIRECT_BYTES + CHUNK) : 0;
+}
 
 static void tokens_close(void *self)
 {
@@ -367,6 +361,7 @@ static const struct pst_dataset_vtable tokens_vtable = {
     .fields = tokens_fields,
     .gather = tokens_gather,
     .intend = tokens_intend,
+    .memory = tokens_memory,
 };
 
 static int fits(int64_t value, int dtype)
@@ -394,7 +389,7 @@ static int check_config(struct pst_tokens_config *config, size_t n_sources, stru
                     (fits(config->pad, config->dtype) && fits(config->ignore_index, config->dtype)),
                 err, "pad %" PRId64 " or ignore_index %" PRId64 " does not fit in int32",
                 config->pad, config->ignore_index);
-    PST_REQUIRE(config->access >= PST_ARRAY_CHOOSE && config->access <= PST_ARRAY_READ, err,
+    PST_REQUIRE(config->access >= PST_ARRAY_CHOOSE && config->access <= PST_ARRAY_DIRECT, err,
                 "access is %d", config->access);
     PST_REQUIRE(config->length >= 0, err, "a mixture of %" PRId64 " samples", config->length);
     PST_REQUIRE(n_sources >= 1, err, "no file of tokens");
@@ -416,7 +411,9 @@ static int choose_access(struct tokens *tokens, const struct pst_token_source *s
             return rc;
         total = total + bytes < total ? UINT64_MAX : total + bytes;
     }
-    tokens->config.access = pst__access_choose(total, tokens->config.memory_budget);
+    struct pst__facts facts;
+    pst__access_facts(&facts, total, tokens->config.memory_budget, sources[0].path);
+    pst__access_choose(&tokens->choice, &facts);
     return PST_OK;
 }
 
@@ -425,8 +422,7 @@ static int open_group(struct tokens *tokens, const struct pst_token_source *sour
                       size_t *n_files, struct pst_error *err)
 {
     struct group *group = &tokens->groups[g];
-    enum pst__access access =
-        tokens->config.access == PST_ARRAY_MAP ? PST__ACCESS_MAP : PST__ACCESS_READ;
+    enum pst__access access = pst__access_of(tokens->config.access);
     int within = tokens->config.documents == PST_DOCUMENTS_WITHIN;
     group->files = tokens->files + *n_files;
     group->firsts = tokens->firsts + *n_files;
@@ -438,6 +434,7 @@ static int open_group(struct tokens *tokens, const struct pst_token_source *sour
         if (rc < 0 || (rc = pst__token_file_set_windows(file, &tokens->rule, err)) < 0)
             return rc;
         pst__source_random(file->source);
+        pst__access_opened(&tokens->choice, file->source);
         group->firsts[group->n_files++] = group->n_windows;
         group->n_windows += file->windows.n;
     }
@@ -478,20 +475,27 @@ static int set_up(struct tokens *tokens, const struct pst_token_source *sources,
                                              .stride = (uint64_t)config->stride,
                                              .has_targets = config->has_targets,
                                              .is_padded = config->is_padded};
-    tokens->item = pst_dtype_size(config->dtype);
-    tokens->kernels = pst__kernels();
+    tokens->form = (struct pst__token_form){.dtype = config->dtype,
+                                            .item = pst_dtype_size(config->dtype),
+                                            .window = (size_t)config->window,
+                                            .pad = config->pad,
+                                            .ignore_index = config->ignore_index,
+                                            .kernels = pst__kernels()};
     tokens->n_groups = config->n_groups;
     tokens->files = pst__calloc(tokens->n_files, sizeof *tokens->files, PST_MEM_HEAP);
     tokens->firsts = pst__calloc(tokens->n_files, sizeof *tokens->firsts, PST_MEM_HEAP);
     tokens->groups = pst__calloc(tokens->n_groups, sizeof *tokens->groups, PST_MEM_HEAP);
     if (!tokens->files || !tokens->firsts || !tokens->groups)
         return pst__fail(err, PST_ENOMEM, "no memory for %zu files of tokens", tokens->n_files);
+    pst__access_wished(&tokens->choice, config->access);
     if (config->access == PST_ARRAY_CHOOSE && (rc = choose_access(tokens, sources, err)) < 0)
         return rc;
+    tokens->config.access = tokens->choice.access;
     size_t n_files = 0;
     for (size_t g = 0; g < tokens->n_groups; g++)
         if ((rc = open_group(tokens, sources, g, &n_files, err)) < 0)
             return rc;
+    tokens->config.access = tokens->choice.access;
     return mix(tokens, weights, err);
 }
 
@@ -531,7 +535,8 @@ int pst_tokens_report(const struct pst_dataset *dataset, struct pst_tokens_repor
     if (!tokens || !report)
         return PST_EINVAL;
     struct pst_tokens_report full = {.struct_size = report->struct_size,
-                                     .access = tokens->config.access};
+                                     .access = tokens->choice.access,
+                                     .why = tokens->choice.why};
     for (size_t i = 0; i < tokens->n_files; i++) {
         const struct pst__token_file *file = &tokens->files[i];
         full.n_tokens += (int64_t)file->n_tokens;

@@ -121,6 +121,7 @@ struct pst_loader {
     size_t *field_bytes;   /* of one row; of rows of different lengths, of one of length 1 */
     size_t row_bytes;      /* of all fields whose rows are of one length */
     int is_varying;        /* there are others */
+    size_t run_bytes;      /* of rows that a thread claims at once */
     _Atomic int is_traced; /* among what is only read: each sample looks at it a few times */
     int32_t fixed_w, fixed_h;
     int staged_most; /* samples of other batches than the oldest that may hold a record */

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "format/dataset.h"
 #include "loader/engine.h"
 
 /* Batches of a dataset of rows. There is nothing to plan and nobody to ask: a thread claims a run
@@ -12,6 +13,8 @@
  * after the other. */
 
 #define RUN_BYTES ((size_t)256 << 10) /* of a run: some tens of microseconds */
+/* Of one that is read around the page cache: as much as a thread has in flight. */
+#define DIRECT_RUN_BYTES ((size_t)1 << 20)
 
 /* --- layout
  * ------------------------------------------------------------------------------------------- */
@@ -54,6 +57,8 @@ int pst__rows_init(struct pst_loader *loader, struct pst_error *err)
     if (!loader->field || !loader->field_bytes)
         return pst__fail(err, PST_ENOMEM, "no memory for %d fields", n);
     loader->n_fields = pst_dataset_fields(loader->config.dataset, loader->field, n);
+    loader->run_bytes =
+        pst__dataset_memory(loader->config.dataset) > 0 ? DIRECT_RUN_BYTES : RUN_BYTES;
     for (int f = 0; f < n; f++) {
         int rc = field_size(&loader->field[f], &loader->field_bytes[f], err);
         if (rc < 0)
@@ -226,12 +231,12 @@ static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is
     return rc;
 }
 
-/* Rows of a batch's next run: about RUN_BYTES of them. */
+/* Rows of a batch's next run: about loader->run_bytes of them. */
 static int32_t run_length(const struct pst_loader *loader, const struct pst__batch *batch)
 {
     struct layout layout;
     lay_out(&layout, loader, (size_t)batch->n, batch->lengths);
-    size_t most = layout.row_bytes > 0 ? RUN_BYTES / layout.row_bytes : RUN_BYTES;
+    size_t most = layout.row_bytes > 0 ? loader->run_bytes / layout.row_bytes : RUN_BYTES;
     int32_t left = batch->n - batch->read_next;
     return most < 1 ? 1 : most < (size_t)left ? (int32_t)most : left;
 }

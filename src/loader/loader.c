@@ -97,7 +97,11 @@ static int loader_allocate(struct pst_loader *loader, struct pst_error *err)
         if (rc < 0)
             return rc;
     }
-    return pst__slab_pool_new(&loader->pool, config->memory_budget, err);
+    int rc = pst__slab_pool_new(&loader->pool, config->memory_budget, err);
+    if (rc == PST_OK)
+        pst__slab_pool_beside(loader->pool,
+                              (int64_t)pst__dataset_memory(config->dataset) * loader->n_workers);
+    return rc;
 }
 
 /* What a half-built loader holds goes back; its threads are gone. */

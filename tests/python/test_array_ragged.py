@@ -64,7 +64,7 @@ def texts(n, dtype="i8", shape=()):
 
 
 @pytest.mark.parametrize("parts", [1, 4])
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_values(tmp_path, access, parts):
     rows, labels = texts(80), numpy.arange(80)
     path = write(tmp_path / "x.pst", {"text": rows, "y": labels}, parts)
@@ -93,7 +93,7 @@ def test_values(tmp_path, access, parts):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_both_loaders(tmp_path, access, workers):
     columns = {"y": numpy.arange(60), "text": texts(60, "i4"), "box": texts(60, "f4", (2, 3))}
     path = write(tmp_path / "x.pst", columns, 3)
@@ -119,7 +119,7 @@ def test_both_loaders(tmp_path, access, workers):
     items=st.integers(1, 80) | st.integers(1000, 9000),
     dtype=st.sampled_from(["u1", "i1", "u2", "i2", "i4", "i8", "u4"]),
     pad=st.integers(0, 127),
-    access=st.sampled_from(["mmap", "pread"]),
+    access=st.sampled_from(["mmap", "pread", "direct"]),
     data=st.data(),
 )
 def test_any_lengths(tmp_path, lengths, items, dtype, pad, access, data):
@@ -179,7 +179,7 @@ def test_copies_open_the_files_again(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_a_file_that_is_cut(tmp_path, access, workers):
     rows = [numpy.full(3000, i, "i4") for i in range(100)]
     path = write(tmp_path / "x.pst", {"x": rows})
@@ -193,7 +193,7 @@ def test_a_file_that_is_cut(tmp_path, access, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_a_damaged_item(tmp_path, access, workers):
     rows = [numpy.full(3000, i, "i4") for i in range(100)]
     path = write(tmp_path / "x.pst", {"x": rows})

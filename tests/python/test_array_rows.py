@@ -47,7 +47,7 @@ def check_loaders(dataset, **options):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_npy(tmp_path, dtype, access):
     for shape in ((40,), (40, 3), (40, 2, 5)):
         data = values(dtype, shape)
@@ -92,7 +92,7 @@ def test_other_layouts(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_tokens_through_the_loader(tmp_path, access, workers):
     values("u2", (20000,)).tofile(tmp_path / "tokens.bin")
     dataset = Tokens(tmp_path / "tokens.bin", 64, dtype="uint16", stride=30, access=access)
@@ -102,7 +102,7 @@ def test_tokens_through_the_loader(tmp_path, access, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 @pytest.mark.parametrize("size", [100, 50000])
 def test_a_file_that_is_cut(tmp_path, access, workers, size):
     """What can be read is; then there is an error with the file's name and the place."""
@@ -136,7 +136,7 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match="are none of"):
         Array({"x": tmp_path / "x.npy"}, columns=["z"])
     with pytest.raises(ValueError, match="access should be one of"):
-        Array(tmp_path / "x.npy", access="direct")
+        Array(tmp_path / "x.npy", access="uncached")
     dataset = Array(tmp_path / "x.npy")
     for bad in (5, -6):
         with pytest.raises(IndexError):

@@ -78,7 +78,7 @@ def cases(draw):
         "stride": draw(st.none() | st.integers(1, 30)),
         "documents": "within" if within else "ignore",
         "pad": draw(st.none() | st.integers(-(2**31), 2**31 - 1)),
-        "access": draw(st.sampled_from(["mmap", "pread", "auto"])),
+        "access": draw(st.sampled_from(["mmap", "pread", "direct", "auto"])),
         "narrow": dtype not in ("uint32", "int64") and draw(st.booleans()),
     }
 
@@ -137,7 +137,7 @@ def _without_targets(made, case, stride):
     return windows(made, case["window"], stride, targets=False)
 
 
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_windows_longer_than_a_piece(tmp_path, access):
     (tokens,) = documents("uint32", [50000])
     path = write_raw(tmp_path / "a", [tokens], "uint32")
@@ -291,7 +291,7 @@ def batches(cls, dataset, **options):
     ]
 
 
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 @pytest.mark.parametrize("targets", [True, False])
 def test_loaders(raw, access, targets):
     """Bit for bit what a list of the same tensors gives."""
@@ -340,7 +340,7 @@ def test_relative_paths_stay_where_they_were(raw, tmp_path, monkeypatch):
 
 def test_children_of_fork_read_on(raw):
     path, tokens = raw
-    for access in ("mmap", "pread"):
+    for access in ("mmap", "pread", "direct"):
         dataset = Tokens(path, 16, dtype="uint16", access=access)
         child = os.fork()
         if child == 0:
@@ -403,7 +403,7 @@ def test_a_token_that_does_not_fit(tmp_path):
 
 
 @pytest.mark.fault("R4")
-@pytest.mark.parametrize("access", ["mmap", "pread"])
+@pytest.mark.parametrize("access", ["mmap", "pread", "direct"])
 def test_file_cut_while_open(tmp_path, access, tried):
     (tokens,) = documents("uint16", [20000])
     n = 0

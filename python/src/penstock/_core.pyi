@@ -385,7 +385,10 @@ def row_steps(rows: Dataset, fields: tuple[tuple[bytes, tuple[_Step, ...]], ...]
     the std."""
 
 def array_access(dataset: Dataset, /) -> int:
-    """1: mapped, 2: read, 0: not of files of arrays."""
+    """1: mapped, 2: read, 3: around the page cache, 0: not of files of arrays."""
+
+def reading_why(dataset: Dataset, /) -> str:
+    """Why files of arrays or tokens are read as they are; empty for another dataset."""
 
 def array_check(dataset: Dataset, /) -> None:
     """Raises OSError where a file is no longer what was opened."""

@@ -133,8 +133,8 @@ def explain_rows(loader: Any, source: Source, spec: RowSpec) -> Explanation:
     table = spec.table
     n_bytes = "different lengths" if table.is_varying else f"{table.row_bytes} bytes"
     what = "copied at once, in next()"
-    if loader.num_workers > 0 and table.is_varying:
-        what = "on threads ahead"
+    if loader.num_workers > 0 and (table.is_varying or table.leaf.is_waited_for):
+        what = "batches on threads ahead"
     elif loader.num_workers > 0:
         what = f"batches of over {AT_ONCE >> 10} KiB on threads ahead, smaller ones in next()"
     stages = (

@@ -62,6 +62,11 @@ class Leaf:
     is_file: ClassVar[bool] = False  # rows in files, which the system can be told of
 
     @property
+    def is_waited_for(self) -> bool:
+        """Of rows in files: whether to copy them is to wait for the disk, whatever was told."""
+        return False
+
+    @property
     def channels(self) -> int:
         """Of its images: 3, or 1 for grey ones."""
         return 3

@@ -155,12 +155,17 @@ class RowsWorkersIter(_NativeIter):
         self._tasks.append(task)
         if task.places is None:
             return
-        if self._rows.is_varying or len(task.places) * self._rows.row_bytes > AT_ONCE:
+        if self._is_for_threads(task.places):
             task.is_sent = True
             self._unsent.append(task)
             self._submit()
         elif self._rows.leaf.is_file:
             self._rows.dataset.intend(array("q", task.places))
+
+    def _is_for_threads(self, places: list[int]) -> bool:
+        rows = self._rows
+        is_slow = rows.is_varying or rows.leaf.is_waited_for
+        return bool(is_slow or len(places) * rows.row_bytes > AT_ONCE)
 
     def _submit(self) -> None:
         """Gives the engine what it takes."""

@@ -112,6 +112,13 @@ class Rows(Leaf):
             return _core.rows(tuple(map(_core_tensor, self.tensors)))
 
 
+_WAYS = {
+    "mmap": "from mapped files",
+    "pread": "from files, by pread() of what is asked for",
+    "direct": "from files, around the page cache",
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FileRows(Leaf):
     """One of our own datasets over files, which are open and are not written to."""
@@ -135,6 +142,10 @@ class FileRows(Leaf):
     def watched(self) -> list[tuple[torch.Tensor, int]]:
         return []
 
+    @property
+    def is_waited_for(self) -> bool:
+        return bool(self.owner.access == "direct")
+
     def is_in_place(self, other: Leaf) -> bool:
         return isinstance(other, FileRows) and self.core is other.core and self.form == other.form
 
@@ -142,9 +153,7 @@ class FileRows(Leaf):
         return self.owner
 
     def reading(self, loader: Any) -> str:
-        if self.owner.access == "mmap":
-            return "from mapped files, which fit the memory"
-        return "from files, by pread() of what is asked for"
+        return f"{_WAYS[self.owner.access]}: {self.owner._why}"
 
     def open(self) -> _core.Dataset:
         return self.core
@@ -169,6 +178,10 @@ class JoinedRows(Leaf):
     @property
     def is_file(self) -> bool:  # type: ignore[override]
         return any(part.is_file for part in self.parts)
+
+    @property
+    def is_waited_for(self) -> bool:
+        return any(part.is_waited_for for part in self.parts)
 
     @property
     def is_shared(self) -> bool:

@@ -81,7 +81,7 @@ static void every_call_fails(void)
     rows_tree_open(&tree);
     tree_path(&tree, path, "rows.pst");
     write_file();
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++)
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++)
         for (size_t e = 0; e < PST_COUNTOF(errnos); e++)
             for (size_t k = 0; k < PST_COUNTOF(kinds); k++) {
                 if (errnos[e] == 0 && kinds[k] != PST_SYS_READ)

@@ -70,7 +70,7 @@ static void pieces(void)
     tree_open(&tree);
     tree_path(&tree, path, "rows");
     for (int n_commits = 1; n_commits < 8; n_commits += 3)
-        for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++) {
+        for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++) {
             write_file(path, n_commits);
             struct pst_dataset *dataset = open_file(path, access);
             struct pst_field fields[2];
@@ -104,7 +104,7 @@ static void damage(void)
     char path[TREE_PATH];
     tree_open(&tree);
     tree_path(&tree, path, "rows");
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++) {
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++) {
         write_file(path, 1);
         FILE *file = fopen(path, "r+b");
         CHECK(file);

@@ -58,7 +58,7 @@ static void every_dtype(void)
         CHECK_INT(pst_array_map(&mapped, &source, PST_ARRAY_VIEW, &err), PST_OK);
         CHECK(mapped.dtype == dtype && mapped.ndim == 3 && mapped.shape[0] == 20);
         CHECK(!pst_buffer_is_writable(mapped.buffer));
-        for (int access = PST_ARRAY_CHOOSE; access <= PST_ARRAY_READ; access++) {
+        for (int access = PST_ARRAY_CHOOSE; access <= PST_ARRAY_DIRECT; access++) {
             struct pst_array_config config;
             struct pst_dataset *dataset;
             pst_array_config_init(&config);
@@ -227,10 +227,6 @@ static void what_is_refused(void)
 static void budgets(void)
 {
     char path[TREE_PATH];
-    CHECK_INT(pst__access_choose(100, 100), PST_ARRAY_MAP);
-    CHECK_INT(pst__access_choose(101, 100), PST_ARRAY_READ);
-    CHECK_INT(pst__access_choose(0, 0), PST_ARRAY_MAP);
-    CHECK_INT(pst__access_choose(UINT64_MAX, 0), PST_ARRAY_READ);
     tree_open(&tree);
     static const char table[] = "MemTotal:  100 kB\nMemFree: 3 kB\nMemAvailable:     7 kB\n";
     tree_bytes(&tree, "meminfo", table, sizeof table - 1);
@@ -239,6 +235,43 @@ static void budgets(void)
     tree_bytes(&tree, "meminfo", table, 20);
     CHECK_INT((int64_t)pst__access_available(tree_path(&tree, path, "meminfo")), 0);
     tree_close(&tree);
+}
+
+/* How files are read follows from their size, the memory and what they lie on. */
+static void choices(void)
+{
+    static const struct {
+        struct pst__facts facts;
+        int access;
+        const char *words;
+    } cases[] = {
+        {{100, 100, 200, PST__MEDIUM_ROTATES, ENOSYS}, PST_ARRAY_MAP, "fit the budget"},
+        {{0, 0, 0, PST__MEDIUM_UNKNOWN, 0}, PST_ARRAY_MAP, "fit the budget"},
+        {{101, 100, 200, PST__MEDIUM_SOLID, 0}, PST_ARRAY_READ, "but the page cache"},
+        {{200, 100, 200, PST__MEDIUM_SOLID, 0}, PST_ARRAY_READ, "but the page cache"},
+        {{201, 100, 200, PST__MEDIUM_SOLID, 0}, PST_ARRAY_DIRECT, "does not rotate"},
+        {{201, 100, 200, PST__MEDIUM_VIRTUAL, 0}, PST_ARRAY_DIRECT, "virtual machine's disk"},
+        {{201, 100, 200, PST__MEDIUM_SOLID, EPERM}, PST_ARRAY_READ, "no io_uring: "},
+        {{201, 100, 200, PST__MEDIUM_ROTATES, 0}, PST_ARRAY_READ, "disk that rotates"},
+        {{201, 100, 200, PST__MEDIUM_NETWORK, 0}, PST_ARRAY_READ, "other machines"},
+        {{201, 100, 200, PST__MEDIUM_MEMORY, 0}, PST_ARRAY_READ, "in memory"},
+        {{201, 100, 200, PST__MEDIUM_UNKNOWN, 0}, PST_ARRAY_READ, "not known"},
+        {{5, 0, 0, PST__MEDIUM_SOLID, 0}, PST_ARRAY_READ, "does not say how much memory"},
+        {{UINT64_MAX, 0, UINT64_MAX - 1, PST__MEDIUM_SOLID, EPERM}, PST_ARRAY_READ, "no io_uring"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pst__choice choice;
+        pst__access_choose(&choice, &cases[i].facts);
+        CHECK_INT(choice.access, cases[i].access);
+        CHECK_HAS(choice.why, cases[i].words);
+        check_tried(1);
+    }
+    struct pst__facts facts;
+    pst__access_facts(&facts, 0, 0, "/nowhere");
+    CHECK(facts.memory > 1 << 20 && facts.budget == facts.memory / 2);
+    pst__access_facts(&facts, UINT64_MAX, 7, "/nowhere");
+    CHECK_INT((int64_t)facts.budget, 7);
+    CHECK_INT(facts.medium, PST__MEDIUM_UNKNOWN);
 }
 
 /* What was replaced, written to or cut is told. */
@@ -266,4 +299,4 @@ static void changes(void)
 }
 
 CHECK_MAIN(CASE(every_dtype), CASE(modes), FAULT("R12", what_is_refused), CASE(other_layouts),
-           CASE(tensors_by_name), CASE(budgets), FAULT("R5", changes))
+           CASE(tensors_by_name), CASE(budgets), CASE(choices), FAULT("R5", changes))

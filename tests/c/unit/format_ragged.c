@@ -119,7 +119,7 @@ static void pieces(void)
     tree_open(&tree);
     tree_path(&tree, path, "rows");
     for (int n_commits = 1; n_commits < 8; n_commits += 3)
-        for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++) {
+        for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++) {
             write_file(n_commits);
             struct pst_dataset *dataset = open_file(access, 0);
             struct pst_field fields[3];
@@ -219,7 +219,7 @@ static void damage(void)
     CHECK(length_of(HURT) > 2);
     tree_open(&tree);
     tree_path(&tree, path, "rows");
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++)
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++)
         for (int is_end = 0; is_end < 2; is_end++)
             for (int is_unverified = 0; is_unverified < 2; is_unverified++)
                 a_damaged(is_end, access, is_unverified);
@@ -234,7 +234,7 @@ static void a_cut_file(void)
     static struct batch batch;
     tree_open(&tree);
     tree_path(&tree, path, "rows");
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++)
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++)
         for (int is_far = 0; is_far < 2; is_far++) {
             struct pst_error err = {0};
             write_file(1);

@@ -153,7 +153,7 @@ static void padding(void)
     tree_open(&tree);
     write_tokens("a", 7, PST_U16);
     struct pst_token_source source = source_of(path, "a", PST_U16);
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++) {
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++) {
         struct pst_tokens_config config = config_of(4, access);
         config.is_padded = 1;
         config.pad = -7;
@@ -181,7 +181,7 @@ static void too_large(void)
     tokens[21] = 3000000000u;
     tree_bytes(&tree, "a", tokens, sizeof tokens);
     struct pst_token_source source = source_of(path, "a", PST_U32);
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++) {
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++) {
         struct pst_tokens_config config = config_of(8, access);
         struct pst_error err = {0};
         config.dtype = PST_I32;
@@ -202,7 +202,7 @@ static void cut_while_open(void)
     char path[TREE_PATH];
     static int64_t x[3][1000], y[3][1000];
     void *dst[] = {x, y};
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++)
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++)
         for (off_t cut = 0; cut < 40000; cut += 500) {
             tree_open(&tree);
             write_tokens("a", MOST, PST_U16);
@@ -281,7 +281,7 @@ static void refusals(void)
     REFUSE(stride, -1, PST_EINVAL, "a stride of -1");
     REFUSE(dtype, PST_U16, PST_EINVAL, "expected PST_I64 or PST_I32");
     REFUSE(documents, 2, PST_EINVAL, "documents is 2");
-    REFUSE(access, 3, PST_EINVAL, "access is 3");
+    REFUSE(access, 4, PST_EINVAL, "access is 4");
     REFUSE(length, -1, PST_EINVAL, "a mixture of -1");
     config = good;
     config.dtype = PST_I32;
@@ -358,7 +358,7 @@ static void intend(void)
     tree_open(&tree);
     write_tokens("a", MOST, PST_U16);
     struct pst_token_source source = source_of(path, "a", PST_U16);
-    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++) {
+    for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++) {
         struct pst_tokens_config config = config_of(10, access);
         config.stride = 10;
         struct pst_dataset *dataset = open_tokens(&source, 1, &config);

@@ -148,6 +148,18 @@ static PyObject *array_access(PyObject *module, PyObject *object) /* new */
     return handle ? PyLong_FromLong(pst_array_access(handle)) : NULL; /* new */
 }
 
+static PyObject *reading_why(PyObject *module, PyObject *object) /* new */
+{
+    struct pst_tokens_report report = {.struct_size = sizeof report};
+    struct pst_dataset *handle = core_to_dataset(core_state_of_module(module), object);
+    if (!handle)
+        return NULL;
+    const char *why = pst_array_why(handle);
+    if (!why && pst_tokens_report(handle, &report) == PST_OK)
+        why = report.why;
+    return PyUnicode_FromString(why ? why : ""); /* new */
+}
+
 static PyObject *array_check(PyObject *module, PyObject *object) /* new */
 {
     struct pst_dataset *handle = core_to_dataset(core_state_of_module(module), object);
@@ -223,7 +235,10 @@ PyMethodDef core_array_functions[] = {
      "row_steps(rows, fields, /)\n--\n\nRows of a dataset after steps. fields: (name, ((kind, "
      "dtype, number, numbers, dim, shape, classes), ...)) of each."},
     {"array_access", array_access, METH_O,
-     "array_access(dataset, /)\n--\n\n1: mapped, 2: read, 0: no files of arrays."},
+     "array_access(dataset, /)\n--\n\n1: mapped, 2: read, 3: around the page cache, 0: no "
+     "files of arrays."},
+    {"reading_why", reading_why, METH_O,
+     "reading_why(dataset, /)\n--\n\nWhy the files are read as they are; empty for others."},
     {"array_check", array_check, METH_O,
      "array_check(dataset, /)\n--\n\nRaises where a file is no longer what was opened."},
     {"array_create", array_create, METH_O,

@@ -26,7 +26,8 @@ _FORMATS: dict[str, int] = {
     "penstock": 4,
     "npz": 5,
 }
-_ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2}
+_ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2, "direct": 3}
+_WAYS: tuple[Literal["mmap", "pread", "direct"], ...] = ("mmap", "pread", "direct")
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
@@ -39,8 +40,10 @@ class Array(Dataset[Any]):
         tensor where there is one, else a dict.
     dtype, shape, offset: of a file of raw elements; shape[0] of -1: as many rows as there are.
     format: "npy", "npz", "safetensors", "penstock" or "raw" where the file does not tell.
-    access: "mmap", "pread", or "auto": mapped where the files fit memory_budget, by default half of
-        the memory that the system has available.
+    access: "mmap", "pread", "direct" (around the page cache, many reads at a time), or "auto":
+        mapped where the files fit memory_budget, by default half of the memory that the system has
+        available; "direct" where they do not fit the page cache either and lie on a disk of this
+        machine; else "pread".
     verify: the checksums of Penstock's array files are looked at, each once.
     pad_to: how many items the rows of ragged columns are padded or cut to, of all such columns or
         by their names. Such a column is two fields: its name, and its name with "_length" behind
@@ -66,7 +69,7 @@ class Array(Dataset[Any]):
         shape: Sequence[int] | None = None,
         offset: int = 0,
         format: ArrayFormat = "auto",
-        access: Literal["auto", "mmap", "pread"] = "auto",
+        access: Literal["auto", "mmap", "pread", "direct"] = "auto",
         memory_budget: int | None = None,
         verify: bool = True,
         pad_to: PadTo | Mapping[str, PadTo] | None = None,
@@ -126,6 +129,7 @@ class Array(Dataset[Any]):
         self._fields = tuple((name, DTYPES[dtype], shape) for name, dtype, shape in fields)
         self._is_varying = any(shape[:1] == (-1,) for *_, shape in self._fields)
         self._access = _core.array_access(self._rows)
+        self._why = _core.reading_why(self._rows)
 
     def _packed(self, names: list[str]) -> tuple[Any, ...]:
         steps = self.steps
@@ -188,9 +192,9 @@ class Array(Dataset[Any]):
         return {name: (dtype, shape) for name, dtype, shape in self._fields}
 
     @property
-    def access(self) -> Literal["mmap", "pread"]:
+    def access(self) -> Literal["mmap", "pread", "direct"]:
         """How the files are read."""
-        return "mmap" if self._access == 1 else "pread"
+        return _WAYS[self._access - 1]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -287,8 +291,10 @@ class Array(Dataset[Any]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        before = self._fields
+        before, why = self._fields, (self._access, self._why)
         self._open(self._access, 0)
+        if self._access == why[0]:
+            self._why = why[1]
         if self._fields != before:
             names = ", ".join(self.source.values())
             raise OSError(f"arrays are not what they were when they were pickled: {names}")

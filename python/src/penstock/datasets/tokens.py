@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 TokenFormat = Literal["auto", "raw", "megatron", "datatrove", "npy"]
 TokenDocuments = Literal["ignore", "within"]
-Access = Literal["auto", "mmap", "pread"]
+Access = Literal["auto", "mmap", "pread", "direct"]
 Item = TypeVar("Item")
 
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")
@@ -35,7 +35,8 @@ _OUT = {torch.int64: "i64", torch.int32: "i32"}
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # Numbers of the C library.
 _FORMATS: dict[str, int] = {"auto": 0, "raw": 1, "megatron": 2, "datatrove": 3, "npy": 4}
-_ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2}
+_ACCESS: dict[str, int] = {"auto": 0, "mmap": 1, "pread": 2, "direct": 3}
+_WAYS: tuple[Literal["mmap", "pread", "direct"], ...] = ("mmap", "pread", "direct")
 _DOCUMENTS: dict[str, bool] = {"ignore": False, "within": True}
 
 
@@ -75,8 +76,10 @@ class Tokens(Dataset[Item], Generic[Item]):
     format: "raw", "megatron", "datatrove" or "npy" where the name does not tell. Files without a
         header that are named .npy (OLMo's) are raw.
     offset: bytes before the first token of raw files.
-    access: "mmap", "pread", or "auto": mapped where the files fit memory_budget, by default half of
-        the memory that the system has available.
+    access: "mmap", "pread", "direct" (around the page cache, many reads at a time), or "auto":
+        mapped where the files fit memory_budget, by default half of the memory that the system has
+        available; "direct" where they do not fit the page cache either and lie on a disk of this
+        machine; else "pread".
 
     A file is not read when the dataset is opened, but for what says where its documents are.
     """
@@ -175,11 +178,12 @@ class Tokens(Dataset[Item], Generic[Item]):
         report = _core.tokens_report(self._rows)
         assert report is not None
         self._report = report
+        self._why = _core.reading_why(self._rows)
 
     @property
-    def access(self) -> Literal["mmap", "pread"]:
+    def access(self) -> Literal["mmap", "pread", "direct"]:
         """How the files are read."""
-        return "mmap" if self._report[0] == 1 else "pread"
+        return _WAYS[self._report[0] - 1]
 
     @property
     def n_tokens(self) -> int:
@@ -264,9 +268,11 @@ class Tokens(Dataset[Item], Generic[Item]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        before = self._report
+        before, why = self._report, self._why
         self._open(before[0], 0)
-        if self._report != before:
+        if self._report[0] == before[0]:
+            self._why = why
+        if self._report[1:] != before[1:]:
             names = ", ".join(os.fsdecode(path) for path, *_ in self._files[:3])
             raise OSError(f"token files are not what they were when they were pickled: {names}")
 
