@@ -2,17 +2,25 @@
 """Rows of a file in page cache, in turn in one process: a loop of memcpy in C, numpy.take(out=) on
 a memmap, and Array.gather()'s C call into the same memory; microseconds a row.
 
-    PYTHONPATH=build/release/site .venv/bin/python bench/gather.py [--rounds N] [--cold FILE_MIB]
+    PYTHONPATH=build/release/site .venv/bin/python bench/gather.py [--rounds N]
+        [--cold FILE_MIB | --sequential FILE_MIB [--workers N]] [--file FILE]
 
 --cold: 400 random rows of 16 KiB of a file that is not in page cache: the intent probe
 (MADV_RANDOM, MADV_WILLNEED for all rows, then a copy), and gather by both ways to read;
 milliseconds, and the MB that are in page cache afterwards.
+
+--sequential: all rows of 16 KiB of such a file, through the loader in batches of 64, in turn with
+fio (1 MiB, 16 at a time, direct), if it is installed: MB/s, the CPU's share, and the median of what
+a round's MB/s are of fio's in that round.
 """
 
 import argparse
 import ctypes
+import gc
+import json
 import mmap
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -20,11 +28,14 @@ import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy
+import penstock
 from penstock.datasets import Array
 
+Access = Literal["mmap", "pread", "direct"]
+ACCESSES: tuple[Access, ...] = get_args(Access)
 ROW_BYTES = (1 << 10, 4 << 10, 16 << 10, 64 << 10, 150 << 10)
 LOOP = """
 #include <stddef.h>
@@ -119,14 +130,74 @@ def cached(path: Path) -> float:
         return float((numpy.frombuffer(vector, numpy.uint8) & 1).sum()) * mmap.PAGESIZE / 1e6
 
 
+def make_file(path: Path, mib: int) -> None:
+    if path.exists() and path.stat().st_size == mib << 20:
+        return
+    with path.open("wb") as file:
+        for _ in range(mib // 16):
+            file.write(os.urandom(16 << 20))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def forget(path: Path) -> None:
+    """Out of page cache; what is mapped somewhere stays."""
+    gc.collect()
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    left = cached(path)
+    if left > 1:
+        raise RuntimeError(f"{left:.0f} MB of {path} stay in page cache")
+
+
+def by_fio(path: Path) -> tuple[float, float]:
+    """MB/s, and the share of a core."""
+    words = "--name=s --rw=read --bs=1M --iodepth=16 --ioengine=libaio --direct=1 --readonly"
+    done = subprocess.run(
+        ["fio", *words.split(), f"--filename={path}", "--output-format=json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    job = json.loads(done.stdout)["jobs"][0]
+    return job["read"]["bw_bytes"] / 1e6, (job["usr_cpu"] + job["sys_cpu"]) / 100
+
+
+def by_loader(path: Path, access: Access, workers: int) -> tuple[float, float]:
+    dataset = Array(path, dtype="uint8", shape=(-1, 16 << 10), access=access)
+    begun, cpu, n_bytes = time.perf_counter(), time.process_time(), 0
+    for batch in penstock.DataLoader(dataset, batch_size=64, num_workers=workers):
+        n_bytes += batch.numel()
+    elapsed = time.perf_counter() - begun
+    return n_bytes / elapsed / 1e6, (time.process_time() - cpu) / elapsed
+
+
+def sequential(path: Path, mib: int, rounds: int, workers: int) -> None:
+    make_file(path, mib)
+    ways: dict[str, Callable[[], tuple[float, float]]] = {}
+    if shutil.which("fio"):
+        ways["fio"] = lambda: by_fio(path)
+    for access in ACCESSES:
+        ways[access] = lambda access=access: by_loader(path, access, workers)  # type: ignore[misc]
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for number in range(rounds):
+        # Each way comes after each other one: the disk is not the same from minute to minute.
+        names = list(ways)[number % len(ways) :] + list(ways)[: number % len(ways)]
+        for name in names:
+            forget(path)
+            found[name].append(ways[name]())
+    for name, runs in found.items():
+        speed, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
+        line = f"sequential {name:6} {speed:6.0f} MB/s, {cpu:.2f} of a core"
+        if "fio" in found:
+            pairs = zip(runs, found["fio"], strict=True)
+            line += f", {statistics.median(a[0] / b[0] for a, b in pairs):.2f} of fio's"
+        print(line, flush=True)
+
+
 def cold(path: Path, mib: int) -> None:
     row, count = 16 << 10, 400
-    if not path.exists() or path.stat().st_size != mib << 20:
-        with path.open("wb") as file:
-            for _ in range(mib // 16):
-                file.write(os.urandom(16 << 20))
-            file.flush()
-            os.fsync(file.fileno())
+    make_file(path, mib)
     n_rows = (mib << 20) // row
     random = numpy.random.default_rng(2)
 
@@ -140,15 +211,14 @@ def cold(path: Path, mib: int) -> None:
 
     out = numpy.empty((count, row), numpy.uint8)
     ways: dict[str, Callable[[Any], Any]] = {"probe": probe}
-    for access in ("mmap", "pread", "direct"):
-        dataset = Array(path, dtype="uint8", shape=(-1, row), access=access)  # type: ignore[arg-type]
+    for access in ACCESSES:
+        dataset = Array(path, dtype="uint8", shape=(-1, row), access=access)
         ways[access] = lambda indices, rows=dataset._rows: rows.gather(array("q", indices), [out])
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(7):
         for name, way in ways.items():
             indices = random.integers(0, n_rows, count).tolist()
-            with path.open("rb") as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            forget(path)
             before = cached(path)
             begun = time.perf_counter()
             way(indices)
@@ -166,12 +236,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cold", type=int, metavar="MIB")
+    parser.add_argument("--sequential", type=int, metavar="MIB")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--file", type=Path, default=Path(tempfile.gettempdir()) / "penstock-rows.bin"
     )
     arguments = parser.parse_args()
     if arguments.cold:
         cold(arguments.file, arguments.cold)
+        return
+    if arguments.sequential:
+        sequential(arguments.file, arguments.sequential, arguments.rounds, arguments.workers)
         return
     with tempfile.TemporaryDirectory() as folder:
         warm(folder, arguments.rounds)

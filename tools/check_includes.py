@@ -50,6 +50,7 @@ FRONTS: dict[str, set[str] | None] = {
     },
     "exec": {"exec/workers.h"},
     "io": {
+        "io/ahead.h",
         "io/file.h",
         "io/guard.h",
         "io/medium.h",

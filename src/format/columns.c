@@ -12,6 +12,7 @@
 #include "format/ragged.h"
 #include "format/row_steps.h"
 #include "format/self.h"
+#include "io/ahead.h"
 #include "io/guard.h"
 
 /* Rows of more than this are fetched ahead by the processor itself. */
@@ -28,6 +29,7 @@ struct plan {
     int item;
     int is_whole;   /* rows lie `row` bytes apart from the first on */
     uint64_t first; /* place of the first row in its file, where is_whole */
+    struct pst__ahead ahead;
 };
 
 struct rows {
@@ -236,32 +238,44 @@ static int is_cold(struct rows *rows, const int64_t *indices, size_t n, int is_a
     return pst__looks_found(&rows->looks, is_ahead, 0);
 }
 
-/* may_wait: for the ends of ragged rows, which say where their items are. */
-static void intend(struct rows *rows, const int64_t *indices, size_t n, int may_wait)
+static void intend_column(const struct pst__column *column, struct plan *plan,
+                          const int64_t *indices, size_t n, int is_ahead)
 {
-    if (!is_cold(rows, indices, n, !may_wait))
-        return;
+    size_t bytes = plan->row_bytes;
+    for (size_t i = 0, end; i < n; i = end) {
+        uint64_t at = place_of(column, plan, indices[i]);
+        for (end = i + 1;
+             end < n && place_of(column, plan, indices[end]) == at + (end - i) * bytes;)
+            end++;
+        if (is_ahead)
+            pst__ahead_intend(&plan->ahead, column->source, at, (end - i) * bytes);
+        else
+            pst__source_intend(column->source, at, (end - i) * bytes);
+    }
+}
+
+/* Ahead of a gather, or in front of one, which waits for the ends of ragged rows: they say where
+ * their items are. */
+static void intend(struct rows *rows, const int64_t *indices, size_t n, int is_ahead)
+{
+    int is_wanted = is_cold(rows, indices, n, is_ahead);
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
-        const struct plan *plan = &rows->plan[c];
-        if (column->ragged > 0)
-            pst__ragged_intend(column, indices, n, may_wait);
+        struct plan *plan = &rows->plan[c];
+        if (column->ragged > 0 && is_wanted)
+            pst__ragged_intend(column, indices, n, !is_ahead);
         if (!column->source || !plan->is_dense || column->ragged > 0 ||
             pst__source_is_direct(column->source, NULL))
             continue;
-        for (size_t i = 0, end; i < n; i = end) {
-            uint64_t at = place_of(column, plan, indices[i]);
-            for (end = i + 1; end < n && place_of(column, plan, indices[end]) ==
-                                             at + (end - i) * plan->row_bytes;)
-                end++;
-            pst__source_intend(column->source, at, (end - i) * plan->row_bytes);
-        }
+        if (is_wanted ||
+            (is_ahead && pst__ahead_is_on(&plan->ahead, place_of(column, plan, indices[0]))))
+            intend_column(column, plan, indices, n, is_ahead);
     }
 }
 
 static void rows_intend(void *self, const int64_t *indices, size_t n)
 {
-    intend(self, indices, n, 0);
+    intend(self, indices, n, 1);
 }
 
 /* --- the dataset
@@ -315,7 +329,7 @@ static int rows_gather_padded(void *self, const int64_t *indices, size_t n, cons
 {
     struct rows *rows = self;
     if (n >= PST__LOOKS_ROWS)
-        intend(rows, indices, n, 1);
+        intend(rows, indices, n, 0);
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
         const struct plan *plan = &rows->plan[c];

@@ -4,7 +4,7 @@
 
 #include <penstock/tokens.h>
 
-#include "io/source.h"
+#include "io/ahead.h"
 #include "sample/windows.h"
 
 /* A file of tokens, and where its windows are. Zero-initialised means empty. */
@@ -17,6 +17,7 @@ struct pst__token_file {
     int64_t n_documents; /* -1: it does not tell */
     uint64_t *ends;      /* of the documents, or NULL: it is taken for one */
     struct pst__windows windows;
+    struct pst__ahead ahead;
 };
 
 /* Opens what `from` describes; *bytes is the size of the file. Windows are not set. */

@@ -16,7 +16,7 @@ struct pst__token_form {
 
 /* Where a window is. */
 struct pst__token_place {
-    const struct pst__token_file *file;
+    struct pst__token_file *file;
     uint64_t offset; /* bytes */
     size_t n;        /* tokens: a span, or less where it is padded */
 };

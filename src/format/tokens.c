@@ -81,7 +81,7 @@ static struct pst__token_place place_of(const struct tokens *tokens, int64_t ind
         else
             high = middle - 1;
     }
-    const struct pst__token_file *file = &group->files[low];
+    struct pst__token_file *file = &group->files[low];
     uint64_t token = pst__windows_at(&file->windows, i - group->firsts[low], &n);
     return (struct pst__token_place){file, file->offset + token * file->token_size, (size_t)n};
 }
@@ -280,29 +280,39 @@ static int is_cold(struct tokens *tokens, const int64_t *indices, size_t n, int 
     return pst__looks_found(&tokens->looks, is_ahead, 0);
 }
 
+static void intend_bytes(struct pst__token_file *file, uint64_t begin, uint64_t end, int is_ahead)
+{
+    if (is_ahead)
+        pst__ahead_intend(&file->ahead, file->source, begin, (size_t)(end - begin));
+    else
+        pst__source_intend(file->source, begin, (size_t)(end - begin));
+}
+
 /* Windows that touch are one wish. */
 static void intend(struct tokens *tokens, const int64_t *indices, size_t n, int is_ahead)
 {
-    const struct pst__token_file *file = NULL;
+    struct pst__token_file *file = NULL;
     uint64_t begin = 0, end = 0;
-    if (n == 0 || tokens->config.access == PST_ARRAY_DIRECT ||
-        !is_cold(tokens, indices, n, is_ahead))
+    if (n == 0 || tokens->config.access == PST_ARRAY_DIRECT)
         return;
+    int is_wanted = is_cold(tokens, indices, n, is_ahead);
     for (size_t i = 0; i < n; i++) {
         struct pst__token_place place = place_of(tokens, indices[i]);
         uint64_t behind = place.offset + place.n * place.file->token_size;
+        if (!is_wanted && !(is_ahead && pst__ahead_is_on(&place.file->ahead, place.offset)))
+            continue;
         if (place.file == file && place.offset >= begin && place.offset <= end) {
             end = behind > end ? behind : end;
             continue;
         }
         if (file)
-            pst__source_intend(file->source, begin, (size_t)(end - begin));
+            intend_bytes(file, begin, end, is_ahead);
         file = place.file;
         begin = place.offset;
         end = behind;
     }
     if (file)
-        pst__source_intend(file->source, begin, (size_t)(end - begin));
+        intend_bytes(file, begin, end, is_ahead);
 }
 
 static void tokens_intend(void *self, const int64_t *indices, size_t n)

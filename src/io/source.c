@@ -395,7 +395,11 @@ int pst__spans_read(struct pst__span *spans, size_t n, struct pst_error *err)
 
 void pst__source_intend(const struct pst__source *source, uint64_t offset, size_t n)
 {
-    (void)posix_fadvise(source->fd, (off_t)offset, (off_t)n, POSIX_FADV_WILLNEED);
+    /* Of one call the system fetches no more than the disk's read-ahead, or its largest request. */
+    static const size_t most = 128 << 10;
+    for (size_t done = 0; done < n; done += most)
+        (void)posix_fadvise(source->fd, (off_t)(offset + done),
+                            (off_t)(n - done < most ? n - done : most), POSIX_FADV_WILLNEED);
 }
 
 void pst__source_random(const struct pst__source *source)
