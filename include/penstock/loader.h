@@ -126,6 +126,33 @@ PST_API int pst_loader_set_state(struct pst_loader *loader, int32_t stream,
 PST_API int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t n,
                               int32_t stream, uint64_t *ticket, struct pst_error *err);
 
+/* Memory of the caller's for batches: pinned, say, so that a batch need not be copied to where a
+ * device can fetch it. Of a batch that is submitted with pst_loader_submit_supplied() nothing is
+ * written before its memory is there, where its size is known by then: it is for rows, for a
+ * transform that gives all images one size, and otherwise expected to be the last batch's.
+ *
+ *     submit_supplied* ; while wanted is PST_OK: supply ; wait ...
+ *
+ * Supplied memory counts in the budget until the batch is taken; batches ahead want it when there
+ * is room. pst_loader_wait() does not wait for memory: the oldest batch, if it has none by then,
+ * gets the loader's own, as one does whose samples are larger than was expected. So it is the
+ * delivered tensor that says where it lies: its buffer is the one supplied or another. */
+PST_API int pst_loader_submit_supplied(struct pst_loader *loader, const int64_t *indices, size_t n,
+                                       int32_t stream, uint64_t *ticket, struct pst_error *err);
+/* The oldest batch that waits for memory, and for how much. PST_AGAIN: the budget has no room for
+ * it now; PST_END: none waits. */
+PST_API int pst_loader_wanted(struct pst_loader *loader, uint64_t *ticket, size_t *bytes,
+                              struct pst_error *err);
+/* Gives a batch its memory: writable, at least as much as is wanted, at a multiple of 64; NULL: the
+ * loader's own. The loader takes a reference of its own and drops it, if the batch is not delivered
+ * in this memory, within a call of the consumer's or pst_loader_close(), when no thread writes
+ * there any longer. PST_AGAIN: the budget has no room any longer, nothing is taken. */
+PST_API int pst_loader_supply(struct pst_loader *loader, uint64_t ticket, struct pst_buffer *memory,
+                              struct pst_error *err);
+/* Bytes of a batch of n samples, as above; 0: they are not known, or more than the budget. */
+PST_API int pst_loader_batch_bytes(struct pst_loader *loader, size_t n, size_t *bytes,
+                                   struct pst_error *err);
+
 enum pst_event_kind {
     PST_EVENT_BATCH = 1,  /* the oldest batch is complete */
     PST_EVENT_DOUBT = 2,  /* a sample of some batch waits for the caller's decision */
@@ -205,6 +232,10 @@ PST_API int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket,
  * those of pst_gather(). */
 PST_API int pst_loader_gather(struct pst_loader *loader, const int64_t *indices, size_t n,
                               struct pst_tensor *fields, int n_fields, struct pst_error *err);
+/* The same into the caller's memory, as of pst_loader_supply(), with nothing of the budget. */
+PST_API int pst_loader_gather_into(struct pst_loader *loader, const int64_t *indices, size_t n,
+                                   struct pst_buffer *memory, struct pst_tensor *fields,
+                                   int n_fields, struct pst_error *err);
 /* The simple circle. */
 PST_API int pst_loader_next_fields(struct pst_loader *loader, struct pst_tensor *fields,
                                    int n_fields, struct pst_error *err);

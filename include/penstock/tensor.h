@@ -26,6 +26,8 @@ PST_API int pst_buffer_wrap(struct pst_buffer **out, void *data, size_t size,
 /* The same for memory that nobody may write, such as a file that is mapped for reading. */
 PST_API int pst_buffer_wrap_const(struct pst_buffer **out, const void *data, size_t size,
                                   pst_release_fn release, void *opaque, struct pst_error *err);
+/* opaque of a buffer that was wrapped with this release function; NULL of any other buffer. */
+PST_API void *pst_buffer_opaque(const struct pst_buffer *buffer, pst_release_fn release);
 PST_API struct pst_buffer *
 pst_buffer_ref(struct pst_buffer *buffer);                /* any thread; returns buffer */
 PST_API void pst_buffer_unref(struct pst_buffer *buffer); /* any thread; NULL is legal */

@@ -70,6 +70,14 @@ int pst_buffer_wrap_const(struct pst_buffer **out, const void *data, size_t size
     return wrap(out, (void *)(uintptr_t)data, size, 1, release, opaque, err);
 }
 
+void *pst_buffer_opaque(const struct pst_buffer *buffer, pst_release_fn release)
+{
+    if (!buffer || buffer->dispose != dispose_wrapped)
+        return NULL;
+    const struct wrapped *wrapped = (const struct wrapped *)buffer;
+    return wrapped->release == release ? wrapped->opaque : NULL;
+}
+
 int pst_buffer_is_writable(const struct pst_buffer *buffer)
 {
     return !buffer->is_const;

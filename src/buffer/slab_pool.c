@@ -193,6 +193,40 @@ static void dispose_slab(struct pst_buffer *buffer)
     unmap_all(slab);
 }
 
+/* A ticket of the budget; what has to be unmapped for it is put into *evicted. Under the lock. */
+static int draw(struct pst__slab_pool *pool, size_t size, int force, struct slab **evicted)
+{
+    *evicted = evict_for(pool, size, force);
+    if (pool->bytes > share_of(pool) || size > share_of(pool) - pool->bytes) {
+        if (!force)
+            return PST_AGAIN;
+        pool->stats.over_budget++;
+    }
+    add_bytes(pool, size);
+    return PST_OK;
+}
+
+int pst__ticket_draw(struct pst__slab_pool *pool, size_t size, int force)
+{
+    struct slab *evicted;
+    if (is_foreign(pool))
+        return PST_EFORKED;
+    pst__lock(&pool->lock);
+    int rc = draw(pool, size, force, &evicted);
+    pst__unlock(&pool->lock);
+    unmap_all(evicted);
+    return rc;
+}
+
+void pst__ticket_return(struct pst__slab_pool *pool, size_t size)
+{
+    if (is_foreign(pool))
+        return;
+    pst__lock(&pool->lock);
+    pool->bytes -= size;
+    pst__unlock(&pool->lock);
+}
+
 /* Maps a slab for a ticket that is drawn already. NULL when memory is out. */
 static struct slab *map_slab(struct pst__slab_pool *pool, size_t capacity)
 {
@@ -236,15 +270,10 @@ int pst__slab_take(struct pst__slab_pool *pool, size_t size, int force, struct p
         return PST_AGAIN;
     }
     if (!slab) {
-        evicted = evict_for(pool, capacity, force);
-        if (pool->bytes > share_of(pool) || capacity > share_of(pool) - pool->bytes) {
-            if (!force) {
-                pst__unlock(&pool->lock);
-                return PST_AGAIN;
-            }
-            pool->stats.over_budget++;
+        if (draw(pool, capacity, force, &evicted) == PST_AGAIN) {
+            pst__unlock(&pool->lock);
+            return PST_AGAIN;
         }
-        add_bytes(pool, capacity);
         pool->stats.allocs++;
     } else {
         slab->has_ticket = 1;

@@ -26,6 +26,11 @@ int pst__slab_take(struct pst__slab_pool *pool, size_t size, int force, struct p
  * before its reference is given away or dropped. */
 void pst__slab_leave(struct pst__slab_pool *pool, struct pst_buffer *slab);
 
+/* A ticket for a batch's memory that is not the pool's: it counts as a taken slab does. PST_AGAIN:
+ * the budget is full; force goes through it, as above. The owner returns each one it drew. */
+int pst__ticket_draw(struct pst__slab_pool *pool, size_t size, int force);
+void pst__ticket_return(struct pst__slab_pool *pool, size_t size);
+
 /* The owner holds delta bytes more beside slabs, or fewer; they count in the budget. Idle slabs are
  * unmapped to keep within it. */
 void pst__slab_pool_beside(struct pst__slab_pool *pool, int64_t delta);

@@ -114,10 +114,10 @@ void pst__sample_settle(struct pst_loader *loader, struct pst__batch *batch,
 
 static void slab_drop(struct pst_loader *loader, struct pst__batch *batch)
 {
-    if (!batch->slab)
-        return;
-    pst__slab_leave(loader->pool, batch->slab);
-    pst_buffer_unref(batch->slab);
+    if (batch->slab && batch->slab != batch->memory) {
+        pst__slab_leave(loader->pool, batch->slab);
+        pst_buffer_unref(batch->slab);
+    }
     batch->slab = NULL;
 }
 
@@ -126,6 +126,7 @@ void pst__batch_clear(struct pst_loader *loader, struct pst__batch *batch)
     for (int32_t i = 0; batch->sample && i < batch->n; i++)
         pst__sample_settle(loader, batch, &batch->sample[i]);
     slab_drop(loader, batch);
+    pst__memory_drop(loader, batch);
     batch_begin(batch);
     batch->ticket = 0;
     batch->n = 0;

@@ -110,8 +110,8 @@ static int check_batch(struct pst_loader *loader, const int64_t *indices, size_t
     return PST_OK;
 }
 
-int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t n, int32_t stream,
-                      uint64_t *ticket, struct pst_error *err)
+static int submit(struct pst_loader *loader, const int64_t *indices, size_t n, int32_t stream,
+                  int awaits, uint64_t *ticket, struct pst_error *err)
 {
     int rc = pst__loader_check(loader, err);
     if (rc == PST_OK)
@@ -126,16 +126,30 @@ int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t 
         rc = pst__stream_top_up(loader, stream, n, err);
     if (rc < 0)
         return rc;
+    struct pst__batch *batch = pst__batch_at(loader, loader->tail);
     pst__lock(&loader->lock);
-    rc = pst__batch_fill(loader, pst__batch_at(loader, loader->tail), loader->tail, indices, n,
-                         stream, err);
+    rc = pst__batch_fill(loader, batch, loader->tail, indices, n, stream, err);
     if (rc == PST_OK) {
-        pst__trace_submitted(loader, pst__batch_at(loader, loader->tail));
+        if (awaits)
+            pst__memory_await(loader, batch);
+        pst__trace_submitted(loader, batch);
         *ticket = loader->tail++;
         pst__broadcast(&loader->work);
     }
     pst__unlock(&loader->lock);
     return rc;
+}
+
+int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t n, int32_t stream,
+                      uint64_t *ticket, struct pst_error *err)
+{
+    return submit(loader, indices, n, stream, 0, ticket, err);
+}
+
+int pst_loader_submit_supplied(struct pst_loader *loader, const int64_t *indices, size_t n,
+                               int32_t stream, uint64_t *ticket, struct pst_error *err)
+{
+    return submit(loader, indices, n, stream, 1, ticket, err);
 }
 
 /* --- waiting
@@ -236,6 +250,7 @@ int pst_loader_wait(struct pst_loader *loader, struct pst_event *event, int64_t 
     int64_t most = (INT64_MAX - start) / 1000000;
     int64_t deadline = start + (timeout_ms < most ? timeout_ms : most) * 1000000;
     pst__lock(&loader->lock);
+    pst__memory_go_without(loader);
     rc = look(loader, event);
     int has_waited = rc == PST_AGAIN;
     while (rc == PST_AGAIN && !pst__cond_wait(&loader->done, &loader->lock, deadline))
@@ -532,10 +547,10 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
     if (is_whole) {
         int64_t shape[4] = {n};
         pst__transform_shape(loader->config.transform, batch->out_h, batch->out_w, shape + 1);
-        pst__slab_leave(loader->pool, batch->slab);
-        pst__tensor_over(&taken.images, batch->slab, pst__transform_dtype(loader->config.transform),
-                         4, shape);
-        batch->slab = NULL;
+        struct pst_buffer *slab = pst__slab_hand_over(loader, batch);
+        pst__tensor_over(&taken.images, slab, pst__transform_dtype(loader->config.transform), 4,
+                         shape);
+        loader->last_bytes = batch->sample_bytes;
         loader->batches++;
         loader->samples += n;
     }
@@ -544,6 +559,7 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
     loader->head++;
     pst__broadcast(&loader->work);
     pst__unlock(&loader->lock);
+    pst__memory_release(loader);
     *out = taken;
     return PST_OK;
 }
@@ -568,5 +584,6 @@ int pst_loader_cancel(struct pst_loader *loader, struct pst_error *err)
     }
     loader->doubt_since_ns = 0;
     pst__unlock(&loader->lock);
+    pst__memory_release(loader);
     return PST_OK;
 }

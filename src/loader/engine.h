@@ -76,8 +76,10 @@ struct pst__batch {
     int32_t out_w, out_h; /* of shape_slot; 0 while unknown */
     size_t sample_bytes;
     uint64_t words_start, words_end; /* of the stream, once planned */
-    struct pst_buffer *slab;
-    int32_t capacity; /* of sample, or of rows */
+    struct pst_buffer *slab;         /* what is written: of the pool, or `memory` */
+    struct pst_buffer *memory;       /* the caller's, with a ticket; NULL: none was supplied */
+    uint8_t awaits;                  /* until it is supplied, nothing of the batch runs */
+    int32_t capacity;                /* of sample, or of rows */
     struct pst__sample *sample;
     int64_t *rows;       /* of a dataset of rows: the indices, and no samples */
     uint8_t is_intended; /* it was told that they will be read */
@@ -123,8 +125,8 @@ struct pst_loader {
     int is_varying;        /* there are others */
     size_t run_bytes;      /* of rows that a thread claims at once */
     _Atomic int is_traced; /* among what is only read: each sample looks at it a few times */
-    int32_t fixed_w, fixed_h;
-    int staged_most; /* samples of other batches than the oldest that may hold a record */
+    size_t fixed_bytes;    /* of a sample, where the transform fixes it; 0: it does not */
+    int staged_most;       /* samples of other batches than the oldest that may hold a record */
     int64_t opened_ns;
     struct pst__slab_pool *pool;
     struct pst__workers *team;
@@ -152,6 +154,9 @@ struct pst_loader {
     const struct pst__sample *doubt_sample;
 
     /* The consumer's own. */
+    size_t last_bytes;         /* of a sample of the last batch that was taken */
+    struct pst_buffer **spent; /* [ahead]: supplied, and to be given back without the lock */
+    int32_t n_spent;
     struct pst__refill refill;
     struct pst__epoch {
         uint64_t number;
@@ -253,7 +258,22 @@ int pst__run_length(const struct pst_loader *loader, const struct pst__batch *ba
 int pst__plan_run(
     struct pst_loader *loader); /* of the oldest batch; 0: there was nothing to plan */
 
+/* supply.c: memory that the caller brings. Bytes of a batch of n samples as far as they are known
+ * before its first one is read; 0: they are not. memory_use: 1 where the batch has memory of its
+ * own that is large enough, which is its slab then. slab_hand_over gives the slab's reference away,
+ * memory_drop puts memory by until memory_release: in the consumer's calls. Lock held, but for
+ * batch_bytes, memory_check and memory_release. */
+size_t pst__batch_bytes(const struct pst_loader *loader, size_t n);
+void pst__memory_await(const struct pst_loader *loader, struct pst__batch *batch);
+void pst__memory_go_without(struct pst_loader *loader); /* the oldest batch, if it has to */
+int pst__memory_use(struct pst__batch *batch, size_t bytes);
+struct pst_buffer *pst__slab_hand_over(struct pst_loader *loader, struct pst__batch *batch);
+void pst__memory_drop(struct pst_loader *loader, struct pst__batch *batch);
+void pst__memory_release(struct pst_loader *loader);
+int pst__memory_check(const struct pst_buffer *memory, size_t bytes, struct pst_error *err);
+
 /* gather.c: batches of a dataset of rows. Lock held. */
+size_t pst__rows_bytes(const struct pst_loader *loader, size_t n);    /* no lock; 0: it varies */
 int pst__rows_init(struct pst_loader *loader, struct pst_error *err); /* nothing runs yet */
 int pst__rows_fill(const struct pst_loader *loader, struct pst__batch *batch,
                    const int64_t *indices, size_t n, struct pst_error *err);

@@ -121,6 +121,15 @@ static int measure(const struct pst_loader *loader, const int64_t *indices, size
     return rc;
 }
 
+size_t pst__rows_bytes(const struct pst_loader *loader, size_t n)
+{
+    struct layout layout;
+    if (loader->is_varying)
+        return 0;
+    lay_out(&layout, loader, n, NULL);
+    return layout.bytes;
+}
+
 /* A tensor for each field over a slab that was filled. */
 static int make_fields(const struct pst_loader *loader, struct pst_buffer *slab,
                        const struct layout *layout, struct pst_tensor *fields,
@@ -220,7 +229,11 @@ static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is
     struct pst_error err;
     pst_error_init(&err);
     struct layout layout;
+    if (batch->awaits)
+        return PST_AGAIN;
     lay_out(&layout, loader, (size_t)batch->n, batch->lengths);
+    if (pst__memory_use(batch, layout.bytes))
+        return PST_OK;
     int rc = check_size(loader, layout.bytes, (size_t)batch->n, &err);
     if (rc == PST_OK)
         rc = pst__slab_take(loader->pool, layout.bytes, is_oldest, &batch->slab, &err);
@@ -428,22 +441,17 @@ int pst_loader_take_fields(struct pst_loader *loader, uint64_t ticket, struct ps
     loader->head++;
     pst__broadcast(&loader->work);
     pst__unlock(&loader->lock);
+    pst__memory_release(loader);
     return rc;
 }
 
-/* A batch in a slab of its own, on the consumer's thread. */
-static int gather_batch(struct pst_loader *loader, const struct layout *layout,
-                        const int64_t *indices, struct pst_tensor *fields, struct pst_error *err)
+/* The rows into a slab or the caller's memory, and the tensors over it. */
+static int gather_over(struct pst_loader *loader, struct pst_buffer *slab,
+                       const struct layout *layout, const int64_t *indices,
+                       struct pst_tensor *fields, struct pst_error *err)
 {
-    struct pst_buffer *slab;
-    int rc = check_size(loader, layout->bytes, layout->n, err);
-    /* Its caller waits for it: it goes in front of all that is submitted. */
-    if (rc == PST_OK)
-        rc = pst__slab_take(loader->pool, layout->bytes, 1, &slab, err);
-    if (rc < 0)
-        return rc;
     int64_t t0 = pst__now_ns();
-    rc = gather_into(loader, slab, layout, 0, indices, layout->n, err);
+    int rc = gather_into(loader, slab, layout, 0, indices, layout->n, err);
     struct pst__worker *self = pst__consumer(loader);
     int64_t t1 = pst__now_ns();
     atomic_fetch_add_explicit(&self->read_ns, t1 - t0, memory_order_relaxed);
@@ -453,13 +461,33 @@ static int gather_batch(struct pst_loader *loader, const struct layout *layout,
         pst__trace_batch(loader, self, PST_TRACE_READ, 0, t0, t1, (int)layout->n);
     if (rc == PST_OK)
         rc = make_fields(loader, slab, layout, fields, err);
+    if (rc < 0)
+        return rc;
+    pst__lock(&loader->lock);
+    loader->batches++;
+    loader->samples += (int64_t)layout->n;
+    pst__unlock(&loader->lock);
+    return PST_OK;
+}
+
+/* The same in a slab of its own. Its caller waits for it: it goes in front of all that is
+ * submitted. */
+static int gather_batch(struct pst_loader *loader, const struct layout *layout,
+                        const int64_t *indices, struct pst_tensor *fields, struct pst_error *err)
+{
+    struct pst_buffer *slab;
+    int rc = pst__slab_take(loader->pool, layout->bytes, 1, &slab, err);
+    if (rc < 0)
+        return rc;
+    rc = gather_over(loader, slab, layout, indices, fields, err);
     pst__slab_leave(loader->pool, slab);
     pst_buffer_unref(slab);
     return rc;
 }
 
-int pst_loader_gather(struct pst_loader *loader, const int64_t *indices, size_t n,
-                      struct pst_tensor *fields, int n_fields, struct pst_error *err)
+int pst_loader_gather_into(struct pst_loader *loader, const int64_t *indices, size_t n,
+                           struct pst_buffer *memory, struct pst_tensor *fields, int n_fields,
+                           struct pst_error *err)
 {
     int64_t lengths[PST_MAX_FIELDS];
     struct layout layout;
@@ -473,12 +501,17 @@ int pst_loader_gather(struct pst_loader *loader, const int64_t *indices, size_t 
     if (rc < 0)
         return rc;
     lay_out(&layout, loader, n, lengths);
-    rc = gather_batch(loader, &layout, indices, fields, err);
+    rc = check_size(loader, layout.bytes, n, err);
+    if (rc == PST_OK && memory)
+        rc = pst__memory_check(memory, layout.bytes, err);
     if (rc < 0)
         return rc;
-    pst__lock(&loader->lock);
-    loader->batches++;
-    loader->samples += (int64_t)n;
-    pst__unlock(&loader->lock);
-    return PST_OK;
+    return memory ? gather_over(loader, memory, &layout, indices, fields, err)
+                  : gather_batch(loader, &layout, indices, fields, err);
+}
+
+int pst_loader_gather(struct pst_loader *loader, const int64_t *indices, size_t n,
+                      struct pst_tensor *fields, int n_fields, struct pst_error *err)
+{
+    return pst_loader_gather_into(loader, indices, n, NULL, fields, n_fields, err);
 }

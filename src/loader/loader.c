@@ -89,7 +89,9 @@ static int loader_allocate(struct pst_loader *loader, struct pst_error *err)
     loader->worker = pst__calloc((size_t)config->threads + 1, sizeof *loader->worker, PST_MEM_HEAP);
     loader->idle_records =
         pst__calloc((size_t)loader->staged_most, sizeof *loader->idle_records, PST_MEM_HEAP);
-    if (!loader->ring || !loader->stream || !loader->worker || !loader->idle_records)
+    loader->spent = pst__calloc((size_t)config->ahead, sizeof *loader->spent, PST_MEM_HEAP);
+    if (!loader->ring || !loader->stream || !loader->worker || !loader->idle_records ||
+        !loader->spent)
         return pst__fail(err, PST_ENOMEM, "no memory for a loader");
     loader->n_workers = config->threads;
     for (int i = 0; i <= loader->n_workers; i++) {
@@ -114,6 +116,7 @@ static void loader_free(struct pst_loader *loader)
             pst__free(loader->ring[i].rows);
             pst__free(loader->ring[i].lengths);
         }
+    pst__memory_release(loader);
     for (int i = 0; i < loader->n_idle_records; i++) {
         pst__record_reset(loader->idle_records[i]);
         pst__free(loader->idle_records[i]);
@@ -129,6 +132,7 @@ static void loader_free(struct pst_loader *loader)
     pst__free(loader->field_bytes);
     pst__free(loader->epoch.indices);
     pst__free(loader->idle_records);
+    pst__free(loader->spent);
     pst__free(loader->ring);
     pst__free(loader->stream);
     pst__free(loader->worker);
@@ -166,6 +170,13 @@ static int check_uniform(const struct pst_loader *loader, struct pst_error *err)
                 err, "images of %d channels, the transform is for grey ones",
                 loader->uniform.channels);
     return PST_OK;
+}
+
+static size_t fixed_bytes(const struct pst_transform *transform)
+{
+    struct pst__plan plan;
+    int is_fixed = pst__transform_fixed_size(transform, &plan.out_h, &plan.out_w);
+    return is_fixed ? pst__transform_bytes(transform, &plan) : 0;
 }
 
 static void threads_stop(struct pst_loader *loader)
@@ -221,6 +232,7 @@ int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *con
         loader->n_ranges = pst__transform_n_exp_ranges(settled.transform);
         loader->is_free = loader->max_words == 0 || settled.rng == PST_RNG_SAMPLE;
         loader->is_uniform = pst__dataset_uniform(settled.dataset, &loader->uniform);
+        loader->fixed_bytes = fixed_bytes(settled.transform);
     }
     /* Each thread runs one record and has one read; as much again keeps them from waiting for a
      * plan. */

@@ -388,6 +388,10 @@ static int take_slab(struct pst_loader *loader, struct pst__batch *batch, int is
     pst_error_init(&err);
     size_t bytes = batch->sample_bytes * (size_t)batch->n, budget = loader->config.memory_budget;
     int rc = PST_OK;
+    if (batch->awaits)
+        return PST_AGAIN;
+    if (pst__memory_use(batch, bytes))
+        return PST_OK;
     if (loader->is_strict_budget && bytes > budget)
         rc = pst__fail(&err, PST_ELIMIT,
                        "a batch of %d samples takes %zu bytes, the memory budget is %zu", batch->n,

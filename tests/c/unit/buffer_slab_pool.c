@@ -298,7 +298,33 @@ static void threads_share_a_pool(void)
     CHECK_INT(pst__mem_live(PST_MEM_SLAB), 0);
 }
 
-CHECK_MAIN(CASE(slabs_are_reused), CASE(best_fit), CASE(budget_is_kept),
+/* A ticket without a slab counts as a taken slab does, and idle slabs make room for it. */
+static void tickets(void)
+{
+    struct pst__slab_pool *pool = pool_of(8 * MIB);
+    struct pst_buffer *slab = take(pool, 4 * MIB);
+    finish(pool, slab);
+    CHECK_INT(pst__ticket_draw(pool, 6 * MIB, 0), PST_OK);
+    CHECK_INT(stats_of(pool).bytes, (int64_t)(6 * MIB));
+    CHECK_INT(pst__mem_live(PST_MEM_SLAB), 0);
+    CHECK_INT(pst__ticket_draw(pool, 3 * MIB, 0), PST_AGAIN);
+    CHECK_INT(pst__ticket_draw(pool, SIZE_MAX, 0), PST_AGAIN);
+    CHECK_INT(pst__slab_take(pool, 3 * MIB, 0, &slab, NULL), PST_AGAIN);
+    CHECK_INT(pst__slab_pool_has_room(pool, 3 * MIB), 0);
+    CHECK_INT(stats_of(pool).over_budget, 0);
+    CHECK_INT(pst__ticket_draw(pool, 3 * MIB, 1), PST_OK);
+    CHECK_INT(stats_of(pool).over_budget, 1);
+    CHECK_INT(stats_of(pool).peak_bytes, (int64_t)(9 * MIB));
+    pst__ticket_return(pool, 3 * MIB);
+    pst__ticket_return(pool, 6 * MIB);
+    CHECK_INT(stats_of(pool).bytes, 0);
+    CHECK_INT(stats_of(pool).allocs, 1);
+    slab = take(pool, 8 * MIB);
+    finish(pool, slab);
+    pst__slab_pool_unref(pool);
+}
+
+CHECK_MAIN(CASE(slabs_are_reused), CASE(best_fit), CASE(budget_is_kept), CASE(tickets),
            CASE(full_budget_circulates), CASE(idle_slabs_make_room), CASE(dropped_ticket),
            FAULT("R27", slabs_outlive_the_owner), FAULT("R27", returned_slabs_are_poisoned),
            FAULT("R28", forked_children_keep_off), FAULT("R31", threads_share_a_pool))
