@@ -204,7 +204,7 @@ def test_types_are_final(name):
 
 def test_signatures_are_there():
     names = [n for n in dir(_core.Loader) if not n.startswith("_") and n != "closed"]
-    assert len(names) == 20
+    assert len(names) == 23
     for name in names:
         assert inspect.signature(getattr(_core.Loader, name)).parameters
     for name in ("folder", "paths", "probe", "decode", "kernels", "build_info", "cpu_count"):
@@ -889,6 +889,9 @@ def use_everything(loader):
         lambda: loader.slot_shape(1, 0),
         lambda: loader.describe_slot(1, 0),
         lambda: loader.take(1),
+        lambda: loader.wanted(),
+        lambda: loader.supply(1),
+        lambda: loader.batch_bytes(1),
         lambda: loader.cancel(),
         lambda: loader.stats(),
     ]
@@ -913,6 +916,109 @@ def test_batches_survive_close(loader):
     loader.close()
     assert memoryview(images).tolist() == before
     assert memoryview(labels).tolist() == [20]
+
+
+# --- memory of Python's ---
+
+
+class Block:
+    """Memory that can be watched."""
+
+    def __init__(self, size):
+        self.bytes = bytearray(size + 64)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
+        self.address = start + -start % 64
+        self.size = size
+
+
+BATCH = 2 * 3 * SIZE * SIZE * 4
+
+
+def test_a_batch_in_memory_that_is_given(loader):
+    expected = [memoryview(tensor).tolist() for tensor in next_batch(loader, [4, 1])]
+    assert loader.batch_bytes(2) == BATCH
+    assert loader.wanted() is None
+    ticket = loader.submit([4, 1], 0, True)
+    assert loader.wanted() == (ticket, BATCH)
+    block = Block(BATCH)
+    died = weakref.ref(block)
+    assert loader.supply(ticket, block.address, block.size, block) is True
+    assert loader.wanted() is None
+    assert loader.wait(60_000)[0] == "batch"
+    images, labels = loader.take(ticket)
+    assert images.data_ptr() == block.address
+    assert [memoryview(images).tolist(), memoryview(labels).tolist()] == expected
+    assert _core.owner(images) is block
+    assert _core.owner(images[1:].view(3, -1)) is block
+    assert _core.owner(labels) is None
+    loader.close()
+    del block
+    gc.collect()
+    view = images[0]
+    del images
+    assert died() is not None
+    del view
+    assert died() is None
+
+
+def test_a_batch_that_is_given_nothing(loader):
+    ticket = loader.submit([3], 0, True)
+    assert loader.supply(ticket) is True
+    assert loader.wait(60_000)[0] == "batch"
+    images, _ = loader.take(ticket)
+    assert _core.owner(images) is None
+
+
+@pytest.mark.parametrize("end", ["cancel", "close", "del"])
+def test_memory_of_a_batch_that_is_dropped(small, crop8, end):
+    loader = make_loader(small, crop8)
+    died = []
+    for _ in range(4):
+        ticket = loader.submit([0, 1], 0, True)
+        block = Block(BATCH)
+        died.append(weakref.ref(block))
+        loader.supply(ticket, block.address, block.size, block)
+        del block
+    assert None not in [ref() for ref in died]
+    if end == "del":
+        del loader
+    else:
+        getattr(loader, end)()
+    assert [ref() for ref in died] == [None] * 4
+
+
+def test_memory_that_is_refused(loader):
+    block = Block(BATCH)
+    ticket = loader.submit([0, 1], 0, True)
+    refused = [
+        ((), TypeError),
+        ((ticket, block.address), TypeError),
+        ((ticket, block.address, BATCH), TypeError),
+        ((ticket, None, BATCH, block), TypeError),
+        ((ticket, block.address, -1, block), OverflowError),
+        ((ticket, block.address, BATCH - 1, block), ValueError),
+        ((ticket, block.address + 1, BATCH, block), ValueError),
+        ((ticket, 0, BATCH, block), ValueError),
+        ((ticket + 1, block.address, BATCH, block), ValueError),
+        ((ticket + 1,), ValueError),
+    ]
+    count = sys.getrefcount(block)
+    for wrong, error in refused:
+        with pytest.raises(error):
+            loader.supply(*wrong)
+        assert sys.getrefcount(block) == count
+    with pytest.raises(ValueError, match="not 0"):
+        loader.batch_bytes(0)
+    with pytest.raises(TypeError):
+        loader.batch_bytes("x")
+    with pytest.raises(TypeError):
+        _core.owner(block)
+    with pytest.raises(TypeError):
+        loader.submit([0], 0, True, 1)
+    assert loader.supply(ticket, block.address, BATCH, block)
+    assert sys.getrefcount(block) == count + 1
+    with pytest.raises(ValueError, match="does not wait for memory"):
+        loader.supply(ticket, block.address, BATCH, block)
 
 
 # --- exp ---
@@ -1256,6 +1362,13 @@ def test_nothing_leaks_in_the_loop(loader):
         images, labels = next_batch(loader, indices)
         memoryview(images).release()
         loader.stats()
+        for _ in range(2):  # one that is delivered in memory of ours, one that is dropped
+            ticket = loader.submit([0, 1], 0, True)
+            block = Block(BATCH)
+            loader.supply(loader.wanted()[0], block.address, BATCH, block)
+        loader.wait(60_000)
+        _core.owner(loader.take(ticket - 1)[0])
+        loader.cancel()
         return images.shape, labels.dtype
 
     life()
@@ -1313,6 +1426,9 @@ def test_nothing_leaks_in_failures(loader, crop8, tmp_path):
         expect(TypeError, loader.submit, ["1"], 0)
         expect(StopIteration, loader.wait, 0)
         expect(ValueError, loader.take, 1)
+        expect(ValueError, loader.supply, 1, 64, 64, object())
+        expect(TypeError, loader.supply, 1, None, 64, object())
+        expect(TypeError, _core.owner, loader)
         expect(ValueError, loader.resolve, 1, 0, bytes(4), 1, 1, 1)
 
     nones = sys.getrefcount(None)

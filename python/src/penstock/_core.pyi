@@ -324,8 +324,26 @@ class Loader:
     def closed(self) -> bool: ...
     def seed(self, stream: int, seed: int, /) -> None: ...
     def set_state(self, stream: int, words: Buffer, position: int, /) -> None: ...
-    def submit(self, indices: Sequence[int], stream: int, /) -> int | None:
-        """The ticket, or None when `ahead` batches are waiting already."""
+    def submit(self, indices: Sequence[int], stream: int, supplied: bool = False, /) -> int | None:
+        """The ticket, or None when `ahead` batches are waiting already. supplied: where its size is
+        known, the batch waits for its memory."""
+
+    def wanted(self) -> tuple[int, int] | None:
+        """(ticket, bytes) of a batch that waits for memory and for which there is room."""
+
+    def supply(
+        self,
+        ticket: int,
+        address: int | None = None,
+        size: int | None = None,
+        owner: object = None,
+        /,
+    ) -> bool:
+        """Gives a batch memory, which belongs to owner: that lives at least as long as anything
+        of the engine looks at it. Without: the engine's own. False: there is no room now."""
+
+    def batch_bytes(self, n: int, /) -> int:
+        """Of a batch of n samples; 0 where that is not known before they are read."""
 
     def wait(
         self, timeout_ms: int, /
@@ -352,8 +370,16 @@ class Loader:
     def take_fields(self, ticket: int, /) -> tuple[Tensor, ...]:
         """A batch of a dataset of rows; raises what one failed for, which is dropped."""
 
-    def gather(self, indices: Sequence[int], /) -> tuple[Tensor, ...]:
-        """A batch of a dataset of rows at once, on this thread."""
+    def gather(
+        self,
+        indices: Sequence[int],
+        address: int | None = None,
+        size: int | None = None,
+        owner: object = None,
+        /,
+    ) -> tuple[Tensor, ...]:
+        """A batch of a dataset of rows at once, on this thread; in memory as of supply() where it
+        is given."""
 
     def cancel(self) -> None: ...
     def stats(self) -> dict[str, int]: ...
@@ -364,6 +390,9 @@ class Loader:
         of a thread in the order of their ends; and how many were overwritten."""
 
     def close(self) -> None: ...
+
+def owner(tensor: Tensor, /) -> Any:
+    """The object whose memory a batch's tensor lies in, where that was supplied; else None."""
 
 def array(
     sources: tuple[

@@ -113,6 +113,7 @@ struct pst_transform *core_transform_handle(PyObject *transform);
 extern PyMethodDef core_array_functions[];
 extern PyMethodDef core_dataset_functions[];
 extern PyMethodDef core_image_functions[];
+extern PyMethodDef core_memory_functions[];
 extern PyMethodDef core_order_functions[];
 extern PyMethodDef core_tensor_functions[];
 extern PyMethodDef core_rows_functions[];

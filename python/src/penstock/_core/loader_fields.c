@@ -64,16 +64,21 @@ static size_t row_bytes(const struct core_loader *self)
     return bytes;
 }
 
-PyObject *core_loader_gather(PyObject *object, PyObject *sequence) /* new */
+PyObject *core_loader_gather(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
 {
     struct core_loader *self = (struct core_loader *)object;
     struct core_state *state = core_state_of(object);
     struct pst_tensor fields[PST_MAX_FIELDS] = {0};
+    struct pst_buffer *memory = NULL;
     int64_t *indices;
     size_t n;
-    if (core_to_int64_list(sequence, PyExc_IndexError, &indices, &n) < 0)
+    if (n_args != 1 && core_check_args("gather", n_args, 4) < 0)
         return NULL;
-    if (!core_loader_enter(self)) {
+    if (core_to_int64_list(args[0], PyExc_IndexError, &indices, &n) < 0)
+        return NULL;
+    if ((n_args == 4 && core_memory_wrap(state, args + 1, &memory) < 0) ||
+        !core_loader_enter(self)) {
+        pst_buffer_unref(memory);
         PyMem_Free(indices);
         return NULL;
     }
@@ -83,10 +88,11 @@ PyObject *core_loader_gather(PyObject *object, PyObject *sequence) /* new */
     int is_long = n * row_bytes(self) >= GIL_BYTES;
     if (is_long)
         core_loader_gil_release(self);
-    int rc = pst_loader_gather(self->handle, indices, n, fields, n_fields, &err);
+    int rc = pst_loader_gather_into(self->handle, indices, n, memory, fields, n_fields, &err);
     if (is_long)
         core_loader_gil_acquire(self);
     core_loader_leave(self);
+    pst_buffer_unref(memory);
     PyMem_Free(indices);
     return rc == PST_OK ? fields_tuple(state, fields, n_fields) : core_fail(state, rc, &err);
 }

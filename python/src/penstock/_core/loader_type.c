@@ -238,7 +238,10 @@ static PyObject *loader_submit(PyObject *object, PyObject *const *args, Py_ssize
     int32_t stream;
     int64_t *indices;
     size_t n;
-    if (core_check_args("submit", n_args, 2) < 0 || core_to_int32(args[1], "stream", &stream) < 0 ||
+    if (n_args != 3 && core_check_args("submit", n_args, 2) < 0)
+        return NULL;
+    int is_supplied = n_args == 3 ? PyObject_IsTrue(args[2]) : 0;
+    if (is_supplied < 0 || core_to_int32(args[1], "stream", &stream) < 0 ||
         core_to_int64_list(args[0], PyExc_IndexError, &indices, &n) < 0)
         return NULL;
     if (!core_loader_enter(self)) {
@@ -248,7 +251,8 @@ static PyObject *loader_submit(PyObject *object, PyObject *const *args, Py_ssize
     uint64_t ticket = 0;
     struct pst_error err;
     pst_error_init(&err);
-    int rc = pst_loader_submit(self->handle, indices, n, stream, &ticket, &err);
+    int rc = (is_supplied ? pst_loader_submit_supplied
+                          : pst_loader_submit)(self->handle, indices, n, stream, &ticket, &err);
     core_loader_leave(self);
     PyMem_Free(indices);
     if (rc == PST_OK)
@@ -487,8 +491,15 @@ static PyMethodDef loader_methods[] = {
     {"set_state", FASTCALL(loader_set_state),
      "set_state($self, stream, words, position, /)\n--\n\nA stream from 624 words of mt19937."},
     {"submit", FASTCALL(loader_submit),
-     "submit($self, indices, stream, /)\n--\n\n"
-     "The ticket, or None when `ahead` batches are waiting already."},
+     "submit($self, indices, stream, supplied=False, /)\n--\n\n"
+     "The ticket, or None when `ahead` batches are waiting already. supplied: its memory will be."},
+    {"wanted", core_loader_wanted, METH_NOARGS,
+     "wanted($self)\n--\n\n(ticket, bytes) of a batch that wants memory now, or None."},
+    {"supply", FASTCALL(core_loader_supply),
+     "supply($self, ticket, address=None, size=None, owner=None, /)\n--\n\n"
+     "The batch's memory, which is owner's; without: the engine's. False: there is no room."},
+    {"batch_bytes", core_loader_batch_bytes, METH_O,
+     "batch_bytes($self, n, /)\n--\n\nBytes of a batch of n samples; 0: not known."},
     {"wait", loader_wait, METH_O,
      "wait($self, timeout_ms, /)\n--\n\n"
      "(kind, ticket, slot, index, words, data, (status, os_errno, message)) or None."},
@@ -512,8 +523,9 @@ static PyMethodDef loader_methods[] = {
      "take($self, ticket, /)\n--\n\n(images, labels); None for a batch that failed or is ragged."},
     {"take_fields", core_loader_take_fields, METH_O,
      "take_fields($self, ticket, /)\n--\n\nA tuple of Tensors; raises what a batch failed for."},
-    {"gather", core_loader_gather, METH_O,
-     "gather($self, indices, /)\n--\n\nA batch of rows at once, on this thread."},
+    {"gather", FASTCALL(core_loader_gather),
+     "gather($self, indices, address=None, size=None, owner=None, /)\n--\n\n"
+     "A batch of rows at once, on this thread; in memory that is owner's where it is given."},
     {"cancel", loader_cancel, METH_NOARGS, "cancel($self)\n--\n\nDrops what is submitted."},
     {"stats", loader_stats, METH_NOARGS, "stats($self)\n--\n\nCounters since open."},
     {"trace_start", core_loader_trace_start, METH_O,

@@ -45,8 +45,15 @@ PyObject *core_loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n
 PyObject *core_loader_replace(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */
 
 /* loader_fields.c: batches of a dataset of rows. */
-PyObject *core_loader_take_fields(PyObject *object, PyObject *ticket); /* new */
-PyObject *core_loader_gather(PyObject *object, PyObject *indices);     /* new */
+PyObject *core_loader_take_fields(PyObject *object, PyObject *ticket);                    /* new */
+PyObject *core_loader_gather(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */
+
+/* loader_memory.c: memory that batches are given. core_memory_wrap takes address, size and the
+ * object that it belongs to, which the buffer holds. */
+int core_memory_wrap(struct core_state *state, PyObject *const *args, struct pst_buffer **out);
+PyObject *core_loader_wanted(PyObject *object, PyObject *arg);                            /* new */
+PyObject *core_loader_supply(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */
+PyObject *core_loader_batch_bytes(PyObject *object, PyObject *n);                         /* new */
 
 /* loader_events.c. */
 PyObject *core_loader_trace_start(PyObject *object, PyObject *capacity); /* new */
