@@ -148,6 +148,7 @@ class Record:
         self.refusal: str | None = None  # why the last iterator is torch's own
         self.recorder: Recorder | None = None
         self._errors = ErrorReport()
+        self._pinned = {True: 0, False: 0}  # batches written where they are pinned; copied there
 
     @property
     def epoch(self) -> int:
@@ -239,6 +240,9 @@ class Record:
         if engine is not None:
             self.close(engine)
 
+    def note_pinned(self, is_in_place: bool) -> None:
+        self._pinned[is_in_place] += 1
+
     def note_errors(self, samples: int, refused: list[Refused]) -> None:
         with self._lock:
             self._errors.add(samples, refused)
@@ -269,6 +273,7 @@ class Record:
                 total[name] = stats.get(name, 0)
         now = time.monotonic_ns()
         total["active_ns"] = self._active_ns + sum(now - since for since in self._active.values())
+        total["pinned_in_place"], total["pinned_copies"] = self._pinned[True], self._pinned[False]
         total["epochs"] = self.epochs
         total["stock_epochs"] = self.stock_epochs
         return total

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from penstock import ordering
+from penstock import ordering, pinned
 from penstock.capture import Refusal
 from penstock.engines import RowSpec
 from penstock.options import Options
@@ -93,6 +93,16 @@ def _reading(loader: Any, table: Table) -> Iterable[Stage]:
     yield Stage("decode", "native", "nothing to decode")
 
 
+def _delivery(loader: Any) -> Stage:
+    why = "torch tensors over the engine's memory, no copy"
+    if pinned.is_asked(loader):
+        why = (
+            "in torch's pinned memory, where the engine writes it; a batch that is larger than the "
+            "last one, where sizes differ, is copied there"
+        )
+    return Stage("deliver", "native", why)
+
+
 def explain_native(
     loader: Any, prepared: Prepared, chosen: Options, dataset: str, table: Table
 ) -> Explanation:
@@ -114,7 +124,7 @@ def explain_native(
         *(turn if prepared.output.exif else ()),
         *map(_transform_stage, prepared.key),
         Stage("collate", "native", "samples are written in their place in the batch"),
-        Stage("deliver", "native", "torch tensors over the engine's memory, no copy"),
+        _delivery(loader),
     ]
     settings: dict[str, Any] = {
         "threads": chosen.threads,
@@ -142,7 +152,7 @@ def explain_rows(loader: Any, source: Source, spec: RowSpec) -> Explanation:
         Stage("dataset", "native", source.describe()),
         Stage("read", "native", f"rows of {n_bytes}, {table.leaf.reading(loader)}; {what}"),
         Stage("collate", "native", "rows are copied to their place in the batch"),
-        Stage("deliver", "native", "torch tensors over the engine's memory, no copy"),
+        _delivery(loader),
     )
     return Explanation("native", "every stage is proven equal", stages, {"threads": spec.threads})
 

@@ -66,6 +66,15 @@ def families(count: Mapping[str, int]) -> Iterable[Family]:
     yield total(
         "active_seconds", "Time between iterators' start and end.", _seconds(count["active_ns"])
     )
+    yield Family(
+        "penstock_pinned_batches_total",
+        "counter",
+        "Pinned batches, by whether they were written there or copied.",
+        (
+            ({"how": "in_place"}, count["pinned_in_place"]),
+            ({"how": "copied"}, count["pinned_copies"]),
+        ),
+    )
     yield total("slab_allocations", "Batch memory mapped.", count["slab_allocs"])
     yield total("over_budget_batches", "Batches let through a full budget.", count["over_budget"])
     yield Family("penstock_threads", "gauge", "Threads of the engine.", (({}, count["threads"]),))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from penstock import _core, rng, worker_init
+from penstock import _core, pinned, rng, worker_init
 from penstock._torch import (
     default_collate,
     make_fetcher,
@@ -37,9 +37,9 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 
 def wrap(array: Any, dtype: torch.dtype, layout: int = 0) -> torch.Tensor:
-    """A tensor over the engine's memory, which lives as long as the tensor."""
+    """A tensor over a batch's memory, which lives as long as the tensor."""
     with torch._C.DisableTorchFunction():
-        tensor = torch.frombuffer(array, dtype=dtype).view(array.shape)
+        tensor = pinned.over(array, dtype)
         return tensor.permute(0, 3, 1, 2) if layout else tensor
 
 
@@ -77,6 +77,7 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         self._asked: Any = ()
         self._indices: list[int] = []
         self._notes: list[str] | None = None
+        self._is_in_place = False  # whether the last batch lies in memory that was pinned for it
         resume = record.resume
         self._position = Position(loader, resume)
         enlist(self)
@@ -157,6 +158,7 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
             return None
         if batch is None:
             raise RuntimeError(f"batch {ticket} of the engine is empty")
+        self._is_in_place = _core.owner(batch[0]) is not None
         prepared = engine.spec.prepared
         images = wrap(batch[0], prepared.dtype, prepared.output.layout)
         labels = wrap(batch[1], torch.int64)
@@ -185,8 +187,19 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         """Whether a sample is still the dataset's."""
         return True
 
+    def _supply(self, engine: Engine | None) -> None:
+        """Pinned memory to what was submitted, where that is asked for."""
+        if self._pin_memory and engine is not None:
+            pinned.supply(engine.core)
+
     def _pinned(self, data: Any) -> Any:
-        return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
+        """torch leaves alone what is pinned, and copies the rest."""
+        if not self._pin_memory:
+            return data
+        data = pin_memory(data, self._pin_memory_device)
+        self._record.note_pinned(self._is_in_place)
+        self._is_in_place = False
+        return data
 
     def _finish(self) -> None:
         """The epoch is over: the next one may take the engine."""
@@ -303,9 +316,10 @@ class SingleIter(_NativeIter):
             position = self._reader.read(generator)
             core.set_state(0, self._reader.words, position)
         places = self._tally.places(self._asked, indices)
-        ticket = core.submit(indices, 0)
+        ticket = core.submit(indices, 0, self._pin_memory)
         if ticket is None:
             raise RuntimeError("the engine is full, with nothing submitted")
+        self._supply(engine)
         error: Exception | None = None
         while True:
             event = core.wait(-1)
@@ -440,6 +454,7 @@ class WorkersIter(_NativeIter):
         try:
             index = next(self._sampler_iter)
         except StopIteration:
+            self._supply(self._engine)
             return
         worker = self._send_idx % self._num_workers
         self._send_idx += 1
@@ -464,6 +479,10 @@ class WorkersIter(_NativeIter):
         return f"in DataLoader worker process {worker}"
 
     def _submit(self) -> None:
+        self._send()
+        self._supply(self._engine)
+
+    def _send(self) -> None:
         """Gives the engine what it takes."""
         if self._engine is None:
             return
@@ -473,7 +492,7 @@ class WorkersIter(_NativeIter):
             if task.indices:
                 stream = task.worker if self._spec.rng == "torch" else 0
                 try:
-                    task.ticket = core.submit(task.indices, stream)
+                    task.ticket = core.submit(task.indices, stream, self._pin_memory)
                 except BaseException:
                     # The streams may have moved without the batch: no later one would be right.
                     self._shutdown_workers()

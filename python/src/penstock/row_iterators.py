@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from penstock import sources
+from penstock import _core, pinned, sources
 from penstock._torch import make_fetcher, unwrap_error, wrap_error
 from penstock.engines import Engine, Record, RowSpec
 from penstock.native import _NativeIter
@@ -30,7 +30,17 @@ def _plain_places(source: Source, batch: Any) -> list[int] | None:
     return source.plain_places(batch)
 
 
-class RowsSingleIter(_NativeIter):
+class _RowsIter(_NativeIter):
+    def _gather(self, engine: Engine, places: list[int]) -> tuple[_core.Tensor, ...]:
+        """A batch at once, on this thread."""
+        if not self._pin_memory:
+            return engine.core.gather(places)
+        fields = pinned.gather(engine.core, places)
+        self._is_in_place = _core.owner(fields[0]) is not None
+        return fields
+
+
+class RowsSingleIter(_RowsIter):
     """num_workers=0: all is read anew in next(), on the caller's thread."""
 
     def __init__(
@@ -59,7 +69,7 @@ class RowsSingleIter(_NativeIter):
         engine = self._engine
         if engine is None or not engine.is_usable:
             engine = self._engine = self._record.acquire(self._spec)
-        return table.batch(engine.core.gather(places))
+        return table.batch(self._gather(engine, places))
 
     def _table(self) -> RowTable | None:
         """That of the dataset as it is now; None where it is no longer one that is known."""
@@ -94,7 +104,7 @@ class _Task:
         self.is_sent = False  # to the threads; else it is copied in next()
 
 
-class RowsWorkersIter(_NativeIter):
+class RowsWorkersIter(_RowsIter):
     """num_workers > 0: no worker and no process, batches ahead on threads."""
 
     def __init__(
@@ -148,6 +158,7 @@ class RowsWorkersIter(_NativeIter):
         try:
             index = next(self._sampler_iter)
         except StopIteration:
+            self._supply(self._engine)
             return
         worker = self._send_idx % self._num_workers
         self._send_idx += 1
@@ -171,10 +182,12 @@ class RowsWorkersIter(_NativeIter):
         """Gives the engine what it takes."""
         if self._engine is None:
             return
+        core = self._engine.core
         while self._unsent:
-            if self._engine.core.submit(self._unsent[0].places or (), 0) is None:
-                return
+            if core.submit(self._unsent[0].places or (), 0, self._pin_memory) is None:
+                break
             self._unsent.popleft()
+        self._supply(self._engine)
 
     def _next_data(self) -> Any:
         if not self._tasks:
@@ -214,7 +227,7 @@ class RowsWorkersIter(_NativeIter):
         try:
             if task.is_sent:
                 return self._rows.batch(self._wait(engine))
-            return self._rows.batch(engine.core.gather(task.places))
+            return self._rows.batch(self._gather(engine, task.places))
         except Exception as error:
             return error.with_traceback(None)
 
@@ -228,4 +241,6 @@ class RowsWorkersIter(_NativeIter):
                 break
             if deadline is not None and time.monotonic() >= deadline:
                 raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
-        return engine.core.take_fields(event[1])
+        fields = engine.core.take_fields(event[1])
+        self._is_in_place = _core.owner(fields[0]) is not None
+        return fields

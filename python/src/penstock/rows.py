@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.utils.data
 import torch.utils.data.dataset as torch_dataset
-from penstock import _core, collation
+from penstock import _core, collation, pinned
 from penstock.datasets.array_rows import Array
 from penstock.datasets.dtypes import DTYPES
 from penstock.datasets.tokens import Tokens
@@ -436,7 +436,7 @@ class RowTable:
         """What the default collate makes of a batch's samples."""
         with torch._C.DisableTorchFunction():
             made = [
-                torch.frombuffer(tensor, dtype=dtype).view(tensor.shape)
+                pinned.over(tensor, dtype)
                 if tensor.nbytes
                 else torch.empty(tensor.shape, dtype=dtype)
                 for tensor, dtype in zip(tensors, self.dtypes, strict=True)

@@ -52,6 +52,10 @@ class Stats:
                 "scratch": count["scratch_bytes"],
                 "heap": count["heap_bytes"],
             },
+            "pinned": {
+                "in_place": count["pinned_in_place"],
+                "copied": count["pinned_copies"],
+            },
             "slab_allocs": count["slab_allocs"],
             "over_budget": count["over_budget"],
         }
