@@ -7,7 +7,7 @@
 #include "jpeg_files.h"
 
 /* Images that take much memory while they are decoded, in large files: what the engine holds stays
- * at the budget, however many of them a batch has. */
+ * at the budget, and the working memory of one of them, however many a batch has. */
 
 enum { N = 72, BATCH = 24, SIZE = 16, WIDTH = 1200, HEIGHT = 900, RECORD = 1 << 20 };
 
@@ -100,8 +100,10 @@ static void large_images_in_large_files(void)
             run(threads, BUDGET, &stats);
             CHECK_INT(stats.doubts, 0);
             CHECK(stats.held_peak_bytes > COST);
-            /* What one thread after the other finds room for, all may read at once. */
-            CHECK(stats.held_peak_bytes <= BUDGET + threads * (RECORD + (1 << 18)));
+            /* What one thread after the other finds room for, all may read at once. Others may fill
+             * the room while one is still at the header that asks for it. */
+            CHECK(stats.held_peak_bytes <=
+                  BUDGET + threads * (RECORD + (1 << 18)) + (threads > 1 ? COST : 0));
         }
     }
     files_free();
