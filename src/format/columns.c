@@ -358,7 +358,7 @@ static int rows_lengths(void *self, const int64_t *indices, size_t n, int64_t *l
 {
     struct rows *rows = self;
     if (n >= PST__LOOKS_ROWS) /* the ends, and behind them the items, at once */
-        intend(rows, indices, n, 1);
+        intend(rows, indices, n, 0);
     for (size_t c = 0; c < rows->n_columns; c++) {
         const struct pst__column *column = &rows->column[c];
         int rc =
