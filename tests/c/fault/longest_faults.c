@@ -78,7 +78,7 @@ static void every_call_fails(void)
     int64_t n_failed, total = 0, all_failed = 0;
     rows_tree_open(&tree);
     tree_path(&tree, path, "rows.pst");
-    longest_write(path);
+    rows_write_parts(path, LONGEST_ROWS);
     for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_READ; access++)
         for (size_t e = 0; e < PST_COUNTOF(errnos); e++)
             for (size_t k = 0; k < PST_COUNTOF(kinds); k++) {

@@ -16,21 +16,6 @@
 static struct tree tree;
 static char path[TREE_PATH];
 
-static void write_file(void)
-{
-    struct pst_array_writer_config config;
-    struct pst_array_column columns[ROWS_COLUMNS];
-    struct pst_array_writer *writer;
-    rows_config(&config, columns, 0, -1);
-    config.block_bytes = 64;
-    CHECK_INT(pst_array_writer_open(&writer, path, &config, NULL), 0);
-    for (int part = 0; part < 2; part++) {
-        CHECK_INT(rows_write(writer, part * ROWS / 2, ROWS / 2, NULL), 0);
-        CHECK_INT(pst_array_writer_commit(writer, NULL), 0);
-    }
-    pst_array_writer_close(&writer);
-}
-
 static void check_texts(uint8_t texts[ROWS][PAD_TO], const int64_t lengths[ROWS])
 {
     for (int64_t i = 0; i < ROWS; i++) {
@@ -80,7 +65,7 @@ static void every_call_fails(void)
     int64_t n_failed, total = 0, all_failed = 0;
     rows_tree_open(&tree);
     tree_path(&tree, path, "rows.pst");
-    write_file();
+    rows_write_parts(path, ROWS);
     for (int access = PST_ARRAY_MAP; access <= PST_ARRAY_DIRECT; access++)
         for (size_t e = 0; e < PST_COUNTOF(errnos); e++)
             for (size_t k = 0; k < PST_COUNTOF(kinds); k++) {

@@ -196,4 +196,20 @@ static inline int64_t rows_of(const char *path)
     return n;
 }
 
+/* A file of n rows in two segments, of small blocks. */
+static inline void rows_write_parts(const char *path, int64_t n)
+{
+    struct pst_array_writer_config config;
+    struct pst_array_column columns[ROWS_COLUMNS];
+    struct pst_array_writer *writer;
+    rows_config(&config, columns, 0, -1);
+    config.block_bytes = 64;
+    CHECK_INT(pst_array_writer_open(&writer, path, &config, NULL), 0);
+    for (int part = 0; part < 2; part++) {
+        CHECK_INT(rows_write(writer, part * n / 2, n / 2, NULL), 0);
+        CHECK_INT(pst_array_writer_commit(writer, NULL), 0);
+    }
+    pst_array_writer_close(&writer);
+}
+
 #endif

@@ -20,7 +20,7 @@ struct writer {
 static void put(struct writer *writer, uint64_t value, int n)
 {
     for (int i = 0; i < n; i++)
-        writer->bytes[writer->n++] = (uint8_t)(value >> 8 * i);
+        writer->bytes[writer->n++] = i < 8 ? (uint8_t)(value >> 8 * i) : 0;
 }
 
 static void put_bytes(struct writer *writer, const void *bytes, size_t n)
@@ -69,7 +69,7 @@ static void make_zip(struct writer *writer, size_t n)
         put(writer, 20, 2);
         put_member(writer, names[i], end - header[i] - 30 - strlen(names[i]));
         put(writer, 0, 6 + 4); /* no comment, disk, attributes */
-        put(writer, header[i], 8 - 4);
+        put(writer, header[i], 4);
         put_bytes(writer, names[i], strlen(names[i]));
     }
     size_t size = writer->n - first;

@@ -14,7 +14,7 @@ static void begin(void)
 {
     rows_tree_open(&tree);
     tree_path(&tree, path, "rows.pst");
-    longest_write(path);
+    rows_write_parts(path, LONGEST_ROWS);
 }
 
 static struct pst_dataset *opened(int access, int64_t most)

@@ -12,21 +12,6 @@
 #define LONGEST_PAD 9
 #define LONGEST_MULTIPLE 4
 
-static inline void longest_write(const char *path)
-{
-    struct pst_array_writer_config config;
-    struct pst_array_column columns[ROWS_COLUMNS];
-    struct pst_array_writer *writer;
-    rows_config(&config, columns, 0, -1);
-    config.block_bytes = 64;
-    CHECK_INT(pst_array_writer_open(&writer, path, &config, NULL), 0);
-    for (int part = 0; part < 2; part++) {
-        CHECK_INT(rows_write(writer, part * LONGEST_ROWS / 2, LONGEST_ROWS / 2, NULL), 0);
-        CHECK_INT(pst_array_writer_commit(writer, NULL), 0);
-    }
-    pst_array_writer_close(&writer);
-}
-
 static inline int longest_open(struct pst_dataset **out, const char *path, int access, int64_t most,
                                struct pst_error *err)
 {
