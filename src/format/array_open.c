@@ -413,14 +413,28 @@ static int open_rows(struct pst_dataset **out, const struct pst_array_source *so
     return rc < 0 ? rc : open_rows(out, sources, n_sources, config, &mapped, 0, err);
 }
 
-/* Of the files as they are now; one that cannot be examined fails where it is opened. */
+static int is_among(const struct stat *files, size_t n, const struct stat *file)
+{
+    for (size_t i = 0; i < n; i++)
+        if (files[i].st_dev == file->st_dev && files[i].st_ino == file->st_ino)
+            return 1;
+    return 0;
+}
+
+/* Of the files as they are now, each once; one that cannot be examined fails where it is opened. */
 static uint64_t total_size(const struct pst_array_source *sources, size_t n)
 {
+    struct stat files[PST_MAX_FIELDS];
     uint64_t total = 0;
-    struct stat st;
-    for (size_t i = 0; i < n; i++)
-        if (sources[i].path && pst__sys_stat(sources[i].path, &st) == 0 && st.st_size > 0)
-            total += (uint64_t)st.st_size;
+    size_t n_files = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct stat *file = &files[n_files];
+        if (!sources[i].path || pst__sys_stat(sources[i].path, file) != 0 ||
+            is_among(files, n_files, file))
+            continue;
+        n_files++;
+        total += file->st_size > 0 ? (uint64_t)file->st_size : 0;
+    }
     return total;
 }
 

@@ -190,6 +190,36 @@ static void tensors_by_name(void)
     tree_close(&tree);
 }
 
+/* Two arrays of one file fit where the file does. */
+static void a_budget_for_files(void)
+{
+    char path[TREE_PATH];
+    struct pst_dataset *dataset;
+    struct pst_array_config config;
+    struct pst_error err;
+    pst_error_init(&err);
+    pst_array_config_init(&config);
+    tree_open(&tree);
+    text_file("s",
+              "{\"a\":{\"dtype\":\"I16\",\"shape\":[500],\"data_offsets\":[0,1000]},"
+              "\"b\":{\"dtype\":\"F32\",\"shape\":[500],\"data_offsets\":[1000,3000]}}",
+              3000);
+    struct pst_array_source source = at(path, "s"), both[2] = {source, source};
+    both[0].name = "a";
+    both[1].name = "b";
+    static const struct {
+        uint64_t budget;
+        int access;
+    } cases[] = {{3500, PST_ARRAY_MAP}, {3000, PST_ARRAY_READ}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        config.memory_budget = cases[i].budget;
+        CHECK_INT(pst_array_open(&dataset, both, 2, &config, &err), PST_OK);
+        CHECK_INT(pst_array_access(dataset), cases[i].access);
+        pst_dataset_unref(dataset);
+    }
+    tree_close(&tree);
+}
+
 static void what_is_refused(void)
 {
     static const struct {
@@ -299,4 +329,5 @@ static void changes(void)
 }
 
 CHECK_MAIN(CASE(every_dtype), CASE(modes), FAULT("R12", what_is_refused), CASE(other_layouts),
-           CASE(tensors_by_name), CASE(budgets), CASE(choices), FAULT("R5", changes))
+           CASE(tensors_by_name), CASE(a_budget_for_files), CASE(budgets), CASE(choices),
+           FAULT("R5", changes))
