@@ -210,15 +210,20 @@ def cold(path: Path, mib: int) -> None:
                 bytes(mapped[int(index) * row : (int(index) + 1) * row])
 
     out = numpy.empty((count, row), numpy.uint8)
-    ways: dict[str, Callable[[Any], Any]] = {"probe": probe}
-    for access in ACCESSES:
-        dataset = Array(path, dtype="uint8", shape=(-1, row), access=access)
-        ways[access] = lambda indices, rows=dataset._rows: rows.gather(array("q", indices), [out])
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+
+    def way_of(name: str) -> Callable[[Any], Any]:
+        if name == "probe":
+            return probe
+        dataset = Array(path, dtype="uint8", shape=(-1, row), access=name)  # type: ignore[arg-type]
+        return lambda indices: dataset._rows.gather(array("q", indices), [out])
+
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ("probe", *ACCESSES)}
     for _ in range(7):
-        for name, way in ways.items():
+        for name in found:
             indices = random.integers(0, n_rows, count).tolist()
+            way = None  # what it has mapped would stay in page cache
             forget(path)
+            way = way_of(name)
             before = cached(path)
             begun = time.perf_counter()
             way(indices)
