@@ -93,8 +93,21 @@ static int fault(enum pst__sys_call call)
             return result;                                                                         \
         }                                                                                          \
     } while (0)
+
+/* The same of a call that reads or writes n bytes: without an errno it does so with one of them. */
+#define FAULT_BYTES(call, n)                                                                       \
+    do {                                                                                           \
+        int fault_errno = fault(call);                                                             \
+        if (fault_errno > 0) {                                                                     \
+            errno = fault_errno;                                                                   \
+            return -1;                                                                             \
+        }                                                                                          \
+        if (fault_errno == 0 && (n) > 1)                                                           \
+            (n) = 1;                                                                               \
+    } while (0)
 #else
 #define FAULT(call, result) ((void)0)
+#define FAULT_BYTES(call, n) ((void)0)
 #endif
 
 void *pst__sys_malloc(size_t size)
@@ -196,15 +209,7 @@ int pst__sys_stat(const char *path, struct stat *st)
 
 ssize_t pst__sys_pread(int fd, void *buf, size_t n, off_t offset)
 {
-#ifdef PST_CHECKS
-    int failed = fault(PST_SYS_READ);
-    if (failed > 0) {
-        errno = failed;
-        return -1;
-    }
-    if (failed == 0 && n > 1)
-        n = 1;
-#endif
+    FAULT_BYTES(PST_SYS_READ, n);
     return pread(fd, buf, n, offset);
 }
 
@@ -327,29 +332,13 @@ int pst__sys_allocate(int fd, off_t offset, off_t n)
 
 ssize_t pst__sys_write(int fd, const void *buf, size_t n)
 {
-#ifdef PST_CHECKS
-    int failed = fault(PST_SYS_WRITE);
-    if (failed > 0) {
-        errno = failed;
-        return -1;
-    }
-    if (failed == 0 && n > 1)
-        n = 1;
-#endif
+    FAULT_BYTES(PST_SYS_WRITE, n);
     return write(fd, buf, n);
 }
 
 ssize_t pst__sys_pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
-#ifdef PST_CHECKS
-    int failed = fault(PST_SYS_WRITE);
-    if (failed > 0) {
-        errno = failed;
-        return -1;
-    }
-    if (failed == 0 && n > 1)
-        n = 1;
-#endif
+    FAULT_BYTES(PST_SYS_WRITE, n);
     return pwrite(fd, buf, n, offset);
 }
 
