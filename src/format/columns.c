@@ -15,10 +15,11 @@
 #include "io/ahead.h"
 #include "io/guard.h"
 
-/* Rows of more than this are fetched ahead by the processor itself. */
-#define PREFETCH_BYTES 2048
+/* The first lines of the rows to come are asked for; from there on the processor sees the sequence
+ * itself, and has only so many lines in flight. */
 #define PREFETCH_AHEAD 4
 #define LINE 64
+#define PREFETCH_BYTES ((size_t)4 * LINE)
 #define PAGE_BYTES 4096 /* the address of a fault may be that of its page */
 
 /* What is worked out of a column once. */
@@ -95,7 +96,7 @@ static void copy_dense(void *arg)
     const int64_t *indices = copy->indices;
     const uint8_t *base = copy->base + copy->plan->first;
     uint8_t *to = copy->to;
-    size_t ahead = bytes <= PREFETCH_BYTES ? bytes : LINE;
+    size_t ahead = bytes < PREFETCH_BYTES ? bytes : PREFETCH_BYTES;
     for (size_t i = 0; i < n; i++, to += bytes) {
         if (i + PREFETCH_AHEAD < n)
             prefetch(base + (ptrdiff_t)indices[i + PREFETCH_AHEAD] * row, ahead);
