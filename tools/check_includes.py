@@ -63,6 +63,19 @@ FRONTS: dict[str, set[str] | None] = {
     "format": {"format/dataset.h"},
 }
 
+# Of a room with folders of its own: which of them each may include. What lies beside them is for
+# all, and includes none.
+SHELVES: dict[str, dict[str, set[str]]] = {
+    "format": {
+        "folder": set(),
+        "list": set(),
+        "layout": set(),
+        "array": set(),
+        "rows": {"array", "layout"},
+        "tokens": {"layout"},
+    },
+}
+
 # Rooms that know nothing of the public interface, and headers of others' libraries by room.
 NO_PUBLIC_HEADERS = {"kernels"}
 LIBRARIES: dict[str, set[str]] = {
@@ -110,7 +123,18 @@ def is_front(header: str) -> bool:
     return fronts is None or header in fronts
 
 
-def check_room_include(room: str, include: Include) -> str | None:
+def shelf_of(path: str) -> str:
+    """Of ROOM/SHELF/FILE the shelf, of ROOM/FILE none."""
+    return path.split("/")[1] if path.count("/") == 2 else ""
+
+
+def check_shelf(room: str, shelf: str, other: str) -> str | None:
+    if room not in SHELVES or other in {"", shelf} | SHELVES[room].get(shelf, set()):
+        return None
+    return f"{'/'.join(filter(None, (room, shelf)))} may not include {room}/{other}"
+
+
+def check_room_include(room: str, shelf: str, include: Include) -> str | None:
     """Says what is wrong with an include of a file of a room; "" is src/ itself."""
     if not include.local:
         if include.path.startswith("penstock/") and room in NO_PUBLIC_HEADERS:
@@ -127,7 +151,7 @@ def check_room_include(room: str, include: Include) -> str | None:
     if other not in ROOMS:
         return f"{other} is no room"
     if other == room:
-        return None
+        return check_shelf(room, shelf, shelf_of(include.path))
     may = ROOMS[room] if room else ABOVE
     if other not in may and include.path not in may:
         return f"{room} may not include {other}"
@@ -142,9 +166,13 @@ def check_room_file(source: Path, src: Path) -> Iterator[tuple[int, str]]:
     if room and room not in ROOMS:
         yield 1, f"{room} is no room: give it a row in ROOMS"
         return
+    shelf = shelf_of(relative.as_posix())
+    if shelf and room in SHELVES and shelf not in SHELVES[room]:
+        yield 1, f"{room}/{shelf} is no shelf: give it a row in SHELVES"
+        return
     includes = read_includes(source)
     for include in includes:
-        problem = check_room_include(room, include)
+        problem = check_room_include(room, shelf, include)
         if problem is None and include.local and not (src / include.path).is_file():
             problem = "no such file"
         if problem is not None:

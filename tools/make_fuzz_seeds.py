@@ -238,7 +238,7 @@ def array_files() -> list[bytes]:
 
 
 def megatron_file(code: int, size: int, lengths: list[int], bounds: list[int]) -> bytes:
-    """An index as src/format/megatron.c describes it."""
+    """An index as src/format/tokens/megatron.c describes it."""
     pointers = [size * sum(lengths[:i]) for i in range(len(lengths))]
     header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, code, len(lengths), len(bounds))
     return header + struct.pack(

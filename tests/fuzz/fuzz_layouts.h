@@ -9,7 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "format/layout.h"
+#include "format/layout/layout.h"
 
 /* What the targets of files of arrays share. The first byte of the input says how many zeros lie
  * behind the rest, as a power of two, so that large arrays need no large inputs. */

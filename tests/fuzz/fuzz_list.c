@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "format/list.h"
+#include "format/list/list.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz_layouts.h"
 
-#include "format/zip.h"
+#include "format/layout/zip.h"
 
 /* A zip file, and one of numpy.savez(). Its end is looked for at the file's end, so no zeros lie
  * behind the input: its first byte counts for nothing. */

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "format/token_index.h"
+#include "format/tokens/token_index.h"
 
 /* An index of token files, read with its documents and without them. The first byte says which
  * comes first. */

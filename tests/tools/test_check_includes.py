@@ -16,6 +16,9 @@ def tree(tmp_path):
         "src/decode/codec.h": "",
         "src/decode/decode.h": "",
         "src/decode/jpeg.c": '#include "decode/codec.h"\n#include <jpeglib.h>\n',
+        "src/format/json.h": "",
+        "src/format/layout/layout.h": '#include "format/json.h"\n',
+        "src/format/rows/columns.c": '#include "format/layout/layout.h"\n',
         "src/loader/loader.c": '#include "decode/decode.h"\n',
         "src/lib.c": '#include "decode/decode.h"\n',
         "examples/main.c": "#include <penstock/error.h>\n#include <stdio.h>\n",
@@ -31,7 +34,7 @@ def tree(tmp_path):
 def test_a_tree_by_the_rules_passes(tree):
     seen, problems = check_includes.check(tree)
     assert problems == []
-    assert seen == 15
+    assert seen == 17
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,17 @@ def test_a_tree_by_the_rules_passes(tree):
         ("src/base/mem.c", '#include <stdlib.h>\n#include "base/mem.h"\n', "comes first"),
         ("src/base/mem.c", "", "comes first"),
         ("src/attic/old.c", "", "attic is no room"),
+        ("src/format/attic/old.c", "", "format/attic is no shelf"),
+        (
+            "src/format/list/csv.c",
+            '#include "format/layout/layout.h"\n',
+            "format/list may not include format/layout",
+        ),
+        (
+            "src/format/json.h",
+            '#include "format/layout/layout.h"\n',
+            "format may not include format/layout",
+        ),
         ("examples/main.c", '#include "base/mem.h"\n', "only <penstock/...>"),
         ("examples/main.c", '#include "../src/base/mem.h"\n', None),
         ("bench/bench_io.c", '#include "kernels/kernels.h"\n', "only <penstock/...>"),
@@ -70,6 +84,12 @@ def test_each_kind_of_fault_is_found(tree, file, text, expected):
 def test_an_empty_tree_fails(tmp_path, capsys):
     assert check_includes.main([str(tmp_path)]) == 1
     assert "items: 0 includes" in capsys.readouterr().out
+
+
+def test_every_shelf_has_a_row():
+    src = check_includes.Path(check_includes.__file__).parent.parent / "src"
+    for room, shelves in check_includes.SHELVES.items():
+        assert {path.name for path in (src / room).iterdir() if path.is_dir()} == set(shelves)
 
 
 def test_every_room_of_the_engine_has_a_row():

@@ -8,7 +8,7 @@
 
 #include "base/crc32c.h"
 #include "base/status.h"
-#include "format/array_file.h"
+#include "format/array/array_file.h"
 
 /* An array file in memory. */
 struct array_bytes {

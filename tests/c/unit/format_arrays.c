@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "format/access.h"
-#include "format/layout.h"
+#include "format/layout/layout.h"
 #include "unit/format_tree.h"
 
 static struct tree tree;

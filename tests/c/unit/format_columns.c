@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "format/columns.h"
+#include "format/rows/columns.h"
 
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "format/zip.h"
+#include "format/layout/zip.h"
 
 #include <errno.h>
 

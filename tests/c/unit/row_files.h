@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "check.h"
-#include "format/columns.h"
+#include "format/rows/columns.h"
 #include "unit/format_tree.h"
 
 /* A file of rows whose bytes tell which row they are of. */

@@ -4,7 +4,7 @@
 
 #include <penstock/error.h>
 
-#include "format/token_index.h"
+#include "format/tokens/token_index.h"
 
 /* An index in memory, and what reads it. */
 struct index_bytes {
