@@ -106,6 +106,8 @@ enum pst_op_kind {
     PST_OP_RANDOM_DISTORT = 55,
     /* torchvision RandomChannelPermutation: 2 words, none for a grey image */
     PST_OP_RANDOM_CHANNELS = 56,
+    /* torchvision v2 RGB: a grey image becomes one of three equal channels, others stay */
+    PST_OP_RGB = 60,
 };
 
 /* Changes of colours, as torchvision makes them of PIL images, and what their amount is. */

@@ -4,7 +4,7 @@
 #include "transform/draw.h"
 #include "transform/ops.h"
 
-/* torchvision ColorJitter, Grayscale and the steps that change colours or not. */
+/* torchvision ColorJitter, Grayscale, RGB and the steps that change colours or not. */
 
 #define N_PARTS 4 /* brightness, contrast, saturation, hue: PST_COLOUR_ of index + 1 */
 
@@ -68,6 +68,31 @@ static int grayscale_channels(const struct pst_op *op, int channels)
     return op->count;
 }
 
+static int check_rgb(const struct pst_op *op, struct pst_error *err)
+{
+    (void)op;
+    (void)err;
+    return PST_OK;
+}
+
+/* The three channels of a grey image are equal as it is: nothing is done to pixels. */
+static int plan_rgb(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
+                    struct pst_error *err)
+{
+    (void)step;
+    (void)draws;
+    (void)err;
+    plan->channels = 3;
+    return PST_OK;
+}
+
+static int rgb_channels(const struct pst_op *op, int channels)
+{
+    (void)op;
+    (void)channels;
+    return 3;
+}
+
 static int check_random(const struct pst_op *op, struct pst_error *err)
 {
     int rc = pst__check_threshold(op, err);
@@ -96,6 +121,14 @@ const struct pst__op_type pst__op_grayscale = {
     .check = check_grayscale,
     .plan = plan_grayscale,
     .channels = grayscale_channels,
+};
+
+const struct pst__op_type pst__op_rgb = {
+    .kind = PST_OP_RGB,
+    .name = "rgb",
+    .check = check_rgb,
+    .plan = plan_rgb,
+    .channels = rgb_channels,
 };
 
 const struct pst__op_type pst__op_random_colour = {

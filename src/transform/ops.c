@@ -32,6 +32,7 @@ static const struct pst__op_type *const types[] = {
     &pst__op_auto_augment,
     &pst__op_random_distort,
     &pst__op_random_channels,
+    &pst__op_rgb,
 };
 
 static const struct pst__op_type *type_of(int kind)

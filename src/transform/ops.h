@@ -48,7 +48,8 @@ extern const struct pst__op_type pst__op_random_choice, pst__op_random_order, ps
     pst__op_exif_transpose;
 
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
-    pst__op_augment, pst__op_auto_augment, pst__op_random_distort, pst__op_random_channels;
+    pst__op_augment, pst__op_auto_augment, pst__op_random_distort, pst__op_random_channels,
+    pst__op_rgb;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */

@@ -181,6 +181,9 @@ def _nested(rng: random.Random, steps: list[Any], family: Any) -> Any:
     return family.Compose(steps)
 
 
+_NOTHINGS = (v2.Identity, v2.RGB, v2.ToPILImage, v2.ToPureTensor)
+
+
 def _channels(rng: random.Random) -> Any:
     step = v2.RandomChannelPermutation()
     return v2.RandomApply([step]) if rng.random() < 0.3 else step
@@ -202,7 +205,7 @@ def _colour(rng: random.Random, family: Any) -> Any:
         lambda: family.RandomAdjustSharpness(rng.uniform(0, 3), p),
         lambda: family.RandomAutocontrast(p),
         lambda: family.RandomEqualize(p),
-        lambda: v2.Identity() if rng.random() < 0.3 else family.Grayscale(3),
+        lambda: rng.choice(_NOTHINGS)() if rng.random() < 0.4 else family.Grayscale(3),
     ][kind - 3]()
 
 
@@ -244,6 +247,8 @@ def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
             steps.append(_normalize(rng, other, channels))
     if rng.random() < 0.05:
         steps.append(_flip(rng, other))
+    if other is v2 and rng.random() < 0.2:
+        steps.append(v2.ToPureTensor())
     if rng.random() < 0.08:
         steps.insert(0, family.Lambda(ImageOps.exif_transpose))
     return _nested(rng, steps, family)

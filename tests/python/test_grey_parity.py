@@ -43,7 +43,7 @@ def random_step(rng: random.Random, family: Any) -> Any:
     kinds = [*geometry, pipelines._colour, pipelines._colour, pipelines._colour, pipelines._augment]
     step = rng.choice(kinds)(rng, family)
     if rng.random() < 0.05:
-        return family.Grayscale(1)
+        return v2.RGB() if family is v2 and rng.random() < 0.5 else family.Grayscale(1)
     if rng.random() < 0.1 and family is v2:
         parts = [step, pipelines._colour(rng, family)]
         return rng.choice([v2.RandomChoice(parts), v2.RandomOrder(parts)])

@@ -174,7 +174,7 @@ class _Walk:
             refuse("transform", f"{describe(thing)} has no native counterpart")
         _check_instance(thing)
         self._see(thing)
-        if kind.group == "nothing":
+        if kind.group == "nothing" or (kind.group == "picture" and not self.is_tensor):
             return
         if kind.group not in ("container", "random"):
             self._step(thing, kind)
@@ -224,25 +224,26 @@ class _Walk:
 
     def _step(self, thing: Any, kind: steps.Kind) -> None:
         name = kind.name if kind is steps.UPRIGHT else type(thing).__name__
+        group = (self.is_tensor and kind.on_tensors) or kind.group
         # What a container holds is asked by itself, and Pillow's function can only be first.
         on_tensors = ("convert", "pixels", "flip", "erase", "random", "upright")
-        if self.is_tensor and kind.group not in on_tensors:
+        if self.is_tensor and group not in on_tensors:
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
-        if self.is_tensor and kind.group == "convert" and kind.name != "ToImage":
+        if self.is_tensor and group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")
-        if not self.is_tensor and kind.group in ("pixels", "erase"):
+        if not self.is_tensor and group in ("pixels", "erase"):
             refuse("transform", f"{name} comes before the image is a tensor")
-        if kind.group == "convert":
+        if group == "convert":
             self.is_tensor = True
-        if kind.group in ("convert", "pixels", "erase"):
+        if group in ("convert", "pixels", "erase"):
             self.tail.append(thing)
         try:
             values = kind.read(thing)
         except steps.Unknown as error:
             refuse("transform", f"{name}: {error}")
-        if self.key and kind.group == "upright":
+        if self.key and group == "upright":
             refuse("transform", f"{kind.name} turns images, and is not the first step")
-        self.key.append((kind.group, type(thing), *values))
+        self.key.append((group, type(thing), *values))
 
 
 def read_transform(transform: Any) -> Reading:

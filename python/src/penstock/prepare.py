@@ -148,6 +148,7 @@ _GREY_STEPS = frozenset(
         "ColorJitter",
         "Grayscale",
         "Pad",
+        "RGB",
         "RandAugment",
         "RandomAdjustSharpness",
         "RandomAffine",

@@ -18,7 +18,7 @@ RANDOM_APPLY, RANDOM_CHOICE, RANDOM_ORDER = 7, 8, 9
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 RANDOM_PERSPECTIVE, EXIF_TRANSPOSE = 35, 36
 COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
-RANDOM_DISTORT, RANDOM_CHANNELS = 55, 56
+RANDOM_DISTORT, RANDOM_CHANNELS, RGB = 55, 56, 60
 MAX_SIDE = 65500
 
 # enum pst_colour
@@ -29,7 +29,8 @@ INVERT, AUTOCONTRAST, EQUALIZE, GREY = range(8, 12)
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (which of the steps
 # in it are taken, or in which order, is drawn), erase (of the sample). Objects that make numbers of
-# the image: convert, pixels. Pillow's own exif_transpose(): upright.
+# the image: convert, pixels. Pillow's own exif_transpose(): upright. What leaves images of PIL as
+# they are, and tensors not: picture.
 Group = Literal[
     "container",
     "random",
@@ -40,6 +41,7 @@ Group = Literal[
     "convert",
     "pixels",
     "upright",
+    "picture",
     "nothing",
 ]
 OPS = ("random", "geometry", "flip", "colour", "erase")
@@ -54,6 +56,7 @@ class Kind:
     name: str
     group: Group
     read: Callable[[Any], tuple[Any, ...]]  # hashable values; one of OPS: an op
+    on_tensors: Group | None = None  # in the place of group, where the image is one already
 
 
 def _op(
@@ -454,6 +457,10 @@ def _read_grayscale(thing: Any) -> tuple[Any, ...]:
     return (_op(GRAYSCALE, count=channels),)
 
 
+def _read_rgb(_: Any) -> tuple[Any, ...]:
+    return (_op(RGB),)
+
+
 def _amount(thing: Any, what: str, low: float, high: float) -> float:
     amount = _number(getattr(thing, what), what)
     if not low <= amount <= high:
@@ -585,6 +592,9 @@ _V2_ONLY = (
     Kind("RandomOrder", "random", _read_random_order),
     Kind("RandomPhotometricDistort", "colour", _read_random_distort),
     Kind("RandomChannelPermutation", "colour", _read_random_channels),
+    Kind("RGB", "colour", _read_rgb, on_tensors="pixels"),
+    Kind("ToPILImage", "picture", _nothing),
+    Kind("ToPureTensor", "nothing", _nothing),  # what the batch is made of is one anyway
     Kind("ToImage", "convert", _nothing),
     Kind("ToDtype", "pixels", _read_dtype),
 )

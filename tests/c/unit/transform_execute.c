@@ -177,6 +177,33 @@ static void grey_images(void)
     }
 }
 
+/* A grey image's channel comes three times; one of three channels stays as it is. */
+static void three_channels(void)
+{
+    pst__mt_seed(&mt, 11);
+    struct rgb image = noise(13, 9);
+    size_t n = (size_t)13 * 9;
+    const struct pst_op rgb = {.kind = PST_OP_RGB};
+    struct pst_output output = {.dtype = PST_U8};
+    for (int channels = 1; channels <= 3; channels += 2) {
+        struct pst_transform_config config = {sizeof config, &rgb, 1, &output, 0, channels};
+        struct pst_transform *transform;
+        CHECK_INT(pst_transform_new(&transform, &config, NULL), PST_OK);
+        CHECK_INT(pst_transform_channels(transform), 3);
+        struct pst_tensor tensor;
+        CHECK_INT(apply(transform, &image, NULL, &tensor), 0);
+        CHECK_INT(tensor.shape[0], 3);
+        for (size_t i = 0; i < 3 * n; i++) {
+            const uint8_t *pixel = image.pixels + 3 * (i % n);
+            CHECK_INT(((const uint8_t *)tensor.data)[i],
+                      channels == 1 ? luma(pixel) : pixel[i / n]);
+        }
+        pst_tensor_reset(&tensor);
+        pst_transform_unref(transform);
+    }
+    free(image.pixels);
+}
+
 /* The source is made grey while it is read, unless a resize or a change comes first: a crop still
  * says what is read. */
 static void grey_without_a_change(void)
@@ -518,4 +545,4 @@ static void memory_runs_out(void)
 
 CHECK_MAIN(CASE(folded_equals_step_by_step), CASE(float_is_the_table), CASE(portions_of_rows),
            CASE(black), CASE(too_few_words), CASE(grey_images), CASE(grey_without_a_change),
-           CASE(changes_run_in_their_place) MEMORY_CASES)
+           CASE(three_channels), CASE(changes_run_in_their_place) MEMORY_CASES)
