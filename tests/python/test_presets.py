@@ -110,6 +110,92 @@ def test_the_tensor_backend_is_torchs(root: Path, name: str) -> None:
         assert "works on a tensor here, not on a PIL image" in reason
 
 
+# --- in the object that the references hold them in
+
+
+class Recipe:
+    def __init__(self, steps: Any) -> None:
+        self.transforms = steps
+
+    def __call__(self, img: Any) -> Any:
+        """As in torchvision's references."""
+        return self.transforms(img)
+
+
+class Named:
+    def __init__(self, steps: Any) -> None:
+        self.inner = steps
+
+    def __call__(self, x: Any) -> Any:
+        return self.inner(x)
+
+
+class Longer(Recipe):
+    def __call__(self, img: Any) -> Any:
+        return self.transforms(self.transforms(img))
+
+
+class Twice(Recipe):
+    def __call__(self, img: Any, again: Any = None) -> Any:
+        return self.transforms(img)
+
+
+class Other(Recipe):
+    def __getattribute__(self, name: str) -> Any:
+        return super().__getattribute__(name)
+
+
+class Shown(Recipe):
+    @property
+    def transforms(self) -> Any:
+        return evaluate(v2, "pil")
+
+    @transforms.setter
+    def transforms(self, steps: Any) -> None:
+        vars(self)["transforms"] = steps
+
+
+class More(Recipe):
+    def __init__(self, steps: Any) -> None:
+        super().__init__(steps)
+        self.size = torch.zeros(2)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_recipes_as_the_references_hold_them(root: Path, name: str, workers: int) -> None:
+    family = FAMILIES[name]
+    compare(root, lambda: Recipe(train(family, "pil", "ra", 0.1)), True, num_workers=workers)
+    compare(root, lambda: Recipe(Named(evaluate(family, "pil"))), True, num_workers=workers)
+
+
+@pytest.mark.parametrize("cls", [Longer, Twice, Other, Shown, More])
+def test_objects_that_may_do_something_else(root: Path, cls: Any) -> None:
+    dataset = kit.folder_of(root, cls(evaluate(transforms, "pil")))
+    assert f"{cls.__name__} has no native counterpart" in kit.OURS(dataset).explain().reason
+
+
+def test_what_a_recipe_holds_may_change_under_way(root: Path) -> None:
+    def changing(cls: Any, *, by_class: bool) -> Any:
+        class Mine(Recipe):
+            pass
+
+        torch.manual_seed(3)
+        recipe = Mine(transforms.Compose([transforms.Resize((20, 20)), transforms.ToTensor()]))
+        seen = []
+        for number, batch in enumerate(cls(kit.folder_of(root, recipe), batch_size=3)):
+            seen.append(kit.visible(batch))
+            if number == 0 and by_class:
+                Mine.__call__ = lambda self, img: self.transforms(img).neg()  # type: ignore[method-assign]
+            elif number == 0:
+                recipe.transforms = evaluate(v2, "pil")
+        return seen
+
+    for by_class in (False, True):
+        expected = changing(kit.STOCK, by_class=by_class)
+        assert changing(kit.OURS, by_class=by_class) == expected
+
+
 # --- RGB, ToPILImage and ToPureTensor, wherever they may stand
 
 

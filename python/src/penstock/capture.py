@@ -6,12 +6,13 @@ transforms and settings of the process between epochs and, with num_workers=0, b
 A thing is known only if it is exactly the class or function it seems to be; doubt is a refusal.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter, is_
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -153,6 +154,49 @@ def _check_instance(thing: Any) -> None:
         refuse("transform", f"{cls.__name__} has hooks")
 
 
+class _Calls:
+    """A class of the kind that torchvision's references call their recipes: an object that holds a
+    transform, and calls it."""
+
+    def __call__(self, image: Any) -> Any:
+        return self.transforms(image)
+
+    transforms: Callable[[Any], Any]
+
+
+_OF_CODE = attrgetter(
+    "co_code", "co_exceptiontable", "co_argcount", "co_kwonlyargcount", "co_freevars", "co_cellvars"
+)
+# Flags of what the code does; others say where it stands and what its module imports.
+_FLAGS = 0x3FF & ~inspect.CO_NESTED
+_get_call = attrgetter("__call__")
+
+
+def _code(code: CodeType) -> tuple[Any, ...]:
+    return (code.co_flags & _FLAGS, *_OF_CODE(code))
+
+
+_CALLS = _code(_Calls.__call__.__code__)
+
+
+def _called_by(thing: Any) -> Any:
+    """What an object of a user's class calls with the image, where it does nothing else, whatever
+    the attribute's name is; or None."""
+    cls = type(thing)
+    call = _get_call(cls)
+    if not isinstance(call, FunctionType) or isinstance(thing, torch.nn.Module):
+        return None
+    names = call.__code__.co_names
+    if _code(call.__code__) != _CALLS or len(names) != 1:
+        return None
+    name = names[0]
+    is_plain = type(cls) is type and is_(cls.__getattribute__, object.__getattribute__)
+    if not is_plain or hasattr(cls, name) or list(vars(thing)) != [name]:
+        return None
+    _methods_seen[cls] = _get_call, call
+    return vars(thing)[name]
+
+
 class _Walk:
     def __init__(self) -> None:
         self.kinds = steps.kinds()
@@ -168,6 +212,12 @@ class _Walk:
             return
         kind = self.kinds.get(type(thing))
         if kind is None:
+            called = _called_by(thing)
+            if called is not None:
+                self._see(thing)
+                self._enter(depth)
+                self.visit(called, depth + 1)
+                return
             if isinstance(thing, tuple(self.kinds)):
                 base = next(cls for cls in type(thing).__mro__ if cls in self.kinds)
                 refuse("transform", f"{describe(thing)} is a subclass of {describe(base)}")
@@ -179,8 +229,7 @@ class _Walk:
         if kind.group not in ("container", "random"):
             self._step(thing, kind)
             return
-        if depth >= 16:
-            refuse("transform", "containers are nested more than 16 deep")
+        self._enter(depth)
         at = len(self.key)
         if kind.group == "random":
             self._step(thing, kind)
@@ -190,6 +239,10 @@ class _Walk:
             ends.append(len(self.key))
         if kind.group == "random":
             self._close(at, [end - start for start, end in pairwise(ends)])
+
+    def _enter(self, depth: int) -> None:
+        if depth >= 16:
+            refuse("transform", "containers are nested more than 16 deep")
 
     def _close(self, at: int, parts: list[int]) -> None:
         """The step at this place of the key holds all that came after it, in parts of so many."""
