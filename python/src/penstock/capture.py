@@ -191,7 +191,7 @@ def _called_by(thing: Any) -> Any:
         return None
     name = names[0]
     is_plain = type(cls) is type and is_(cls.__getattribute__, object.__getattribute__)
-    if not is_plain or hasattr(cls, name) or list(vars(thing)) != [name]:
+    if not is_plain or hasattr(cls, name) or list(getattr(thing, "__dict__", ())) != [name]:
         return None
     _methods_seen[cls] = _get_call, call
     return vars(thing)[name]
