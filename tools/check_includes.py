@@ -15,7 +15,7 @@ from typing import NamedTuple
 # one header.
 ROOMS: dict[str, set[str]] = {
     "base": set(),
-    "kernels": {"base/attributes.h", "base/cpu.h"},
+    "kernels": {"base/attributes.h", "base/cpu.h", "base/half.h"},
     "buffer": {"base"},
     "sample": {"base"},
     "exec": {"base"},

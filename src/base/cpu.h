@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 enum pst__cpu_flag {
-    PST_CPU_AVX2 = 1 << 0,
+    PST_CPU_AVX2 = 1 << 0,   /* and F16C, of the same processors */
     PST_CPU_AVX512 = 1 << 1, /* F, BW, DQ, VL, VBMI and the OS saves the registers */
 };
 

@@ -6,8 +6,10 @@
 
 #if defined(__x86_64__)
 #include "kernels/x86/resample_avx2.h"
+#include "kernels/x86/halves_avx2.h"
 #include "kernels/x86/pixels_avx2.h"
 #include "kernels/x86/resample_avx512.h"
+#include "kernels/x86/halves_avx512.h"
 #include "kernels/x86/pixels_avx512.h"
 #include "kernels/x86/colour_avx2.h"
 #include "kernels/x86/colour_avx512.h"
@@ -47,6 +49,8 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->arith_f32 = arith_f32_avx2;
     kernels->arith_f64 = arith_f64_avx2;
     kernels->to_f32 = to_f32_avx2;
+    kernels->half_to_f32 = half_to_f32_avx2;
+    kernels->f32_to_half = f32_to_half_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -72,6 +76,8 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->arith_f32 = arith_f32_avx512;
     kernels->arith_f64 = arith_f64_avx512;
     kernels->to_f32 = to_f32_avx512;
+    kernels->half_to_f32 = half_to_f32_avx512;
+    kernels->f32_to_half = f32_to_half_avx512;
     /* No unfilter and adler32: the one goes pixel by pixel, the other is bound by its loads. */
 }
 #endif
@@ -104,6 +110,8 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->arith_f32 = pst__arith_f32_scalar;
     kernels->arith_f64 = pst__arith_f64_scalar;
     kernels->to_f32 = pst__to_f32_scalar;
+    kernels->half_to_f32 = pst__half_to_f32_scalar;
+    kernels->f32_to_half = pst__f32_to_half_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

@@ -79,6 +79,11 @@ enum pst__integer {
     PST_INTEGER_I64,
 };
 
+enum pst__half {
+    PST_HALF_F16,
+    PST_HALF_BF16,
+};
+
 enum pst__arith {
     PST_ARITH_MULTIPLY,
     PST_ARITH_DIVIDE,
@@ -181,6 +186,11 @@ struct pst__kernels {
     /* n integers to float32, to the nearest, ties to even. Nothing need be aligned; reads and
      * writes exactly n. */
     void (*to_f32)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__integer from);
+
+    /* n floats of 16 bits to float32 and back, as base/half.h says it. Nothing need be aligned;
+     * reads and writes exactly n. */
+    void (*half_to_f32)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half from);
+    void (*f32_to_half)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half to);
 };
 
 /* Adds to count[c][v] the pixels of n whose channel c has the value v. */

@@ -47,6 +47,8 @@ void pst__arith_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst_
 void pst__arith_f64_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__arith op,
                            const double *b, int is_one);
 void pst__to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__integer from);
+void pst__half_to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half from);
+void pst__f32_to_half_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half to);
 
 /* The largest prime below 2^16. */
 #define PST__ADLER_MODULUS 65521u

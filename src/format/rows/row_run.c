@@ -35,12 +35,26 @@ static int integer_of(int dtype)
     }
 }
 
+static int is_half(int dtype)
+{
+    return dtype == PST_F16 || dtype == PST_BF16;
+}
+
+static enum pst__half half_of(int dtype)
+{
+    return dtype == PST_F16 ? PST_HALF_F16 : PST_HALF_BF16;
+}
+
 static void cast(const struct pst__kernels *kernels, uint8_t *to, int to_dtype, const uint8_t *from,
                  int from_dtype, size_t n)
 {
     int integer = integer_of(from_dtype);
     if (to_dtype == PST_F32 && integer >= 0)
         kernels->to_f32(to, from, n, (enum pst__integer)integer);
+    else if (to_dtype == PST_F32 && is_half(from_dtype))
+        kernels->half_to_f32(to, from, n, half_of(from_dtype));
+    else if (from_dtype == PST_F32 && is_half(to_dtype))
+        kernels->f32_to_half(to, from, n, half_of(to_dtype));
     else
         pst__cast(to, to_dtype, from, (int64_t)pst_dtype_size(from_dtype), from_dtype, (int64_t)n);
 }
@@ -97,7 +111,7 @@ void pst__row_ops(const struct pst__row_plan *plan, int first, int end, const ui
         uint8_t *next = i >= last ? to : now == room.a ? room.b : room.a;
         if (op->is_cast)
             cast(plan->kernels, next, op->dtype, now, dtype, n);
-        else if (op->dtype == PST_F16 || op->dtype == PST_BF16)
+        else if (is_half(op->dtype))
             arith_narrow(plan->kernels, op, next, now, at, n, room.wide);
         else
             arith(plan->kernels, op, next, now, at, n);

@@ -13,8 +13,9 @@
 #include "format/self.h"
 
 #define SHOWN 320
-/* Rows that wait for their steps: so many bytes, or one row. */
-#define PIECE ((size_t)128 << 10)
+/* Rows that wait for their steps: so many bytes, or one row. From 128 KiB on memory has pages of
+ * its own (base/mem.c), and each call would fault them in anew. */
+#define PIECE ((size_t)64 << 10)
 #define ON_STACK 4096
 
 struct steps {

@@ -8,7 +8,7 @@
 
 /* Both passes on vpmaddwd, which multiplies and adds two taps at once. A coefficient is
  * high * 32768 + low with low from 0 to 32767. */
-#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define AVX2_INLINE AVX2 __attribute__((always_inline)) static inline
 
 #define SPLIT2_BITS 15

@@ -358,7 +358,19 @@ static void bench_colours(const struct pst__kernels *versions, int n)
     free(other);
 }
 
-enum element_kernel { TO_F32, MULTIPLY, DIVIDE, SUBTRACT, SUBTRACT_EACH, DIVIDE_F64, N_ELEMENTS };
+enum element_kernel {
+    TO_F32,
+    MULTIPLY,
+    DIVIDE,
+    SUBTRACT,
+    SUBTRACT_EACH,
+    DIVIDE_F64,
+    F16_TO_F32,
+    F32_TO_F16,
+    BF16_TO_F32,
+    F32_TO_BF16,
+    N_ELEMENTS
+};
 
 /* A chunk as the steps on rows have it, in the first cache. */
 static double element_ns(const struct pst__kernels *k, enum element_kernel which)
@@ -375,6 +387,12 @@ static double element_ns(const struct pst__kernels *k, enum element_kernel which
             uint8_t *x = (uint8_t *)f32;
             if (which == TO_F32)
                 k->to_f32(x, src, N, PST_INTEGER_U8);
+            else if (which == F16_TO_F32 || which == BF16_TO_F32)
+                k->half_to_f32(x, (uint8_t *)each, N,
+                               which == F16_TO_F32 ? PST_HALF_F16 : PST_HALF_BF16);
+            else if (which == F32_TO_F16 || which == F32_TO_BF16)
+                k->f32_to_half(x, (uint8_t *)each, N,
+                               which == F32_TO_F16 ? PST_HALF_F16 : PST_HALF_BF16);
             else if (which == DIVIDE_F64)
                 k->arith_f64((uint8_t *)f64, (uint8_t *)f64, N, PST_ARITH_DIVIDE, &(double){1}, 1);
             else if (which == SUBTRACT_EACH)
@@ -394,7 +412,7 @@ static double element_ns(const struct pst__kernels *k, enum element_kernel which
 static void bench_elements(const struct pst__kernels *versions, int n)
 {
     printf("1024 elements, ns each: u8 to f32; f32 times, by, minus a number, minus numbers; f64 "
-           "by a number\n");
+           "by a number; f16 to f32 and back; bf16 to f32 and back\n");
     for (int v = 0; v < n; v++) {
         printf("    %-7s", versions[v].name);
         for (int which = 0; which < N_ELEMENTS; which++)

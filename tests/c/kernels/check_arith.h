@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/half.h"
 #include "kernels/check_memory.h"
 #include "kernels/check_widen.h"
 
@@ -121,6 +122,55 @@ static void check_to_f32(const struct pst__kernels *kernels, int n)
         field_free(&dst);
         fenced_free(&src);
     }
+}
+
+static float as_f32(uint16_t half, int is_f16)
+{
+    return is_f16 ? pst__f32_from_f16(half) : pst__f32_from_bf16(half);
+}
+
+static void check_halves_of(const struct pst__kernels *kernels, int n, int is_f16, int is_back)
+{
+    size_t from = is_back ? 4 : 2, to = 6 - from, at = (size_t)between(0, 70);
+    enum pst__half half = is_f16 ? PST_HALF_F16 : PST_HALF_BF16;
+    struct fenced src;
+    struct field dst;
+    fenced_new(&src, (size_t)n * from, 1);
+    field_new(&dst, at + (size_t)n * to + 70);
+    field_allow(&dst, at, (size_t)n * to);
+    /* Any bits; for the way back also numbers around those of 16 bits, and halfway between two. */
+    for (int i = 0; is_back && i < n; i++) {
+        uint32_t bits = draw();
+        if (draw() % 2)
+            bits =
+                pst__f32_bits(as_f32((uint16_t)draw(), is_f16)) + (uint32_t)between(-2, 2) * 0x1000;
+        memcpy(src.data + (size_t)i * 4, &bits, 4);
+    }
+    if (is_back)
+        kernels->f32_to_half(dst.data + at, src.data, (size_t)n, half);
+    else
+        kernels->half_to_f32(dst.data + at, src.data, (size_t)n, half);
+    for (int i = 0; i < n; i++) {
+        uint32_t x = 0, got = 0, expected;
+        memcpy(&x, src.data + (size_t)i * from, from);
+        memcpy(&got, dst.data + at + (size_t)i * to, to);
+        float wide = pst__f32_of_bits(x);
+        expected = !is_back ? pst__f32_bits(as_f32((uint16_t)x, is_f16))
+                   : is_f16 ? pst__f16_from_f32(wide)
+                            : pst__bf16_from_f32(wide);
+        if (got != expected)
+            differ(is_back ? "f32_to_half" : "half_to_f32", kernels->name, n, i, (int)got,
+                   (int)expected);
+    }
+    field_check(&dst, "halves");
+    field_free(&dst);
+    fenced_free(&src);
+}
+
+static void check_halves(const struct pst__kernels *kernels, int n)
+{
+    for (int i = 0; i < 4; i++)
+        check_halves_of(kernels, n, i & 1, i >> 1);
 }
 
 #endif

@@ -419,7 +419,8 @@ static int check_version(const struct pst__kernels *kernels)
                     {"adler32", check_adler32},
                     {"widen", check_widen},
                     {"arith", check_arith},
-                    {"to_f32", check_to_f32}};
+                    {"to_f32", check_to_f32},
+                    {"halves", check_halves}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -475,6 +476,8 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->arith_f32 != below->arith_f32);
     CHECK(k->arith_f64 != below->arith_f64);
     CHECK(k->to_f32 != below->to_f32);
+    CHECK(k->half_to_f32 != below->half_to_f32);
+    CHECK(k->f32_to_half != below->f32_to_half);
     /* Nor why AVX-512 brings nothing here. */
     CHECK((k->unfilter != below->unfilter) == is_avx2);
     CHECK((k->adler32 != below->adler32) == is_avx2);
