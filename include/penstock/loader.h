@@ -121,6 +121,13 @@ PST_API int pst_loader_set_state(struct pst_loader *loader, int32_t stream,
                                  const uint32_t words[624], int32_t position,
                                  struct pst_error *err);
 
+/* Makes what a stream draws from Python's random continue from such a state, for a transform that
+ * does (pst_transform_draws_python()); pst_loader_seed() also makes it what random.seed(seed)
+ * makes. As above. */
+PST_API int pst_loader_set_python(struct pst_loader *loader, int32_t stream,
+                                  const uint32_t words[624], int32_t position,
+                                  struct pst_error *err);
+
 /* Queues a batch. *ticket counts up from 1. PST_AGAIN: `ahead` batches are waiting already, nothing
  * was queued. Errors: PST_EINVAL, PST_ERANGE (an index), PST_ENOMEM, PST_ECALLBACK, PST_EFORKED. */
 PST_API int pst_loader_submit(struct pst_loader *loader, const int64_t *indices, size_t n,
@@ -161,11 +168,12 @@ enum pst_event_kind {
 };
 
 struct pst_event {
-    int kind;         /* enum pst_event_kind */
-    int32_t slot;     /* DOUBT, FAILED: place of the sample in the batch */
-    uint64_t ticket;  /* which batch */
-    int64_t index;    /* DOUBT, FAILED: index in the dataset */
-    int64_t words;    /* BATCH, FAILED, RAGGED: words that the batch took from its stream */
+    int kind;             /* enum pst_event_kind */
+    int32_t slot;         /* DOUBT, FAILED: place of the sample in the batch */
+    uint64_t ticket;      /* which batch */
+    int64_t index;        /* DOUBT, FAILED: index in the dataset */
+    int64_t words;        /* BATCH, FAILED, RAGGED: words that the batch took from its stream */
+    int64_t python_words; /* likewise from Python's random */
     const void *data; /* DOUBT: the record's bytes; NULL if it could not be read. Borrowed until the
                        * sample is resolved or failed. */
     size_t size;
@@ -188,12 +196,17 @@ PST_API int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32
  * draws from (n <= pst_transform_max_words()). */
 PST_API int pst_loader_words(struct pst_loader *loader, uint64_t ticket, int32_t slot,
                              uint32_t *words, size_t n, struct pst_error *err);
+/* The state of Python's random that it draws from, as of pst_loader_set_python(). PST_EINVAL: the
+ * loader's transform does not. */
+PST_API int pst_loader_python(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                              uint32_t words[624], int32_t *position, struct pst_error *err);
 /* Decides such a doubt: the finished sample of h x w, size bytes in the batch's dtype and layout,
- * copied before the call returns, for which so many words were taken. Size 0: the transform failed
- * after so many words; the sample stays in doubt, for pst_loader_fail(). */
+ * copied before the call returns, for which so many words were taken, and so many of Python's
+ * random (0 where nothing is drawn from it). Size 0: the transform failed after so many words; the
+ * sample stays in doubt, for pst_loader_fail(). */
 PST_API int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_t slot,
                               const void *data, size_t size, int32_t h, int32_t w, size_t words,
-                              struct pst_error *err);
+                              uint32_t python_words, struct pst_error *err);
 /* Decides a doubt: the sample cannot be had, its batch is given up. After an error here
  * (PST_ENOMEM, PST_ECALLBACK) the loader can only be canceled or closed. */
 PST_API int pst_loader_fail(struct pst_loader *loader, uint64_t ticket, int32_t slot,

@@ -56,6 +56,11 @@ enum pst_op_kind {
     /* torchvision v2 RandomOrder: the `count` steps after it fall into parts, which are taken in a
      * random order; 1 word less than parts. table: how many steps each part has */
     PST_OP_RANDOM_ORDER = 9,
+    /* torchvision v1's RandomChoice and RandomOrder, which draw from Python's random: parts as
+     * above. number[0]: 1 where the sums of the weights follow in the table, part after part, the
+     * last of them above 0; else all parts are alike */
+    PST_OP_PYTHON_CHOICE = 10,
+    PST_OP_PYTHON_ORDER = 11,
     /* number: pixels before, above, after and below the image, then what is put there: 0 the colour
      * in table (none: black; one value, or three), 1 the last pixel, 2 a mirror about it, 3 a
      * mirror about the edge */
@@ -205,13 +210,15 @@ PST_API int pst_transform_channels(const struct pst_transform *transform);
 
 /* The most 32-bit words that one sample can draw. */
 PST_API size_t pst_transform_max_words(const struct pst_transform *transform);
+/* Whether it draws from Python's random, too: only a loader has a state of it. */
+PST_API int pst_transform_draws_python(const struct pst_transform *transform);
 
 /* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
  * says how many were taken (may be NULL). exp in RandomResizedCrop is C's, rounded from double.
  * *out becomes (channels, oh, ow), or (oh, ow, channels). Where the transform is for grey images
  * rgb becomes one first. This is the path of the loader, on one image, for tests and tools. Any
- * thread. */
+ * thread. PST_EINVAL: it draws from Python's random. */
 PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,
                                 int32_t w, int32_t h, ptrdiff_t stride, const uint32_t *words,
                                 size_t n_words, size_t *used, struct pst_tensor *out,

@@ -13,6 +13,30 @@ void pst__mt_seed(struct pst__mt *mt, uint32_t seed)
     mt->given = PST_MT_N;
 }
 
+void pst__mt_seed_words(struct pst__mt *mt, uint64_t seed)
+{
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    uint32_t n = key[1] ? 2 : 1, *s = mt->state;
+    pst__mt_seed(mt, 19650218u);
+    uint32_t i = 1, j = 0;
+    for (int k = 0; k < PST_MT_N; k++) {
+        s[i] = (s[i] ^ (s[i - 1] ^ s[i - 1] >> 30) * 1664525u) + key[j] + j;
+        j = (j + 1) % n;
+        if (++i == PST_MT_N) {
+            s[0] = s[PST_MT_N - 1];
+            i = 1;
+        }
+    }
+    for (int k = 0; k < PST_MT_N - 1; k++) {
+        s[i] = (s[i] ^ (s[i - 1] ^ s[i - 1] >> 30) * 1566083941u) - i;
+        if (++i == PST_MT_N) {
+            s[0] = s[PST_MT_N - 1];
+            i = 1;
+        }
+    }
+    s[0] = 0x80000000u; /* not all zero */
+}
+
 static uint32_t twist(uint32_t upper, uint32_t lower)
 {
     uint32_t y = (upper & 0x80000000u) | (lower & 0x7fffffffu);
@@ -53,6 +77,24 @@ void pst__mt_fill(struct pst__mt *mt, uint32_t *words, size_t n)
             words[i] = temper(mt->state[mt->given + i]);
         mt->given += (uint32_t)take;
         words += take;
+        n -= take;
+    }
+}
+
+uint32_t pst__mt_next(struct pst__mt *mt)
+{
+    if (mt->given >= PST_MT_N)
+        next_block(mt);
+    return temper(mt->state[mt->given++]);
+}
+
+void pst__mt_skip(struct pst__mt *mt, uint64_t n)
+{
+    while (n > 0) {
+        if (mt->given >= PST_MT_N)
+            next_block(mt);
+        uint64_t left = PST_MT_N - mt->given, take = n < left ? n : left;
+        mt->given += (uint32_t)take;
         n -= take;
     }
 }

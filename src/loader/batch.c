@@ -59,6 +59,7 @@ static void batch_begin(struct pst__batch *batch)
     batch->out_w = batch->out_h = 0;
     batch->sample_bytes = 0;
     batch->words_start = batch->words_end = 0;
+    batch->python_words = 0;
 }
 
 int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_t ticket,

@@ -77,6 +77,8 @@ int pst_loader_seed(struct pst_loader *loader, int32_t stream, uint64_t seed, st
     pst__lock(&loader->lock);
     loader->sample_key = seed;
     pst__stream_seed(&loader->stream[stream], (uint32_t)seed);
+    if (loader->draws_python)
+        pst__mt_seed_words(&loader->stream[stream].python, seed);
     pst__unlock(&loader->lock);
     return PST_OK;
 }
@@ -91,6 +93,22 @@ int pst_loader_set_state(struct pst_loader *loader, int32_t stream, const uint32
                 "a generator's position is 0 to 624, not %d", position);
     pst__lock(&loader->lock);
     pst__stream_set_state(&loader->stream[stream], words, (uint32_t)position);
+    pst__unlock(&loader->lock);
+    return PST_OK;
+}
+
+int pst_loader_set_python(struct pst_loader *loader, int32_t stream, const uint32_t words[624],
+                          int32_t position, struct pst_error *err)
+{
+    int rc = check_idle(loader, stream, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(words && position >= 0 && position <= PST_MT_N, err,
+                "a generator's position is 0 to 624, not %d", position);
+    struct pst__mt *python = &loader->stream[stream].python;
+    pst__lock(&loader->lock);
+    memcpy(python->state, words, sizeof python->state);
+    python->given = (uint32_t)position;
     pst__unlock(&loader->lock);
     return PST_OK;
 }
@@ -187,6 +205,7 @@ static void event_of_batch(const struct pst__batch *batch, struct pst_event *eve
 {
     event->ticket = batch->ticket;
     event->words = (int64_t)(batch->words_end - batch->words_start);
+    event->python_words = batch->python_words;
     event->slot = -1;
     event->index = -1;
     event->kind = batch->is_ragged ? PST_EVENT_RAGGED : PST_EVENT_BATCH;
@@ -360,6 +379,7 @@ int pst_loader_resolve(struct pst_loader *loader, uint64_t ticket, int32_t slot,
         return rc;
     if (sample->is_refused) {
         sample->words_spent = sample->words_drawn;
+        sample->python_spent = sample->python_drawn;
         return pst__fail(err, sample->status, "%s",
                          sample->error ? sample->error->message : pst_status_text(sample->status));
     }
@@ -447,9 +467,14 @@ static void batch_fails(struct pst_loader *loader, struct pst__batch *batch, int
     sample->error = NULL;
     /* All samples before this one are done: if it has no plan, the stream stands at its turn. */
     if (!loader->is_free) {
-        if (batch->plan_next == 0)
+        if (batch->plan_next == 0) {
             batch->words_start = stream->next;
+            pst__python_begin(loader, batch);
+        }
         stream->next = sample->is_planned ? sample->words_at : stream->next + sample->words_spent;
+        pst__python_at(loader, batch,
+                       sample->is_planned ? sample->python_at
+                                          : batch->python_words + sample->python_spent);
         batch->words_end = stream->next;
     }
     for (int32_t i = 0; i < batch->n; i++) {

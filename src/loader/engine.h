@@ -43,9 +43,11 @@ struct pst__sample {
     uint8_t is_expected;  /* read and to run: its cost is among those that room is left for */
     uint32_t words_drawn; /* DOUBT: by the steps before the one that refused */
     uint32_t words_spent; /* of them, once the reference has given pixels: stock came that far */
-    int32_t next_ready;   /* slot of the next sample in the batch's ready list, -1 ends it */
-    uint64_t words_at;    /* position in the stream where this sample's draws begin */
-    size_t cost;          /* working memory that it takes; while RUNNING it is charged */
+    /* The same of Python's generator; python_at counts from the batch's start. */
+    uint32_t python_drawn, python_spent, python_at;
+    int32_t next_ready; /* slot of the next sample in the batch's ready list, -1 ends it */
+    uint64_t words_at;  /* position in the stream where this sample's draws begin */
+    size_t cost;        /* working memory that it takes; while RUNNING it is charged */
     struct pst_image_info info;
     struct pst_record *record; /* from the loader's idle records; NULL when not read */
     uint8_t *pixels; /* RGBX given by the reference, rows without gaps; NULL: decode record */
@@ -76,10 +78,12 @@ struct pst__batch {
     int32_t out_w, out_h; /* of shape_slot; 0 while unknown */
     size_t sample_bytes;
     uint64_t words_start, words_end; /* of the stream, once planned */
-    struct pst_buffer *slab;         /* what is written: of the pool, or `memory` */
-    struct pst_buffer *memory;       /* the caller's, with a ticket; NULL: none was supplied */
-    uint8_t awaits;                  /* until it is supplied, nothing of the batch runs */
-    int32_t capacity;                /* of sample, or of rows */
+    struct pst__mt python_start;     /* likewise of Python's generator, and how much was drawn */
+    uint32_t python_words;
+    struct pst_buffer *slab;   /* what is written: of the pool, or `memory` */
+    struct pst_buffer *memory; /* the caller's, with a ticket; NULL: none was supplied */
+    uint8_t awaits;            /* until it is supplied, nothing of the batch runs */
+    int32_t capacity;          /* of sample, or of rows */
     struct pst__sample *sample;
     int64_t *rows;       /* of a dataset of rows: the indices, and no samples */
     uint8_t is_intended; /* it was told that they will be read */
@@ -99,6 +103,7 @@ struct pst__worker {
     struct pst__draws draws;   /* PST_RNG_SAMPLE: made for one sample at a time */
     uint32_t *words;
     float *exps[PST_MAX_EXP_RANGES];
+    struct pst__mt python;
     struct pst__ring ring; /* what is traced */
     int has_ring;
     int64_t charged; /* scratch that the budget knows of */
@@ -112,6 +117,7 @@ struct pst_loader {
     int n_workers;
     int n_ranges;
     size_t max_words;
+    int draws_python;
     int is_strict_budget; /* it was asked for: what does not fit is refused */
     int is_free; /* planning needs no order: nothing is drawn, or each sample has draws of its own
                   */
@@ -236,6 +242,10 @@ void pst__release_after(struct pst_loader *loader, const struct pst__batch *fail
  * its place in the batch: lock held.
  * pst__plan_own plans a sample whose draws need no order: for the sample's owner. */
 int pst__plan_ahead(struct pst_loader *loader, int32_t stream, int most);
+/* What a batch draws from Python's generator begins here; what follows draws from `at` words after
+ * that on. */
+void pst__python_begin(const struct pst_loader *loader, struct pst__batch *batch);
+void pst__python_at(struct pst_loader *loader, struct pst__batch *batch, uint32_t at);
 /* The consumer goes on with a stream that waited for this sample. */
 void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
                   const struct pst__sample *sample);

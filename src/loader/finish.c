@@ -49,6 +49,27 @@ int pst_loader_words(struct pst_loader *loader, uint64_t ticket, int32_t slot, u
     return PST_OK;
 }
 
+int pst_loader_python(struct pst_loader *loader, uint64_t ticket, int32_t slot, uint32_t words[624],
+                      int32_t *position, struct pst_error *err)
+{
+    struct pst__batch *batch;
+    struct pst__sample *sample;
+    int rc = find_refused(loader, ticket, slot, &batch, &sample, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(loader->draws_python, err, "the transform does not draw from Python's random");
+    struct pst__worker *worker = &loader->worker[loader->n_workers];
+    if (loader->is_free)
+        pst__draw_own(loader, worker, sample->index);
+    pst__lock(&loader->lock);
+    const struct pst__mt *python =
+        loader->is_free ? &worker->python : &loader->stream[batch->stream].python;
+    memcpy(words, python->state, sizeof python->state);
+    *position = (int32_t)python->given;
+    pst__unlock(&loader->lock);
+    return PST_OK;
+}
+
 /* A plan that says no more than its result's size. */
 static void plan_result(struct pst__sample *sample, int32_t h, int32_t w)
 {
@@ -62,7 +83,7 @@ static void plan_result(struct pst__sample *sample, int32_t h, int32_t w)
 }
 
 static void go_on(struct pst_loader *loader, struct pst__batch *batch, struct pst__sample *sample,
-                  size_t words)
+                  size_t words, uint32_t python_words)
 {
     if (loader->is_free) {
         pst__planned(loader, batch, sample);
@@ -72,13 +93,16 @@ static void go_on(struct pst_loader *loader, struct pst__batch *batch, struct ps
     sample->words_at = stream->next;
     stream->next += words;
     batch->words_end = stream->next;
+    sample->python_at = batch->python_words;
+    pst__python_at(loader, batch, batch->python_words + python_words);
     batch->plan_next++;
     pst__planned(loader, batch, sample);
     pst__plan_on(loader, batch, sample);
 }
 
 int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_t slot, const void *data,
-                      size_t size, int32_t h, int32_t w, size_t words, struct pst_error *err)
+                      size_t size, int32_t h, int32_t w, size_t words, uint32_t python_words,
+                      struct pst_error *err)
 {
     struct pst__batch *batch;
     struct pst__sample *sample;
@@ -89,6 +113,7 @@ int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_t slot, 
                 loader->max_words);
     if (size == 0) {
         sample->words_spent = (uint32_t)words;
+        sample->python_spent = python_words;
         return PST_OK;
     }
     PST_REQUIRE(data && h > 0 && w > 0 && h <= PST_MAX_PLAN_SIDE && w <= PST_MAX_PLAN_SIDE, err,
@@ -108,7 +133,7 @@ int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_t slot, 
     pst__pixels_take(loader, sample, copy, size);
     sample->is_finished = 1;
     sample->words_spent = 0;
-    go_on(loader, batch, sample, words);
+    go_on(loader, batch, sample, words, python_words);
     pst__broadcast(&loader->work);
     pst__unlock(&loader->lock);
     return PST_OK;

@@ -38,6 +38,23 @@ void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct ps
     pst__plan_placed(loader, batch, (int32_t)(sample - batch->sample));
 }
 
+void pst__python_begin(const struct pst_loader *loader, struct pst__batch *batch)
+{
+    if (loader->draws_python)
+        batch->python_start = loader->stream[batch->stream].python;
+    batch->python_words = 0;
+}
+
+void pst__python_at(struct pst_loader *loader, struct pst__batch *batch, uint32_t at)
+{
+    if (!loader->draws_python)
+        return;
+    struct pst__mt *python = &loader->stream[batch->stream].python;
+    *python = batch->python_start;
+    pst__mt_skip(python, at);
+    batch->python_words = at;
+}
+
 /* Draws for the next sample of a batch that is at its turn. 0: it is not ready. */
 static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
                      struct pst__batch *batch)
@@ -50,6 +67,7 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
     if (sample->state != PST_SAMPLE_PROBED)
         return 0;
     struct pst__draws draws = pst__stream_draws(stream, stream->next);
+    draws.python = &stream->python;
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
@@ -57,12 +75,16 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
     if (rc < 0) {
         sample->is_refused = 1;
         sample->words_drawn = (uint32_t)draws.used;
+        sample->python_drawn = draws.python_used;
+        pst__python_at(loader, batch, batch->python_words);
         pst__sample_doubt(loader, batch, sample, rc, &err);
         return 0;
     }
     sample->words_at = stream->next;
     stream->next += draws.used;
     batch->words_end = stream->next;
+    sample->python_at = batch->python_words;
+    batch->python_words += draws.python_used;
     batch->plan_next++;
     pst__planned(loader, batch, sample);
     return 1;
@@ -78,8 +100,10 @@ int pst__plan_ahead(struct pst_loader *loader, int32_t which, int most)
             continue;
         if (batch->is_held)
             return n;
-        if (batch->plan_next == 0)
+        if (batch->plan_next == 0) {
             batch->words_start = batch->words_end = stream->next;
+            pst__python_begin(loader, batch);
+        }
         for (; batch->plan_next < batch->n; n++)
             if (n == most || !plan_next(loader, stream, batch))
                 return n;
@@ -109,13 +133,16 @@ void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_
         worker->draws.exps[r] = worker->exps[r];
     }
     worker->draws.words = worker->words;
+    if (loader->draws_python)
+        pst__mt_seed_words(&worker->python, pst__mix64(key));
+    worker->draws.python = &worker->python;
 }
 
 /* Plans a sample whose draws need no order. The caller owns the sample: lock not needed. */
 int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct pst__sample *sample,
                   struct pst_error *err)
 {
-    if (loader->max_words > 0)
+    if (loader->max_words > 0 || loader->draws_python)
         pst__draw_own(loader, worker, sample->index);
     worker->draws.used = 0;
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,

@@ -118,7 +118,7 @@ void pst__stream_append(struct pst__stream *stream, int n_ranges, const struct p
 struct pst__draws pst__stream_draws(const struct pst__stream *stream, uint64_t position)
 {
     size_t at = (size_t)(position - stream->base);
-    struct pst__draws draws = {.words = stream->words + at};
+    struct pst__draws draws = {.words = stream->words ? stream->words + at : NULL};
     for (int r = 0; r < PST_MAX_EXP_RANGES; r++)
         draws.exps[r] = stream->exps[r] ? stream->exps[r] + at : NULL;
     return draws;

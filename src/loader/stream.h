@@ -14,12 +14,17 @@
  *
  * The generator belongs to the consumer's thread; the window is read by planning threads under the
  * loader's lock. So words are made in two steps: pst__stream_make() outside the lock, into arrays
- * of its own, and pst__stream_append() under it. */
+ * of its own, and pst__stream_append() under it.
+ *
+ * Python's random is a second generator of the worker. Nothing of its words is a callback's to
+ * know, so it is drawn from where a sample is planned, under the lock; each batch keeps the state
+ * that it began with, for what is planned again. */
 struct pst__stream {
     struct pst__mt mt;
-    uint64_t base, end; /* positions held */
-    uint64_t next;      /* position of the next word to be drawn in planning order */
-    size_t capacity;    /* words that the arrays have room for */
+    struct pst__mt python; /* where the next sample in planning order draws from it */
+    uint64_t base, end;    /* positions held */
+    uint64_t next;         /* position of the next word to be drawn in planning order */
+    size_t capacity;       /* words that the arrays have room for */
     uint32_t *words;
     float *exps[PST_MAX_EXP_RANGES];
 };
@@ -39,7 +44,7 @@ struct pst__exp {
 void pst__stream_reset(struct pst__stream *stream); /* frees */
 void pst__refill_reset(struct pst__refill *refill); /* frees */
 
-/* Empties the window and starts at position 0. */
+/* Empties the window and starts at position 0; Python's is not touched. */
 void pst__stream_seed(struct pst__stream *stream, uint32_t seed);
 void pst__stream_set_state(struct pst__stream *stream, const uint32_t words[PST_MT_N],
                            uint32_t given);

@@ -24,8 +24,10 @@ static int moves_shape(const struct pst__batch *batch, const struct pst__sample 
 static void restart_tail(struct pst_loader *loader, struct pst__batch *batch, int32_t slot)
 {
     struct pst__sample *sample = &batch->sample[slot];
-    if (moves_stream(loader, sample))
+    if (moves_stream(loader, sample)) {
         batch->words_end = loader->stream[batch->stream].next = sample->words_at;
+        pst__python_at(loader, batch, sample->python_at);
+    }
     batch->is_held = 1;
     while (batch->n_active > 0)
         pst__cond_wait(&loader->done, &loader->lock, pst__now_ns() + poll_ns);

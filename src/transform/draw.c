@@ -69,6 +69,40 @@ int32_t pst__draw_choice(struct pst__draws *draws, const double *p, int32_t n)
     return choice;
 }
 
+static uint32_t next_of_python(struct pst__draws *draws)
+{
+    draws->python_used++;
+    return pst__mt_next(draws->python);
+}
+
+double pst__draw_python_unit(struct pst__draws *draws)
+{
+    uint32_t high = next_of_python(draws) >> 5, low = next_of_python(draws) >> 6;
+    return (high * 67108864.0 + low) * 0x1p-53;
+}
+
+/* Of as many bits as n has, until they are less. */
+int32_t pst__draw_python_below(struct pst__draws *draws, int32_t n)
+{
+    int shift = __builtin_clz((uint32_t)n);
+    uint32_t value;
+    do
+        value = next_of_python(draws) >> shift;
+    while (value >= (uint32_t)n);
+    return (int32_t)value;
+}
+
+void pst__draw_python_order(struct pst__draws *draws, int32_t *order, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        order[i] = i;
+    for (int32_t i = n - 1; i > 0; i--) {
+        int32_t k = pst__draw_python_below(draws, i + 1), swapped = order[k];
+        order[k] = order[i];
+        order[i] = swapped;
+    }
+}
+
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)
 {
     return (next(draws) & UNIFORM_MASK) < threshold;

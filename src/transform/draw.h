@@ -17,6 +17,11 @@ void pst__draw_order(struct pst__draws *draws, int32_t *order,
 /* multinomial(p, 1) of n float32 probabilities: 2 n words. The first of the largest p / q, where q
  * is exponentially distributed. */
 int32_t pst__draw_choice(struct pst__draws *draws, const double *p, int32_t n);
+/* Python's random.random(), floats of 53 bits; _randbelow(n), n >= 1; shuffle(). How many words an
+ * integer takes has no bound. */
+double pst__draw_python_unit(struct pst__draws *draws);
+int32_t pst__draw_python_below(struct pst__draws *draws, int32_t n);
+void pst__draw_python_order(struct pst__draws *draws, int32_t *order, int32_t n);
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) < p */
 
 /* torchvision's draw of a box: a share of the area between the scales, then exp of the log of the

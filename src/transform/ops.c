@@ -33,6 +33,8 @@ static const struct pst__op_type *const types[] = {
     &pst__op_random_distort,
     &pst__op_random_channels,
     &pst__op_rgb,
+    &pst__op_python_choice,
+    &pst__op_python_order,
 };
 
 static const struct pst__op_type *type_of(int kind)
@@ -178,6 +180,7 @@ static int add_step(struct pst_transform *transform, const struct pst_op *op, in
         rc = add_range(transform, step, err);
     if (rc == PST_OK)
         rc = add_shape(transform, step, is_certain, err);
+    transform->draws_python |= step->type->draws_python;
     if (rc == PST_OK)
         transform->max_words +=
             step->type->words ? step->type->words(&step->op) : step->type->max_words;
@@ -379,6 +382,11 @@ size_t pst__plan_cost(const struct pst_transform *transform, const struct pst__p
 size_t pst_transform_max_words(const struct pst_transform *transform)
 {
     return transform->max_words;
+}
+
+int pst_transform_draws_python(const struct pst_transform *transform)
+{
+    return transform->draws_python;
 }
 
 int pst__transform_n_exp_ranges(const struct pst_transform *transform)

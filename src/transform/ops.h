@@ -31,6 +31,7 @@ struct pst__op_type {
      * and which, in this order. Without a table there is one part; else it begins with how many
      * steps each part has. */
     int (*enter)(const struct pst__step *step, struct pst__draws *draws, int32_t part[PST_MAX_OPS]);
+    int draws_python;
     int is_shuffled; /* a container whose parts come in any order */
     /* The size it makes of one that is known, or of any where *w and *h are 0; leaves 0 where that
      * depends on the image. */
@@ -49,7 +50,7 @@ extern const struct pst__op_type pst__op_random_choice, pst__op_random_order, ps
 
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
     pst__op_augment, pst__op_auto_augment, pst__op_random_distort, pst__op_random_channels,
-    pst__op_rgb;
+    pst__op_rgb, pst__op_python_choice, pst__op_python_order;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */
@@ -60,6 +61,7 @@ struct pst_transform {
     int n_ranges;
     float range[PST_MAX_EXP_RANGES][2];
     size_t max_words;
+    int draws_python;
     int32_t fixed_h, fixed_w;
     int in_channels, channels;
     double *table; /* the tables of all steps */

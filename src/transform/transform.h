@@ -7,6 +7,8 @@
 
 #include <penstock/transform.h>
 
+#include "base/rng.h"
+
 /* The front of the transform room. For each sample: plan (draw the parameters, from the image's
  * size and the random words alone; microseconds, in stream order), then execute (pixels, any
  * thread, any order).
@@ -70,6 +72,8 @@ struct pst__draws {
     const uint32_t *words;
     const float *exps[PST_MAX_EXP_RANGES];
     size_t used;
+    struct pst__mt *python; /* Python's random, for transforms that draw from it: moved */
+    uint32_t python_used;
 };
 
 /* The ranges whose exponential is needed: at most PST_MAX_EXP_RANGES. Fills the uniforms of a range

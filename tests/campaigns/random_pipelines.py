@@ -235,10 +235,10 @@ def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
         step = _augment(rng, family) if rng.random() < 0.2 else _colour(rng, family)
         if rng.random() < 0.15:
             step = family.RandomApply([step, _colour(rng, family)], p=rng.random())
-        if family is v2 and rng.random() < 0.2:
+        if rng.random() < 0.2:
             parts = [step, _colour(rng, family), _flip(rng, family)]
             weights = [rng.random() for _ in parts] if rng.random() < 0.5 else None
-            step = rng.choice([v2.RandomChoice(parts, weights), v2.RandomOrder(parts)])
+            step = rng.choice([family.RandomChoice(parts, weights), family.RandomOrder(parts)])
         steps.insert(rng.randint(0, len(steps)), step)
     steps += _numbers(rng, other, channels)
     if rng.random() < 0.2:

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from penstock import capture, rng
 from torch import nn
-from torchvision import transforms
 from torchvision.transforms import v2
 
 MANY = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -146,8 +145,6 @@ def changed(**attributes: Any) -> Any:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        (transforms.RandomChoice([transforms.Pad(1)]), "RandomChoice has no native counterpart"),
-        (transforms.RandomOrder([transforms.Pad(1)]), "RandomOrder has no native counterpart"),
         (changed(p=[0.5]), "p is"),
         (changed(p=(0.5, 0.5)), "p is"),
         (changed(p=[np.float64(0.5), np.float64(0.5)]), "a probability is"),

@@ -204,7 +204,7 @@ def test_types_are_final(name):
 
 def test_signatures_are_there():
     names = [n for n in dir(_core.Loader) if not n.startswith("_") and n != "closed"]
-    assert len(names) == 23
+    assert len(names) == 25
     for name in names:
         assert inspect.signature(getattr(_core.Loader, name)).parameters
     for name in ("folder", "paths", "probe", "decode", "kernels", "build_info", "cpu_count"):
@@ -757,7 +757,7 @@ def test_submit_says_when_it_is_full(loader):
 
 def test_event_of_a_batch(loader):
     ticket = loader.submit([4, 2], 0)
-    assert loader.wait(60_000) == ("batch", ticket, -1, -1, 0, None, ("OK", 0, ""))
+    assert loader.wait(60_000) == ("batch", ticket, -1, -1, 0, None, ("OK", 0, ""), 0)
     assert loader.slot_shape(ticket, 1) == (SIZE, SIZE)
     assert loader.describe_slot(ticket, 1)
     with pytest.raises(ValueError, match="slot 2"):
@@ -792,7 +792,7 @@ def test_doubt_is_resolved(small_paths, crop8, tmp_path):
     dataset = _core.paths([small_paths[1], os.fsencode(junk)], [5, 6])
     with contextlib.closing(make_loader(dataset, crop8)) as loader:
         ticket = loader.submit([0, 1], 0)
-        kind, event_ticket, slot, index, words, data, (status, os_errno, message) = loader.wait(
+        kind, event_ticket, slot, index, words, data, (status, os_errno, message), _ = loader.wait(
             60_000
         )
         assert (kind, event_ticket, slot, index, words) == ("doubt", ticket, 1, 1, 0)
@@ -1047,7 +1047,7 @@ def test_exp_sees_floats_and_its_values_are_used(small, random_crop):
         with contextlib.closing(make_loader(small, random_crop, exp=function)) as loader:
             loader.seed(0, 7)
             ticket = loader.submit(list(range(N_SMALL)), 0)
-            kind, *_, count, _, _ = loader.wait(60_000)
+            kind, *_, count, _, _, _ = loader.wait(60_000)
             assert kind == "batch"
             words.append((count, [loader.describe_slot(ticket, i) for i in range(N_SMALL)]))
     assert seen

@@ -175,12 +175,12 @@ def test_what_may_be_finished(root: Path) -> None:
     with pytest.raises(ValueError, match="draws at most 0"):
         loader.words(ticket, 0, 1)
     with pytest.raises(ValueError, match="expected 1386"):
-        loader.finish(ticket, 0, bytes(1385), 22, 21, 0)
+        loader.finish(ticket, 0, bytes(1385), 22, 21, 0, 0)
     with pytest.raises(ValueError, match="draws at most 0"):
-        loader.finish(ticket, 0, bytes(1386), 22, 21, 1)
+        loader.finish(ticket, 0, bytes(1386), 22, 21, 1, 0)
     with pytest.raises(ValueError, match="a sample of"):
-        loader.finish(ticket, 0, b"1", 22, 0, 0)
-    loader.finish(ticket, 0, bytes(range(231)) * 6, 22, 21, 0)
+        loader.finish(ticket, 0, b"1", 22, 0, 0, 0)
+    loader.finish(ticket, 0, bytes(range(231)) * 6, 22, 21, 0, 0)
     while (event := loader.wait(1000)) is None:
         pass
     assert event[0] == "batch"

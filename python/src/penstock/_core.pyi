@@ -297,6 +297,8 @@ class Transform:
     @property
     def max_words(self) -> int: ...
     @property
+    def draws_python(self) -> bool: ...
+    @property
     def channels(self) -> int: ...
     def apply(
         self, rgb: Buffer, width: int, height: int, words: Buffer, /
@@ -324,6 +326,7 @@ class Loader:
     def closed(self) -> bool: ...
     def seed(self, stream: int, seed: int, /) -> None: ...
     def set_state(self, stream: int, words: Buffer, position: int, /) -> None: ...
+    def set_python(self, stream: int, words: Buffer, position: int, /) -> None: ...
     def submit(self, indices: Sequence[int], stream: int, supplied: bool = False, /) -> int | None:
         """The ticket, or None when `ahead` batches are waiting already. supplied: where its size is
         known, the batch waits for its memory."""
@@ -347,17 +350,28 @@ class Loader:
 
     def wait(
         self, timeout_ms: int, /
-    ) -> tuple[str, int, int, int, int, bytes | None, tuple[str, int, str]] | None:
-        """(kind, ticket, slot, index, words, data, (status, os_errno, message)), kind one of
-        "batch", "doubt", "failed", "ragged"; None after timeout_ms. Releases the GIL, lets signals
-        through. Raises StopIteration when nothing is submitted."""
+    ) -> tuple[str, int, int, int, int, bytes | None, tuple[str, int, str], int] | None:
+        """(kind, ticket, slot, index, words, data, (status, os_errno, message), words of Python's
+        random), kind one of "batch", "doubt", "failed", "ragged"; None after timeout_ms. Releases
+        the GIL, lets signals through. Raises StopIteration when nothing is submitted."""
 
     def resolve(
         self, ticket: int, slot: int, rgbx: Buffer, width: int, height: int, orientation: int, /
     ) -> None: ...
     def words(self, ticket: int, slot: int, n: int, /) -> bytes: ...
+    def python(self, ticket: int, slot: int, /) -> tuple[bytes, int]:
+        """Python's random as a doubt that was refused draws from it."""
+
     def finish(
-        self, ticket: int, slot: int, data: Buffer, height: int, width: int, words: int, /
+        self,
+        ticket: int,
+        slot: int,
+        data: Buffer,
+        height: int,
+        width: int,
+        words: int,
+        python_words: int,
+        /,
     ) -> None: ...
     def fail(self, ticket: int, slot: int, /) -> None: ...
     def replace(self, ticket: int, slot: int, index: int, /) -> int:

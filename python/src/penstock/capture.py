@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import collation, sources, steps, worker_init
+from penstock import collation, python_random, sources, steps, worker_init
 from penstock.refusal import Refusal as Refusal
 from penstock.refusal import describe as describe
 from penstock.refusal import refuse as refuse
@@ -39,6 +39,7 @@ class Reading:
     seen: tuple[tuple[Any, dict[str, Any]], ...]
     versions: tuple[tuple[torch.Tensor, int], ...]
     channels: int = 3  # of the images: 1 for grey ones
+    draws_python: bool = False  # from Python's random
 
 
 # --- the process
@@ -309,7 +310,12 @@ def read_transform(transform: Any) -> Reading:
     if not transform:
         refuse("transform", f"{describe(transform)} is false, which some datasets take for none")
     return Reading(
-        (transform,), tuple(walk.key), tuple(walk.tail), tuple(walk.seen), tuple(walk.versions)
+        (transform,),
+        tuple(walk.key),
+        tuple(walk.tail),
+        tuple(walk.seen),
+        tuple(walk.versions),
+        draws_python=any(e[0] == "random" and steps.draws_python(e[2]) for e in walk.key),
     )
 
 
@@ -327,6 +333,7 @@ def _read_transforms(transforms: tuple[Any, ...]) -> Reading:
         first.tail,
         tuple(entry for reading in readings for entry in reading.seen),
         tuple(entry for reading in readings for entry in reading.versions),
+        draws_python=first.draws_python,
     )
 
 
@@ -344,6 +351,8 @@ def _is_unchanged(reading: Reading, source: Source) -> bool:
         or len(transforms) != len(reading.roots)
         or not all(map(is_, transforms, reading.roots))
     ):
+        return False
+    if reading.draws_python and python_random.replaced() is not None:
         return False
     for thing, copies in reading.seen:
         _check_methods(type(thing))

@@ -2,15 +2,16 @@
 """What becomes of a sample that the engine does not vouch for: the installed Pillow and the user's
 own transform decide it."""
 
+import contextlib
 import errno
 from typing import Any
 
 import torch
-from penstock import _core, reference, rng
+from penstock import _core, python_random, reference, rng
 from penstock.engines import Engine
 from penstock.sources import Source
 
-Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str]]
+Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str], int]
 
 
 def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: Exception) -> None:
@@ -24,13 +25,18 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
         words = core.words(ticket, slot, prepared.transform.max_words)
     except ValueError:  # it was something else
         raise refused from None
-    with rng.WordsAhead(words) as ahead:
+    pythons: list[python_random.StateAhead] = []
+    if prepared.draws_python:
+        pythons.append(python_random.StateAhead(*core.python(ticket, slot)))
+    with rng.WordsAhead(words) as ahead, contextlib.ExitStack() as stack:
+        for state in pythons:
+            stack.enter_context(state)
         try:
             sample = source.transforms[0](image)
         except Exception:
-            core.finish(ticket, slot, b"", 0, 0, ahead.taken())
+            core.finish(ticket, slot, b"", 0, 0, ahead.taken(), sum(s.taken() for s in pythons))
             raise
-        taken = ahead.taken()
+        taken = ahead.taken(), sum(state.taken() for state in pythons)
     with torch._C.DisableTorchFunction():
         if prepared.output.dtype is None and sample.dtype != prepared.dtype:
             raise RuntimeError(f"a sample is {sample.dtype}, the batch {prepared.dtype}")
@@ -40,7 +46,7 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
             sample = sample.permute(1, 2, 0)
         data = bytearray(sample.numel() * sample.element_size())
         torch.frombuffer(data, dtype=sample.dtype).copy_(sample.reshape(-1))
-    core.finish(ticket, slot, data, height, width, taken)
+    core.finish(ticket, slot, data, height, width, *taken)
 
 
 # What strict=True does not let pass. Of other formats and sizes only Pillow can tell.
@@ -78,7 +84,7 @@ def is_refusal(error: Exception) -> bool:
 def decide(engine: Engine, source: Source, event: Event) -> Exception | None:
     """Puts a doubt to Pillow: its pixels go to the engine. Returns its exception, if it has one;
     the sample is still in doubt then."""
-    _, ticket, slot, index, _, data, _ = event
+    _, ticket, slot, index, _, data, *_ = event
     try:
         image = engine.spec.table.load(index, data)
         if engine.spec.strict:

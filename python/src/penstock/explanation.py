@@ -109,12 +109,14 @@ def explain_native(
     workers = loader.num_workers
     if chosen.rng == "sample":
         plan = "draws depend on seed, epoch and index alone"
-    elif not prepared.draws:
+    elif not prepared.draws and not prepared.draws_python:
         plan = "nothing is drawn"
     elif workers > 0:
         plan = f"the generators of {workers} workers of torch, imitated word for word"
     else:
         plan = "torch's global generator, advanced as the transforms would"
+    if prepared.draws_python and chosen.rng == "torch":
+        plan += "; Python's random likewise"
     turn = [Stage("exif", "native", "turned upright, on the pixels, in the engine")]
     stages = [
         _order(loader, native=True),

@@ -8,6 +8,7 @@ line, because a user's samplers and generators can see all of it.
 
 import dataclasses
 import os
+import random
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from penstock import _core, pinned, rng, worker_init
+from penstock import _core, pinned, python_random, rng, worker_init
 from penstock._torch import (
     default_collate,
     make_fetcher,
@@ -315,6 +316,9 @@ class SingleIter(_NativeIter):
         if draws:
             position = self._reader.read(generator)
             core.set_state(0, self._reader.words, position)
+        draws_python = engine.spec.prepared.draws_python and engine.spec.rng == "torch"
+        if draws_python:
+            core.set_python(0, *python_random.state_of(random))
         places = self._tally.places(self._asked, indices)
         ticket = core.submit(indices, 0, self._pin_memory)
         if ticket is None:
@@ -334,6 +338,8 @@ class SingleIter(_NativeIter):
                 core.fail(ticket, event[2])
         if draws:
             rng.advance(generator, event[4])
+        if draws_python:
+            python_random.advance(random, event[7])
         self._tally.settle(places, engine.spec.table)
         if event[0] == "batch":
             return self._take(engine, ticket, places)
@@ -407,16 +413,20 @@ class WorkersIter(_NativeIter):
         for worker in range(n):
             seed, drawn = self._base_seed + worker, self._position.words[worker]
             generator: torch.Generator | None = None
+            pythons = random.Random(seed)
             if init is not None:
                 outcome = worker_init.run(init, self._base_seed, worker, n, loader.dataset)
-                generator = outcome.generator
+                generator, pythons = outcome.generator, outcome.python
                 if outcome.error is not None:
                     self._init_errors[worker] = outcome.error
                     self._without_fetcher.add(worker)
             if self._spec.rng == "sample":
                 continue
+            core.seed(worker, seed)
+            if self._spec.prepared.draws_python:
+                python_random.advance(pythons, self._position.python_words[worker])
+                core.set_python(worker, *python_random.state_of(pythons))
             if generator is None and drawn == 0:
-                core.seed(worker, seed)
                 continue
             if generator is None:
                 generator = torch.Generator(device="cpu").manual_seed(seed)
@@ -607,6 +617,7 @@ class WorkersIter(_NativeIter):
     def _deliver(self, engine: Engine, task: _Task, event: Event) -> Any:
         kind, ticket = event[0], event[1]
         self._position.words[task.worker] += event[4]
+        self._position.python_words[task.worker] += event[7]
         self._asked, self._indices = task.asked, task.indices
         result: Any = self._settle(engine, task)
         if result is not None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from penstock import ordering
+from penstock.capture import Refusal, read_dataset
 from penstock.trial import generators_of
 from torch.utils.data import (
     BatchSampler,
@@ -77,19 +78,30 @@ def _is_known(loader: Any) -> bool:
     return type(batch_sampler) in _KNOWN and type(inner) in _KNOWN
 
 
+def _steps_draw_python(loader: Any) -> bool:
+    """From the random of this process."""
+    if loader.num_workers > 0:
+        return False
+    try:
+        return read_dataset(loader.dataset).draws_python
+    except Refusal:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Generators:
-    """The states of all generators that a loader's sampler can reach."""
+    """The states of all generators that a loader's sampler can reach, and without workers its
+    transforms."""
 
     torch: tuple[bytes, ...]
-    python: bytes = b""  # where the sampler is not known to leave it alone
+    python: bytes = b""  # where it is not known that it is left alone
     numpy: bytes = b""
 
     @classmethod
     def of(cls, loader: Any) -> "Generators":
         states = tuple(_bytes_of(g.get_state()) for g in generators_of(loader))
         if _is_known(loader):
-            return cls(states)
+            return cls(states, _python_state() if _steps_draw_python(loader) else b"")
         return cls(states, _python_state(), _numpy_state())
 
     def restore(self, loader: Any) -> None:
@@ -242,6 +254,7 @@ class Resume:
     base_seed: int | None = None  # of persistent workers in a later epoch, or to be drawn again
     is_first: bool = True  # the epoch in which the workers were started
     words: list[int] = field(default_factory=list)
+    python_words: list[int] = field(default_factory=list)
     samples: int = 0
     refused: int = 0
 
@@ -266,6 +279,7 @@ class Position:
         self.is_first = True
         self.base_seed: int | None = None
         self.words: list[int] = [0] * loader.num_workers
+        self.python_words: list[int] = [0] * loader.num_workers
         self.indices: Indices | None = None
         self.tasks: Sized = ()  # handed out and not delivered
         self._is_lost = False  # where there are no tasks: the last one was not delivered
@@ -284,6 +298,8 @@ class Position:
         self.counts = resume.samples, resume.refused
         if resume.words:
             self.words = list(resume.words)
+        if resume.python_words:
+            self.python_words = list(resume.python_words)
         if resume.is_started and resume.sampler_epoch != self.sampler_epoch:
             raise ValueError(
                 f"the state was taken in epoch {resume.sampler_epoch} of the sampler, which is at "

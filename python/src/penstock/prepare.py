@@ -23,6 +23,7 @@ class Prepared:
     dtype: torch.dtype
     profile: str
     draws: bool
+    draws_python: bool  # from Python's random
     channels: int
     output: Output
     pillow_turns: bool  # images go through the user's own exif_transpose() first
@@ -246,6 +247,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
         next(which for which, name in _NAMES.items() if name == dtype),
         profile,
         transform.max_words > 0,
+        transform.draws_python,
         channels,
         output,
         pillow_turns,

@@ -69,6 +69,8 @@ def _workers(loader: Any, position: Position) -> dict[str, Any]:
     workers: dict[str, Any] = {"base_seed": position.base_seed, "is_first": position.is_first}
     if loader.rng == "torch":
         workers["words"] = list(position.words)
+        if any(position.python_words):
+            workers["python_words"] = list(position.python_words)
     return workers
 
 
@@ -210,12 +212,19 @@ def _resume(loader: Any, order: ordering.Order | None, state: Mapping[str, Any])
     resume.base_seed = fields.get("base_seed", (int, type(None)))
     if not resume.is_first and resume.base_seed is None:
         raise ValueError("the state has no base seed of the workers")
-    resume.words = list(fields.get("words", (list,), []))
-    if resume.words and len(resume.words) != loader.num_workers:
-        raise ValueError(f"the state has {len(resume.words)} workers, not {loader.num_workers}")
-    if not all(type(n) is int and n >= 0 for n in resume.words):
-        raise ValueError("the state's 'words' are no counts")
+    resume.words = _counts(fields, "words", loader.num_workers)
+    resume.python_words = _counts(fields, "python_words", loader.num_workers)
     return resume
+
+
+def _counts(fields: _Fields, name: str, n: int) -> list[int]:
+    """One for each worker, or none."""
+    counts = list(fields.get(name, (list,), []))
+    if counts and len(counts) != n:
+        raise ValueError(f"the state has {len(counts)} workers, not {n}")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError(f"the state's {name!r} are no counts")
+    return counts
 
 
 def _check_format(state: Any) -> None:

@@ -5,16 +5,18 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from types import FunctionType
 from typing import Any, Literal
 
 import torch
-from penstock import augment, rng
+from penstock import augment, python_random, rng
 from penstock.refusal import describe, is_from
 
 # enum pst_op_kind
 RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
-RANDOM_APPLY, RANDOM_CHOICE, RANDOM_ORDER = 7, 8, 9
+RANDOM_APPLY, RANDOM_CHOICE, RANDOM_ORDER, PYTHON_CHOICE, PYTHON_ORDER = 7, 8, 9, 10, 11
+_IN_PARTS = (RANDOM_CHOICE, RANDOM_ORDER, PYTHON_CHOICE, PYTHON_ORDER)
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 RANDOM_PERSPECTIVE, EXIF_TRANSPOSE = 35, 36
 COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
@@ -97,7 +99,7 @@ def is_exif_transpose(thing: Any) -> bool:
 
 def holding(op: Op, parts: list[int]) -> Op:
     """The op of a container whose parts have so many steps."""
-    table = (*map(float, parts), *op[-1]) if op[0] in (RANDOM_CHOICE, RANDOM_ORDER) else op[-1]
+    table = (*map(float, parts), *op[-1]) if op[0] in _IN_PARTS else op[-1]
     return (*op[:-2], sum(parts), table)
 
 
@@ -216,6 +218,45 @@ def _read_random_order(thing: Any) -> tuple[Any, ...]:
     if not 1 <= len(thing.transforms) <= _MOST_PARTS:
         raise Unknown(f"it has {len(thing.transforms)} transforms")
     return (_op(RANDOM_ORDER),)
+
+
+def _expect_python() -> None:
+    refusal = python_random.refusal() or python_random.replaced()
+    if refusal is not None:
+        raise Unknown(refusal)
+
+
+def _sums(p: Any, n: int) -> tuple[float, ...]:
+    """What random.choices() makes of weights."""
+    if type(p) not in (list, tuple) or len(p) != n:
+        raise Unknown(f"p is {p!r}")
+    for value in p:
+        # Integers that a float does not hold are compared as what they are.
+        if type(value) not in (int, float) or not 0 <= value <= 2.0**40:
+            raise Unknown(f"a weight is {value!r}")
+    return tuple(map(float, accumulate(p)))
+
+
+def _read_python_choice(thing: Any) -> tuple[Any, ...]:
+    n = len(thing.transforms)
+    if not 1 <= n <= _MOST_PARTS:
+        raise Unknown(f"it has {n} transforms")
+    _expect_python()
+    if thing.p is None:
+        return (_op(PYTHON_CHOICE),)
+    return (_op(PYTHON_CHOICE, number=(1.0,), table=_sums(thing.p, n)),)
+
+
+def _read_python_order(thing: Any) -> tuple[Any, ...]:
+    if not 1 <= len(thing.transforms) <= _MOST_PARTS:
+        raise Unknown(f"it has {len(thing.transforms)} transforms")
+    _expect_python()
+    return (_op(PYTHON_ORDER),)
+
+
+def draws_python(op: Op) -> bool:
+    """Whether the op draws from Python's random."""
+    return op[0] in (PYTHON_CHOICE, PYTHON_ORDER)
 
 
 def _read_dtype(thing: Any) -> tuple[Any, ...]:
@@ -598,8 +639,12 @@ _V2_ONLY = (
     Kind("ToImage", "convert", _nothing),
     Kind("ToDtype", "pixels", _read_dtype),
 )
+_V1_ONLY = (
+    Kind("RandomChoice", "random", _read_python_choice),
+    Kind("RandomOrder", "random", _read_python_order),
+)
 _FAMILIES: tuple[tuple[str, Sequence[Kind]], ...] = (
-    ("torchvision.transforms.transforms", _family(False)),
+    ("torchvision.transforms.transforms", (*_family(False), *_V1_ONLY)),
     ("torchvision.transforms.autoaugment", _augments(False)),
     ("torchvision.transforms.v2", (*_family(True), *_augments(True), *_V2_ONLY)),
 )

@@ -182,9 +182,10 @@ def read(function: Any) -> InitFn | None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A worker after its worker_init_fn: torch's generator, and what it raised."""
+    """A worker after its worker_init_fn: torch's generator, Python's, and what it raised."""
 
     generator: torch.Generator
+    python: random.Random
     error: ExceptionWrapper | None
 
 
@@ -258,5 +259,5 @@ def run(init: InitFn, base_seed: int, worker: int, num_workers: int, dataset: An
         room.bound(init)(worker)
     except Exception as error:
         wrapped = wrap_error(error, f"in DataLoader worker process {worker}")
-        return Outcome(room.generator, wrapped)
-    return Outcome(room.generator, None)
+        return Outcome(room.generator, room.random, wrapped)
+    return Outcome(room.generator, room.random, None)

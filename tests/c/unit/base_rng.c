@@ -86,5 +86,31 @@ static void keyed_words(void)
     CHECK_INT(pst__keyed_word(key, 5), pst__keyed_word(key, 5));
 }
 
-CHECK_MAIN(CASE(published_outputs), CASE(other_seeds_differ), CASE(portions_and_continuation),
-           CASE(mixes), CASE(keyed_words))
+/* As Python's random.seed(seed) and getrandbits(32) give them: seeds of one word and of two. */
+static void seeded_as_python(void)
+{
+    static const struct {
+        uint64_t seed;
+        uint32_t first, second, word_1999;
+    } known[] = {{0, 3626764237u, 1654615998u, 3908016617u},
+                 {5489, 3382763572u, 956215839u, 3857853497u},
+                 {UINT64_C(4294967297), 991850117u, 2151679444u, 467436904u},
+                 {UINT64_MAX, 93740670u, 1068495656u, 4117718281u}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct pst__mt mt, skipped;
+        pst__mt_seed_words(&mt, known[i].seed);
+        skipped = mt;
+        CHECK_INT(mt.given, PST_MT_N);
+        CHECK_INT(pst__mt_next(&mt), known[i].first);
+        CHECK_INT(pst__mt_next(&mt), known[i].second);
+        pst__mt_skip(&mt, 0);
+        pst__mt_skip(&mt, 1997);
+        CHECK_INT(pst__mt_next(&mt), known[i].word_1999);
+        for (size_t at = 0; at < 2000; at += 250)
+            pst__mt_skip(&skipped, 250);
+        CHECK(skipped.given == mt.given && !memcmp(skipped.state, mt.state, sizeof mt.state));
+    }
+}
+
+CHECK_MAIN(CASE(seeded_as_python), CASE(published_outputs), CASE(other_seeds_differ),
+           CASE(portions_and_continuation), CASE(mixes), CASE(keyed_words))

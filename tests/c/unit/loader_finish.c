@@ -57,17 +57,17 @@ static void decide(struct pst_loader *loader, const struct pst_event *event)
     CHECK_INT(pst_loader_words(loader, event->ticket, event->slot, words, N_WORDS, NULL), PST_OK);
     fill(sample, event->index, words);
     CHECK_INT(pst_loader_finish(loader, event->ticket, event->slot, sample, SAMPLE - 1, SIZE, SIZE,
+                                0, 0, NULL),
+              PST_EINVAL);
+    CHECK_INT(pst_loader_finish(loader, event->ticket, event->slot, sample, SAMPLE, SIZE, SIZE,
+                                N_WORDS + 1, 0, NULL),
+              PST_EINVAL);
+    CHECK_INT(pst_loader_finish(loader, event->ticket, event->slot, sample, SAMPLE, SIZE, SIZE,
+                                taken(event->index), 0, NULL),
+              PST_OK);
+    CHECK_INT(pst_loader_finish(loader, event->ticket, event->slot, sample, SAMPLE, SIZE, SIZE, 0,
                                 0, NULL),
               PST_EINVAL);
-    CHECK_INT(pst_loader_finish(loader, event->ticket, event->slot, sample, SAMPLE, SIZE, SIZE,
-                                N_WORDS + 1, NULL),
-              PST_EINVAL);
-    CHECK_INT(pst_loader_finish(loader, event->ticket, event->slot, sample, SAMPLE, SIZE, SIZE,
-                                taken(event->index), NULL),
-              PST_OK);
-    CHECK_INT(
-        pst_loader_finish(loader, event->ticket, event->slot, sample, SAMPLE, SIZE, SIZE, 0, NULL),
-        PST_EINVAL);
 }
 
 static void submit_all(struct pst_loader *loader)
@@ -175,7 +175,8 @@ static void failed_after_words(void)
     submit_all(loader);
     CHECK_INT(pst_loader_wait(loader, &event, 60000, NULL), PST_OK);
     CHECK_INT(event.kind, PST_EVENT_DOUBT);
-    CHECK_INT(pst_loader_finish(loader, event.ticket, event.slot, NULL, 0, 0, 0, 2, NULL), PST_OK);
+    CHECK_INT(pst_loader_finish(loader, event.ticket, event.slot, NULL, 0, 0, 0, 2, 0, NULL),
+              PST_OK);
     CHECK_INT(pst_loader_fail(loader, event.ticket, event.slot, NULL), PST_OK);
     uint64_t ticket = event.ticket;
     CHECK_INT(pst_loader_wait(loader, &event, 60000, NULL), PST_OK);

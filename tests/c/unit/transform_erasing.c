@@ -18,7 +18,7 @@ static void plan_of(struct pst_op op, int w, int h, const uint32_t *words, const
                     size_t used, int n_erased, struct pst__plan *plan)
 {
     struct pst_transform *transform = transform_of(&op, 1, PST_F32, PST_ERA_DEFAULT);
-    struct pst__draws draws = {words, {exps}, 0};
+    struct pst__draws draws = {.words = words, .exps = {exps}};
     struct pst_error err;
     pst_error_init(&err);
     CHECK_INT(pst_transform_max_words(transform), 23);

@@ -215,7 +215,7 @@ static void grey_without_a_change(void)
     for (int i = 0; i < 3; i++) {
         struct pst_transform *transform = transform_of(ops[i], 3, PST_U8, PST_ERA_13);
         uint32_t words[1] = {0};
-        struct pst__draws draws = {words, {NULL}, 0};
+        struct pst__draws draws = {.words = words};
         struct pst__plan plan;
         CHECK_INT(pst__transform_plan(transform, 40, 30, 1, &draws, &plan, NULL), PST_OK);
         CHECK_INT(plan.is_luma, i < 2);
@@ -319,7 +319,7 @@ static void portions_of_rows(void)
         uint32_t words[3 * 22];
         float exps[3 * 22];
         pst__mt_fill(&mt, words, 3 * 22);
-        struct pst__draws draws = {words, {exps, exps, exps, exps}, 0};
+        struct pst__draws draws = {.words = words, .exps = {exps, exps, exps, exps}};
         if (pst__transform_n_exp_ranges(transform) > 0)
             pst__transform_exp_arguments(transform, 0, words, 3 * 22, exps);
         pst__transform_exp(exps, pst__transform_n_exp_ranges(transform) > 0 ? 3 * 22 : 0);

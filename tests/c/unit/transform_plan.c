@@ -19,7 +19,7 @@ static int plan_of(const struct pst_op *ops, size_t n, int w, int h, struct pst_
     struct pst_transform *transform = transform_of(ops, n, PST_F32, PST_ERA_DEFAULT);
     for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
         ones[i] = 1.0f;
-    struct pst__draws draws = {words, {ones, ones, ones, ones}, 0};
+    struct pst__draws draws = {.words = words, .exps = {ones, ones, ones, ones}};
     pst_error_init(err);
     int rc = pst__transform_plan(transform, w, h, 1, &draws, plan, err);
     CHECK(draws.used <= pst_transform_max_words(transform));
@@ -234,7 +234,7 @@ static void random_crop_draws(void)
     float exps[22];
     for (int i = 0; i < 22; i++)
         exps[i] = 1.0f;
-    struct pst__draws draws = {words, {exps}, 0};
+    struct pst__draws draws = {.words = words, .exps = {exps}};
     CHECK_INT(pst__transform_plan(transform, 100, 100, 1, &draws, &plan, &err), PST_OK);
     CHECK_INT(draws.used, 4);
     check_rect(&plan.segment[0].in, 0, 0, 100, 100);
@@ -264,7 +264,7 @@ static void random_crop_places(void)
     struct pst_transform *transform = transform_of(&op, 1, PST_U8, PST_ERA_DEFAULT);
     static const float exps[22] = {1, 1};
     static const uint32_t words[22] = {0, 0, 4000000000u, 1000000007};
-    struct pst__draws draws = {words, {exps}, 0};
+    struct pst__draws draws = {.words = words, .exps = {exps}};
     struct pst__plan plan;
     struct pst_error err;
     pst_error_init(&err);

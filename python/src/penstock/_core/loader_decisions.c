@@ -69,19 +69,41 @@ PyObject *core_loader_words(PyObject *object, PyObject *const *args, Py_ssize_t 
     return result;
 }
 
+PyObject *core_loader_python(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot, position;
+    uint32_t words[624];
+    if (core_loader_parse_place("python", args, n_args, 2, &ticket, &slot) < 0 ||
+        !core_loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_python(self->handle, ticket, slot, words, &position, &err);
+    core_loader_leave(self);
+    if (rc < 0)
+        return core_fail(core_state_of(object), rc, &err);
+    return Py_BuildValue("(y#i)", (const char *)words, (Py_ssize_t)sizeof words,
+                         (int)position); /* new */
+}
+
 PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
 {
     struct core_loader *self = (struct core_loader *)object;
     uint64_t ticket, words;
-    int32_t slot, height, width;
+    int32_t slot, height, width, python_words;
     Py_buffer view;
-    if (core_loader_parse_place("finish", args, n_args, 6, &ticket, &slot) < 0 ||
+    if (core_loader_parse_place("finish", args, n_args, 7, &ticket, &slot) < 0 ||
         core_to_int32(args[3], "height", &height) < 0 ||
         core_to_int32(args[4], "width", &width) < 0 ||
         core_to_uint64(args[5], "words", &words) < 0 ||
+        core_to_int32(args[6], "python_words", &python_words) < 0 ||
         PyObject_GetBuffer(args[2], &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    if (!core_loader_enter(self)) {
+    if (python_words < 0)
+        PyErr_Format(PyExc_ValueError, "%d words of Python's random", (int)python_words);
+    if (python_words < 0 || !core_loader_enter(self)) {
         PyBuffer_Release(&view);
         return NULL;
     }
@@ -89,7 +111,7 @@ PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t
     pst_error_init(&err);
     core_loader_gil_release(self); /* the sample is copied */
     int rc = pst_loader_finish(self->handle, ticket, slot, view.buf, (size_t)view.len, height,
-                               width, (size_t)words, &err);
+                               width, (size_t)words, (uint32_t)python_words, &err);
     core_loader_gil_acquire(self);
     PyBuffer_Release(&view);
     return core_loader_leave_none(self, rc, &err);

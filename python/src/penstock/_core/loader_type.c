@@ -209,15 +209,17 @@ static PyObject *loader_seed(PyObject *object, PyObject *const *args, Py_ssize_t
     return core_loader_leave_none(self, rc, &err);
 }
 
-static PyObject *loader_set_state(PyObject *object, PyObject *const *args,
-                                  Py_ssize_t n_args) /* new */
+typedef int set_fn(struct pst_loader *loader, int32_t stream, const uint32_t words[624],
+                   int32_t position, struct pst_error *err);
+
+static PyObject *set_generator(PyObject *object, PyObject *const *args, Py_ssize_t n_args,
+                               const char *name, set_fn *set) /* new */
 {
     struct core_loader *self = (struct core_loader *)object;
     int32_t stream, position;
     uint32_t words[624];
     Py_buffer view;
-    if (core_check_args("set_state", n_args, 3) < 0 ||
-        core_to_int32(args[0], "stream", &stream) < 0 ||
+    if (core_check_args(name, n_args, 3) < 0 || core_to_int32(args[0], "stream", &stream) < 0 ||
         core_to_int32(args[2], "position", &position) < 0 ||
         core_to_buffer(args[1], "words", sizeof words, &view) < 0)
         return NULL;
@@ -227,8 +229,20 @@ static PyObject *loader_set_state(PyObject *object, PyObject *const *args,
         return NULL;
     struct pst_error err;
     pst_error_init(&err);
-    int rc = pst_loader_set_state(self->handle, stream, words, position, &err);
+    int rc = set(self->handle, stream, words, position, &err);
     return core_loader_leave_none(self, rc, &err);
+}
+
+static PyObject *loader_set_state(PyObject *object, PyObject *const *args,
+                                  Py_ssize_t n_args) /* new */
+{
+    return set_generator(object, args, n_args, "set_state", pst_loader_set_state);
+}
+
+static PyObject *loader_set_python(PyObject *object, PyObject *const *args,
+                                   Py_ssize_t n_args) /* new */
+{
+    return set_generator(object, args, n_args, "set_python", pst_loader_set_python);
 }
 
 /* Keeps the GIL: it is short, and its one long part is the exp callback, which is Python. */
@@ -329,10 +343,11 @@ static PyObject *event_tuple(const struct core_state *state,
         return NULL;
     }
     /* N takes the reference over, on failure too. */
-    return Py_BuildValue("(OKiLLN(siN))", kind_name(state, event->kind),
+    return Py_BuildValue("(OKiLLN(siN)L)", kind_name(state, event->kind),
                          (unsigned long long)event->ticket, (int)event->slot,
                          (long long)event->index, (long long)event->words, data,
-                         core_status_name(error->status), error->os_errno, message); /* new */
+                         core_status_name(error->status), error->os_errno, message,
+                         (long long)event->python_words); /* new */
 }
 
 static PyObject *loader_wait(PyObject *object, PyObject *timeout) /* new */
@@ -490,6 +505,9 @@ static PyMethodDef loader_methods[] = {
      "seed($self, stream, seed, /)\n--\n\nA stream as after torch's manual_seed(seed)."},
     {"set_state", FASTCALL(loader_set_state),
      "set_state($self, stream, words, position, /)\n--\n\nA stream from 624 words of mt19937."},
+    {"set_python", FASTCALL(loader_set_python),
+     "set_python($self, stream, words, position, /)\n--\n\n"
+     "What a stream draws from Python's random, from 624 words of mt19937."},
     {"submit", FASTCALL(loader_submit),
      "submit($self, indices, stream, supplied=False, /)\n--\n\n"
      "The ticket, or None when `ahead` batches are waiting already. supplied: its memory will be."},
@@ -502,14 +520,18 @@ static PyMethodDef loader_methods[] = {
      "batch_bytes($self, n, /)\n--\n\nBytes of a batch of n samples; 0: not known."},
     {"wait", loader_wait, METH_O,
      "wait($self, timeout_ms, /)\n--\n\n"
-     "(kind, ticket, slot, index, words, data, (status, os_errno, message)) or None."},
+     "(kind, ticket, slot, index, words, data, (status, os_errno, message), python_words) or "
+     "None."},
     {"resolve", FASTCALL(core_loader_resolve),
      "resolve($self, ticket, slot, rgbx, width, height, orientation, /)\n--\n\nThe pixels of a "
      "doubt."},
     {"words", FASTCALL(core_loader_words),
      "words($self, ticket, slot, n, /)\n--\n\nThe next words of a doubt that was refused."},
+    {"python", FASTCALL(core_loader_python),
+     "python($self, ticket, slot, /)\n--\n\n"
+     "(words, position): Python's random as a doubt that was refused draws from it."},
     {"finish", FASTCALL(core_loader_finish),
-     "finish($self, ticket, slot, data, height, width, words, /)\n--\n\n"
+     "finish($self, ticket, slot, data, height, width, words, python_words, /)\n--\n\n"
      "The finished sample of a doubt that was refused."},
     {"fail", FASTCALL(core_loader_fail), "fail($self, ticket, slot, /)\n--\n\nGives a batch up."},
     {"replace", FASTCALL(core_loader_replace),

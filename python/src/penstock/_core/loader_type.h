@@ -40,6 +40,7 @@ int core_loader_parse_place(const char *function, PyObject *const *args, Py_ssiz
 /* loader_decisions.c: methods that decide doubts. */
 PyObject *core_loader_resolve(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */
 PyObject *core_loader_words(PyObject *object, PyObject *const *args, Py_ssize_t n_args);   /* new */
+PyObject *core_loader_python(PyObject *object, PyObject *const *args, Py_ssize_t n_args);  /* new */
 PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t n_args);  /* new */
 PyObject *core_loader_fail(PyObject *object, PyObject *const *args, Py_ssize_t n_args);    /* new */
 PyObject *core_loader_replace(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */

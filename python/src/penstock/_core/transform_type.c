@@ -176,6 +176,11 @@ static PyObject *transform_get_max_words(PyObject *object, void *Py_UNUSED(closu
     return PyLong_FromSize_t(pst_transform_max_words(core_transform_handle(object))); /* new */
 }
 
+static PyObject *transform_get_draws_python(PyObject *object, void *Py_UNUSED(closure)) /* new */
+{
+    return PyBool_FromLong(pst_transform_draws_python(core_transform_handle(object))); /* new */
+}
+
 static PyObject *transform_get_channels(PyObject *object, void *Py_UNUSED(closure)) /* new */
 {
     return PyLong_FromLong(pst_transform_channels(core_transform_handle(object))); /* new */
@@ -263,6 +268,8 @@ static PyMethodDef transform_methods[] = {
 
 static PyGetSetDef transform_getset[] = {
     {"max_words", transform_get_max_words, NULL, "The most words that one sample can draw.", NULL},
+    {"draws_python", transform_get_draws_python, NULL,
+     "Whether it draws from Python's random, too.", NULL},
     {"channels", transform_get_channels, NULL, "Channels of the result: 3 or 1.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
