@@ -14,6 +14,7 @@
 #include <penstock/error.h>
 #include <penstock/image.h>
 #include <penstock/loader.h>
+#include <penstock/mix.h>
 #include <penstock/order.h>
 #include <penstock/random.h>
 #include <penstock/stats.h>

@@ -32,6 +32,17 @@
 ARITH(pst__arith_f32_scalar, float)
 ARITH(pst__arith_f64_scalar, double)
 
+void pst__mix_f32_scalar(uint8_t *dst, const uint8_t *other, size_t n, float share, float own)
+{
+    for (size_t i = 0; i < n; i++) {
+        float x, y;
+        memcpy(&x, other + i * sizeof x, sizeof x);
+        memcpy(&y, dst + i * sizeof y, sizeof y);
+        y = x * share + y * own;
+        memcpy(dst + i * sizeof y, &y, sizeof y);
+    }
+}
+
 #define TO_F32(type)                                                                               \
     for (size_t i = 0; i < n; i++) {                                                               \
         type x;                                                                                    \

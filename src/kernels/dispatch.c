@@ -48,6 +48,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->widen = widen_avx2;
     kernels->arith_f32 = arith_f32_avx2;
     kernels->arith_f64 = arith_f64_avx2;
+    kernels->mix_f32 = mix_f32_avx2;
     kernels->to_f32 = to_f32_avx2;
     kernels->half_to_f32 = half_to_f32_avx2;
     kernels->f32_to_half = f32_to_half_avx2;
@@ -75,6 +76,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->widen = widen_avx512;
     kernels->arith_f32 = arith_f32_avx512;
     kernels->arith_f64 = arith_f64_avx512;
+    kernels->mix_f32 = mix_f32_avx512;
     kernels->to_f32 = to_f32_avx512;
     kernels->half_to_f32 = half_to_f32_avx512;
     kernels->f32_to_half = f32_to_half_avx512;
@@ -109,6 +111,7 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->widen = pst__widen_scalar;
     kernels->arith_f32 = pst__arith_f32_scalar;
     kernels->arith_f64 = pst__arith_f64_scalar;
+    kernels->mix_f32 = pst__mix_f32_scalar;
     kernels->to_f32 = pst__to_f32_scalar;
     kernels->half_to_f32 = pst__half_to_f32_scalar;
     kernels->f32_to_half = pst__f32_to_half_scalar;

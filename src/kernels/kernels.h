@@ -183,6 +183,10 @@ struct pst__kernels {
     void (*arith_f64)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__arith op,
                       const double *b, int is_one);
 
+    /* dst[i] = other[i] * share + dst[i] * own for i < n: each operation is rounded once. Neither
+     * need be aligned, and they do not overlap; reads and writes exactly n. */
+    void (*mix_f32)(uint8_t *dst, const uint8_t *other, size_t n, float share, float own);
+
     /* n integers to float32, to the nearest, ties to even. Nothing need be aligned; reads and
      * writes exactly n. */
     void (*to_f32)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__integer from);

@@ -46,6 +46,7 @@ void pst__arith_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst_
                            const float *b, int is_one);
 void pst__arith_f64_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__arith op,
                            const double *b, int is_one);
+void pst__mix_f32_scalar(uint8_t *dst, const uint8_t *other, size_t n, float share, float own);
 void pst__to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__integer from);
 void pst__half_to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half from);
 void pst__f32_to_half_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half to);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transform/draw.h"
 
+#include <float.h>
 #include <math.h>
 
 /* float32 has 24 bits of mantissa; torch takes as many from a word. */
@@ -46,12 +47,18 @@ void pst__draw_order(struct pst__draws *draws, int32_t *order, int32_t n)
     }
 }
 
-/* Tensor.exponential_() in float32: log1p in double, which is the C library's in torch, too. */
-static float exponential(struct pst__draws *draws)
+/* A uniform number in double: two words. */
+static double uniform53(struct pst__draws *draws)
 {
     uint64_t high = next(draws);
     uint64_t bits = (high << 32 | next(draws)) & ((UINT64_C(1) << 53) - 1);
-    return (float)-log1p(-((double)bits * 0x1p-53));
+    return (double)bits * 0x1p-53;
+}
+
+/* Tensor.exponential_() in float32: log1p in double, which is the C library's in torch, too. */
+static float exponential(struct pst__draws *draws)
+{
+    return (float)-log1p(-uniform53(draws));
 }
 
 int32_t pst__draw_choice(struct pst__draws *draws, const double *p, int32_t n)
@@ -101,6 +108,54 @@ void pst__draw_python_order(struct pst__draws *draws, int32_t *order, int32_t n)
         order[k] = order[i];
         order[i] = swapped;
     }
+}
+
+/* at::normal_distribution<double>: Box and Muller's pair, of which the generator keeps one. */
+static double normal(struct pst__draws *draws, double *kept)
+{
+    double last = *kept;
+    *kept = NAN;
+    if (!isnan(last))
+        return last;
+    double u1 = uniform53(draws), u2 = uniform53(draws);
+    double r = sqrt(-2.0 * log1p(-u2)), theta = 2.0 * M_PI * u1;
+    *kept = r * sin(theta);
+    return r * cos(theta);
+}
+
+/* sample_gamma() of ATen (Marsaglia and Tsang 2000), with its constants in float32. Words for a try
+ * are there up to `limit`: behind it what was tried last is taken. That it is reached has a chance
+ * of less than 10^-70, but for generators whose state is not one of a seed. */
+static double gamma_of(struct pst__draws *draws, double *kept, double alpha, size_t limit)
+{
+    enum { TRY = 6 };
+    double scale = 1.0;
+    if (alpha < 1.0) {
+        scale = pow(1 - uniform53(draws), 1.0 / alpha);
+        alpha += 1.0;
+    }
+    const double d = alpha - (double)(1.0f / 3.0f), c = 1.0 / sqrt(9.0 * d);
+    for (;;) {
+        double x = normal(draws, kept), y = 1.0 + c * x;
+        int is_last = draws->used + 2 * TRY > limit;
+        if (y <= 0 && !is_last)
+            continue;
+        double v = y * y * y, u = 1 - uniform53(draws), xx = x * x;
+        if (u < 1.0 - (double)0.0331f * xx * xx || log(u) < 0.5 * xx + d * (1.0 - v + log(v)) ||
+            is_last)
+            return scale * d * v;
+    }
+}
+
+/* torch._sample_dirichlet() of two equal concentrations, its first component. */
+float pst__draw_beta(struct pst__draws *draws, double *kept, float alpha)
+{
+    size_t start = draws->used;
+    double a = gamma_of(draws, kept, (double)alpha, start + PST_BETA_WORDS / 2);
+    double b = gamma_of(draws, kept, (double)alpha, start + PST_BETA_WORDS);
+    a = fmax(a, DBL_MIN);
+    float share = (float)(a / (a + fmax(b, DBL_MIN)));
+    return fminf(fmaxf(share, FLT_MIN), 0x1.fffffep-1f);
 }
 
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)

@@ -4,7 +4,7 @@
 
 #include "transform/transform.h"
 
-/* What torch's CPU generator makes of its 32-bit words, one word each. */
+/* What torch's CPU generator makes of its 32-bit words, one word each unless said otherwise. */
 
 /* Tensor.uniform_(a, b) in float32. */
 float pst__uniform(uint32_t word, float a, float b);
@@ -23,6 +23,12 @@ double pst__draw_python_unit(struct pst__draws *draws);
 int32_t pst__draw_python_below(struct pst__draws *draws, int32_t n);
 void pst__draw_python_order(struct pst__draws *draws, int32_t *order, int32_t n);
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) < p */
+
+/* Beta(alpha, alpha).sample() in float32, from at most so many words and the normal that the
+ * generator keeps for the next call (NAN: none). Each try of a gamma takes about four, and one in
+ * twenty is refused at most. */
+#define PST_BETA_WORDS 512
+float pst__draw_beta(struct pst__draws *draws, double *kept, float alpha);
 
 /* torchvision's draw of a box: a share of the area between the scales, then exp of the log of the
  * aspect. Two sides in whole pixels, which may be none or more than the image has: the roots of

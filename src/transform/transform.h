@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <penstock/mix.h>
 #include <penstock/transform.h>
 
 #include "base/rng.h"
@@ -150,5 +151,29 @@ int pst__transform_execute_pixels(struct pst__executor *executor,
                                   const struct pst_transform *transform,
                                   const struct pst__plan *plan, const struct pst_pixels *pixels,
                                   void *dst, struct pst_error *err);
+
+/* --- a batch is mixed */
+
+/* PST_EINVAL: what torchvision would refuse, or what the transform's output is not fit for. */
+int pst__mix_check(const struct pst_mix_config *config, const struct pst_transform *transform,
+                   struct pst_error *err);
+/* As pst_mix_draw(), from a configuration that was checked and words that are enough. */
+void pst__mix_draw(const struct pst_mix_config *config, int32_t h, int32_t w,
+                   struct pst__draws *draws, double *normal, struct pst_mix *mix);
+/* What is mixed of each sample comes in pieces of at most PST_MIX_PIECE bytes, which have nothing
+ * to do with each other: how many, and where one lies in a sample of h x w. */
+#define PST_MIX_PIECE 16384
+struct pst__span {
+    size_t at, bytes;
+};
+size_t pst__mix_pieces(const struct pst_mix *mix, const struct pst_transform *transform, int32_t h,
+                       int32_t w);
+struct pst__span pst__mix_span(const struct pst_mix *mix, const struct pst_transform *transform,
+                               int32_t h, int32_t w, size_t piece);
+/* A piece of a sample, with the same piece of the one before it as that was. */
+void pst__mix_pair(const struct pst_mix *mix, uint8_t *own, const uint8_t *other, size_t bytes);
+/* The labels of a batch: share[i * n_classes + c] of each class c. */
+void pst__mix_labels(const struct pst_mix_config *config, const struct pst_mix *mix,
+                     const int64_t *labels, size_t n, float *share);
 
 #endif

@@ -23,6 +23,9 @@ class DecodeError(Error, ValueError): ...
 class LimitError(Error, ValueError): ...
 class ForkError(Error, RuntimeError): ...
 
+# n_classes; whether a part is drawn; (kind, alpha, p) of each: enum pst_mix_kind
+Mix: TypeAlias = tuple[int, bool, tuple[tuple[int, float, float], ...]]
+
 _Index: TypeAlias = SupportsIndex | slice | EllipsisType | None
 
 @final
@@ -472,6 +475,12 @@ def check(data: Buffer, /) -> None:
     """Raises DecodeError where anything is wrong with an image, or behind it."""
 
 def decode(data: Buffer, region: tuple[int, int, int, int] | None = None, /) -> Tensor: ...
+def mix_draw(
+    mix: Mix, height: int, width: int, words: Buffer, normal: float | None, /
+) -> tuple[int, float, tuple[int, int, int, int], float | None, int]:
+    """What is drawn for a batch: (kind, own, (x, y, w, h), normal, used). normal: what the
+    generator keeps for the next call, before and after."""
+
 def permutation(n: int, key: int, start: int, count: int, block: int, /) -> Tensor:
     """What is at places start .. start + count - 1 of a shuffled order of 0 .. n - 1, int64. block:
     rows that stay near each other; 0: none."""

@@ -65,6 +65,17 @@ ARITH_V(AVX2, arith_f64_avx2, double, __m256d, 4, _mm256_set1_pd, load2_f64, _mm
         store2_f64, _mm256_mul_pd, _mm256_div_pd, _mm256_add_pd, _mm256_sub_pd,
         pst__arith_f64_scalar)
 
+AVX2 static void mix_f32_avx2(uint8_t *dst, const uint8_t *other, size_t n, float share, float own)
+{
+    size_t i = 0;
+    const __m256 a = _mm256_set1_ps(share), b = _mm256_set1_ps(own);
+    for (; i + 8 <= n; i += 8) {
+        __m256 x = _mm256_mul_ps(load2_f32(other + i * 4), a);
+        store2_f32(dst + i * 4, _mm256_add_ps(x, _mm256_mul_ps(load2_f32(dst + i * 4), b)));
+    }
+    pst__mix_f32_scalar(dst + i * 4, other + i * 4, n - i, share, own);
+}
+
 #define TO_F32_LOOP2(size, value)                                                                  \
     for (; i + 8 <= n; i += 8) {                                                                   \
         const uint8_t *p = src + i * (size);                                                       \

@@ -13,6 +13,19 @@ ARITH_V(AVX512, arith_f64_avx512, double, __m512d, 8, _mm512_set1_pd, _mm512_loa
         _mm512_loadu_pd, _mm512_storeu_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_add_pd,
         _mm512_sub_pd, pst__arith_f64_scalar)
 
+AVX512 static void mix_f32_avx512(uint8_t *dst, const uint8_t *other, size_t n, float share,
+                                  float own)
+{
+    size_t i = 0;
+    const __m512 a = _mm512_set1_ps(share), b = _mm512_set1_ps(own);
+    for (; i + 16 <= n; i += 16) {
+        __m512 x = _mm512_mul_ps(_mm512_loadu_ps(other + i * 4), a);
+        __m512 y = _mm512_mul_ps(_mm512_loadu_ps(dst + i * 4), b);
+        _mm512_storeu_ps(dst + i * 4, _mm512_add_ps(x, y));
+    }
+    pst__mix_f32_scalar(dst + i * 4, other + i * 4, n - i, share, own);
+}
+
 #define TO_F32_LOOP512(size, value)                                                                \
     for (; i + 16 <= n; i += 16) {                                                                 \
         const uint8_t *p = src + i * (size);                                                       \

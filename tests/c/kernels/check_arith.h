@@ -101,6 +101,43 @@ static void check_arith(const struct pst__kernels *kernels, int n)
             check_arith_of(kernels, n, size, op, draw() % 2);
 }
 
+/* Each operation by itself, kept from being fused or made into a vector. */
+static float mix_one(float x, float y, float share, float own)
+{
+    volatile float a = x * share, b = y * own, sum = a + b;
+    return sum;
+}
+
+static void check_mix(const struct pst__kernels *kernels, int n)
+{
+    struct fenced other;
+    struct field dst;
+    size_t bytes = (size_t)n * 4, at = (size_t)between(0, 70);
+    float weights[2];
+    fenced_new(&other, bytes, draw() % 2);
+    field_new(&dst, at + bytes + 70);
+    field_allow(&dst, at, bytes);
+    draw_floats(other.data, (size_t)n, 4);
+    draw_floats(dst.data + at, (size_t)n, 4);
+    memcpy(dst.before, dst.data, dst.size);
+    weights[1] = (float)(draw() & 0xffffff) * 0x1p-24f;
+    weights[0] = (float)(1.0 - (double)weights[1]);
+    kernels->mix_f32(dst.data + at, other.data, (size_t)n, weights[0], weights[1]);
+    for (int i = 0; i < n; i++) {
+        float x, y, got, expected;
+        memcpy(&x, other.data + (size_t)i * 4, 4);
+        memcpy(&y, dst.before + at + (size_t)i * 4, 4);
+        memcpy(&got, dst.data + at + (size_t)i * 4, 4);
+        expected = mix_one(x, y, weights[0], weights[1]);
+        /* Of two NaNs either may be the result. */
+        if (memcmp(&got, &expected, 4) != 0 && !(isnan(got) && isnan(expected)))
+            differ("mix_f32", kernels->name, n, i * 4, (int)got, (int)expected);
+    }
+    field_check(&dst, "mix_f32");
+    field_free(&dst);
+    fenced_free(&other);
+}
+
 static void check_to_f32(const struct pst__kernels *kernels, int n)
 {
     for (int from = PST_INTEGER_U8; from <= PST_INTEGER_I64; from++) {

@@ -419,6 +419,7 @@ static int check_version(const struct pst__kernels *kernels)
                     {"adler32", check_adler32},
                     {"widen", check_widen},
                     {"arith", check_arith},
+                    {"mix_f32", check_mix},
                     {"to_f32", check_to_f32},
                     {"halves", check_halves}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
@@ -475,6 +476,7 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->widen != below->widen);
     CHECK(k->arith_f32 != below->arith_f32);
     CHECK(k->arith_f64 != below->arith_f64);
+    CHECK(k->mix_f32 != below->mix_f32);
     CHECK(k->to_f32 != below->to_f32);
     CHECK(k->half_to_f32 != below->half_to_f32);
     CHECK(k->f32_to_half != below->f32_to_half);

@@ -108,12 +108,18 @@ PyObject *core_dataset_intend(PyObject *object, PyObject *arg);    /* new */
 /* row_step_functions.c */
 PyObject *core_row_steps(PyObject *module, PyObject *args); /* new */
 struct pst_transform *core_transform_handle(PyObject *transform);
+/* mix_functions.c. The int functions return 0, or -1 with an exception set. A normal that a
+ * generator keeps is NAN where it keeps none, which is None. */
+int core_to_mix(PyObject *object, struct pst_mix_config *config);
+int core_to_normal(PyObject *object, double *normal);
+PyObject *core_normal(double normal); /* new */
 
 /* Method tables of module functions, ended by a row of NULL. */
 extern PyMethodDef core_array_functions[];
 extern PyMethodDef core_dataset_functions[];
 extern PyMethodDef core_image_functions[];
 extern PyMethodDef core_memory_functions[];
+extern PyMethodDef core_mix_functions[];
 extern PyMethodDef core_order_functions[];
 extern PyMethodDef core_tensor_functions[];
 extern PyMethodDef core_rows_functions[];

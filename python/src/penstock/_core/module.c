@@ -114,6 +114,7 @@ static int add_functions(PyObject *module)
         PyModule_AddFunctions(module, core_dataset_functions) < 0 ||
         PyModule_AddFunctions(module, core_image_functions) < 0 ||
         PyModule_AddFunctions(module, core_memory_functions) < 0 ||
+        PyModule_AddFunctions(module, core_mix_functions) < 0 ||
         PyModule_AddFunctions(module, core_order_functions) < 0 ||
         PyModule_AddFunctions(module, core_tensor_functions) < 0 ||
         PyModule_AddFunctions(module, core_rows_functions) < 0 ||
