@@ -258,6 +258,8 @@ void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_
 
 /* pipeline.c: what the threads do. */
 void pst__worker_run(void *loader, int worker);
+
+/* worker.c: what a thread has of its own; its tools come when it first needs them. */
 int pst__worker_init(struct pst_loader *loader, struct pst__worker *worker, struct pst_error *err);
 void pst__worker_reset(struct pst__worker *worker);
 

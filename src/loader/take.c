@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/status.h"
+#include "buffer/buffer.h"
+#include "format/dataset.h"
+#include "loader/engine.h"
+
+/* A batch that is complete goes to the consumer. */
+
+static int labels_of(struct pst_loader *loader, const struct pst__batch *batch,
+                     struct pst_tensor *labels, struct pst_error *err)
+{
+    struct pst_buffer *buffer;
+    int64_t n = batch->n - batch->n_absent;
+    int rc = pst__buffer_new(&buffer, (size_t)n * sizeof(int64_t), err);
+    if (rc < 0)
+        return rc;
+    int64_t *label = pst_buffer_data(buffer);
+    for (int32_t i = 0; i < batch->n; i++)
+        if (!batch->sample[i].is_absent)
+            *label++ = pst_dataset_label(loader->config.dataset, batch->sample[i].index);
+    pst__tensor_over(labels, buffer, PST_I64, 1, &n);
+    return PST_OK;
+}
+
+/* The samples of a batch that is complete move up to the places of those that are absent. */
+static void close_gaps(const struct pst__batch *batch)
+{
+    if (batch->n_absent == 0)
+        return;
+    uint8_t *data = pst_buffer_data(batch->slab), *end = data;
+    for (int32_t i = 0; i < batch->n; i++) {
+        if (batch->sample[i].is_absent)
+            continue;
+        uint8_t *place = data + (size_t)i * batch->sample_bytes;
+        if (end != place)
+            memmove(end, place, batch->sample_bytes);
+        end += batch->sample_bytes;
+    }
+}
+
+int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch *out,
+                    struct pst_error *err)
+{
+    int rc = pst__loader_check(loader, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(loader->n_fields == 0, err, "batches of rows are taken as fields");
+    PST_REQUIRE(out && ticket == loader->head && loader->head < loader->tail, err,
+                "batch %llu is not the oldest one", (unsigned long long)ticket);
+    struct pst__batch *batch = pst__head(loader);
+    struct pst_batch taken = {0};
+    pst__lock(&loader->lock);
+    int is_over = pst__batch_is_over(batch);
+    int32_t n = batch->n - batch->n_absent;
+    int is_whole = is_over && batch->failed_slot < 0 && !batch->is_ragged && n > 0;
+    pst__unlock(&loader->lock);
+    if (!is_over)
+        return PST_AGAIN;
+    if (is_whole)
+        rc = labels_of(loader, batch, &taken.labels, err);
+    if (rc < 0)
+        return rc;
+    if (is_whole)
+        close_gaps(batch);
+    pst__lock(&loader->lock);
+    if (is_whole) {
+        int64_t shape[4] = {n};
+        pst__transform_shape(loader->config.transform, batch->out_h, batch->out_w, shape + 1);
+        struct pst_buffer *slab = pst__slab_hand_over(loader, batch);
+        pst__tensor_over(&taken.images, slab, pst__transform_dtype(loader->config.transform), 4,
+                         shape);
+        loader->last_bytes = batch->sample_bytes;
+        loader->batches++;
+        loader->samples += n;
+    }
+    pst__trace_left(loader, batch);
+    pst__batch_clear(loader, batch);
+    loader->head++;
+    pst__broadcast(&loader->work);
+    pst__unlock(&loader->lock);
+    pst__memory_release(loader);
+    *out = taken;
+    return PST_OK;
+}
