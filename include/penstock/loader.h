@@ -7,6 +7,7 @@
 
 #include <penstock/dataset.h>
 #include <penstock/error.h>
+#include <penstock/mix.h>
 #include <penstock/stats.h>
 #include <penstock/tensor.h>
 #include <penstock/transform.h>
@@ -73,6 +74,10 @@ struct pst_loader_config {
     int64_t timeout_ms; /* of one pst_loader_next(); 0: 300,000 */
     /* 1: an image has to pass pst_image_check(), too. Images are decoded to their ends then. */
     int strict;
+    /* Batches are mixed by it when all their samples are there, and labels are float32 (n,
+     * n_classes); copied. With PST_RNG_TORCH the draws follow those of the batch's samples, with
+     * PST_RNG_SAMPLE they depend on seed, epoch and the batch's indices alone. NULL: not mixed. */
+    const struct pst_mix_config *mix;
 };
 PST_API void pst_loader_config_init(struct pst_loader_config *config);
 
@@ -81,7 +86,7 @@ PST_API void pst_loader_config_init(struct pst_loader_config *config);
 struct pst_batch {
     struct pst_tensor images; /* (n, channels, h, w) or (n, h, w, channels), as the transform's
                                * output says; contiguous */
-    struct pst_tensor labels; /* (n), int64 */
+    struct pst_tensor labels; /* (n), int64; of a mixed batch (n, n_classes), float32 */
 };
 PST_API void pst_batch_reset(struct pst_batch *batch); /* idempotent; any thread */
 
@@ -126,6 +131,11 @@ PST_API int pst_loader_set_state(struct pst_loader *loader, int32_t stream,
  * makes. As above. */
 PST_API int pst_loader_set_python(struct pst_loader *loader, int32_t stream,
                                   const uint32_t words[624], int32_t position,
+                                  struct pst_error *err);
+
+/* The normal that the generator of a stream keeps for the next call, after either of these, which
+ * leave none (NAN). As above. */
+PST_API int pst_loader_set_normal(struct pst_loader *loader, int32_t stream, double normal,
                                   struct pst_error *err);
 
 /* Queues a batch. *ticket counts up from 1. PST_AGAIN: `ahead` batches are waiting already, nothing
@@ -178,6 +188,7 @@ struct pst_event {
                        * sample is resolved or failed. */
     size_t size;
     struct pst_error error; /* DOUBT, FAILED: why */
+    double normal; /* BATCH, FAILED, RAGGED: that the stream's generator keeps then; NAN: none */
 };
 
 /* Waits until something is to be done. PST_AGAIN: timeout_ms passed first. PST_END: nothing is
@@ -229,7 +240,8 @@ PST_API int pst_loader_describe_slot(struct pst_loader *loader, uint64_t ticket,
                                      char *text, size_t size, struct pst_error *err);
 
 /* Hands the oldest batch over and frees its place. A batch that failed or is ragged is dropped,
- * batch is left empty. PST_AGAIN: it is not complete. */
+ * batch is left empty. PST_AGAIN: it is not complete. Errors: PST_ENOMEM, PST_ERANGE (a label of a
+ * mixed batch). */
 PST_API int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch *batch,
                             struct pst_error *err);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@ int pst__batch_is_over(const struct pst__batch *batch)
 {
     if (batch->is_held)
         return 0;
-    return batch->n_active == 0 && (batch->failed_slot >= 0 || batch->n_done == batch->n);
+    return batch->n_active == 0 &&
+           (batch->failed_slot >= 0 || (batch->n_done == batch->n && !pst__mix_is_due(batch)));
 }
 
 void pst__sample_begin(const struct pst_loader *loader, struct pst__sample *sample, int64_t index)
@@ -60,6 +62,9 @@ static void batch_begin(struct pst__batch *batch)
     batch->sample_bytes = 0;
     batch->words_start = batch->words_end = 0;
     batch->python_words = 0;
+    batch->normal_start = batch->normal_end = NAN;
+    batch->is_mix_drawn = batch->is_mixed = 0;
+    batch->n_pieces = batch->piece_next = batch->pieces_done = 0;
 }
 
 int pst__batch_fill(struct pst_loader *loader, struct pst__batch *batch, uint64_t ticket,
@@ -154,6 +159,7 @@ void pst__batch_restart_tail(struct pst_loader *loader, struct pst__batch *batch
     batch->read_next = loader->is_uniform && !loader->is_free ? batch->n : slot;
     if (batch->plan_next > slot)
         batch->plan_next = slot;
+    batch->is_mix_drawn = 0;
     if (slot > batch->shape_slot)
         return;
     slab_drop(loader, batch); /* the new shape may be of another size */

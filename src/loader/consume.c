@@ -16,17 +16,18 @@ static const int64_t poll_ns = 1000000000; /* deadline of waits that only bounde
 static uint64_t words_needed(struct pst_loader *loader, int32_t which, size_t n, uint64_t *keep)
 {
     struct pst__stream *stream = &loader->stream[which];
-    uint64_t unplanned = n;
+    uint64_t unplanned = n, mixes = n > 0;
     *keep = stream->next;
     for (uint64_t t = loader->tail; t-- > loader->head;) {
         const struct pst__batch *batch = pst__batch_at(loader, t);
         if (batch->stream != which || batch->failed_slot >= 0)
             continue;
         unplanned += (uint64_t)(batch->n - batch->plan_next);
+        mixes += !batch->is_mix_drawn;
         if (batch->plan_next > 0)
             *keep = batch->words_start;
     }
-    return stream->next + unplanned * loader->max_words;
+    return stream->next + unplanned * loader->max_words + mixes * loader->mix_words;
 }
 
 /* Fills a stream up for what is submitted and n more samples. The lock is not held. */
@@ -108,6 +109,18 @@ int pst_loader_set_python(struct pst_loader *loader, int32_t stream, const uint3
     pst__lock(&loader->lock);
     memcpy(python->state, words, sizeof python->state);
     python->given = (uint32_t)position;
+    pst__unlock(&loader->lock);
+    return PST_OK;
+}
+
+int pst_loader_set_normal(struct pst_loader *loader, int32_t stream, double normal,
+                          struct pst_error *err)
+{
+    int rc = check_idle(loader, stream, err);
+    if (rc < 0)
+        return rc;
+    pst__lock(&loader->lock);
+    loader->stream[stream].normal = normal;
     pst__unlock(&loader->lock);
     return PST_OK;
 }
@@ -205,6 +218,7 @@ static void event_of_batch(const struct pst__batch *batch, struct pst_event *eve
     event->ticket = batch->ticket;
     event->words = (int64_t)(batch->words_end - batch->words_start);
     event->python_words = batch->python_words;
+    event->normal = batch->normal_end;
     event->slot = -1;
     event->index = -1;
     event->kind = batch->is_ragged ? PST_EVENT_RAGGED : PST_EVENT_BATCH;
@@ -466,10 +480,9 @@ static void batch_fails(struct pst_loader *loader, struct pst__batch *batch, int
     sample->error = NULL;
     /* All samples before this one are done: if it has no plan, the stream stands at its turn. */
     if (!loader->is_free) {
-        if (batch->plan_next == 0) {
-            batch->words_start = stream->next;
-            pst__python_begin(loader, batch);
-        }
+        if (batch->plan_next == 0)
+            pst__stream_begins(loader, batch);
+        stream->normal = batch->normal_end = batch->normal_start;
         stream->next = sample->is_planned ? sample->words_at : stream->next + sample->words_spent;
         pst__python_at(loader, batch,
                        sample->is_planned ? sample->python_at

@@ -91,6 +91,12 @@ struct pst__batch {
      * is_measured is PST_MEASURED, and not written to then. */
     int64_t *lengths;
     uint8_t is_measured;
+    /* Of a loader that mixes: constant; what was drawn when all samples were planned; pieces that
+     * threads have taken and those that are done. */
+    uint8_t mixes, is_mix_drawn, is_mixed;
+    struct pst_mix mix;
+    size_t n_pieces, piece_next, pieces_done;
+    double normal_start, normal_end; /* that the stream kept, as of words_start and words_end */
 };
 enum { PST_NOT_MEASURED, PST_MEASURING, PST_MEASURED };
 
@@ -106,7 +112,8 @@ struct pst__worker {
     struct pst__mt python;
     struct pst__ring ring; /* what is traced */
     int has_ring;
-    int64_t charged; /* scratch that the budget knows of */
+    uint8_t *mixed_last; /* [PST_MIX_PIECE] where batches are mixed: of the last sample */
+    int64_t charged;     /* scratch that the budget knows of */
     _Atomic int64_t bytes_read, read_ns, probe_ns, plan_ns, decode_ns, transform_ns, scratch_bytes;
 };
 
@@ -118,6 +125,8 @@ struct pst_loader {
     int n_ranges;
     size_t max_words;
     int draws_python;
+    struct pst_mix_config mix; /* n is 0 where nothing is mixed */
+    size_t mix_words;
     int is_strict_budget; /* it was asked for: what does not fit is refused */
     int is_free; /* planning needs no order: nothing is drawn, or each sample has draws of its own
                   */
@@ -242,9 +251,9 @@ void pst__release_after(struct pst_loader *loader, const struct pst__batch *fail
  * its place in the batch: lock held.
  * pst__plan_own plans a sample whose draws need no order: for the sample's owner. */
 int pst__plan_ahead(struct pst_loader *loader, int32_t stream, int most);
-/* What a batch draws from Python's generator begins here; what follows draws from `at` words after
- * that on. */
-void pst__python_begin(const struct pst_loader *loader, struct pst__batch *batch);
+/* A batch is about to draw from its stream, or to fail without. */
+void pst__stream_begins(const struct pst_loader *loader, struct pst__batch *batch);
+/* What follows draws from Python's generator from `at` words behind the batch's start on. */
 void pst__python_at(struct pst_loader *loader, struct pst__batch *batch, uint32_t at);
 /* The consumer goes on with a stream that waited for this sample. */
 void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
@@ -283,6 +292,22 @@ struct pst_buffer *pst__slab_hand_over(struct pst_loader *loader, struct pst__ba
 void pst__memory_drop(struct pst_loader *loader, struct pst__batch *batch);
 void pst__memory_release(struct pst_loader *loader);
 int pst__memory_check(const struct pst_buffer *memory, size_t bytes, struct pst_error *err);
+
+/* mixing.c: batches that are mixed. mix_is_due: the batch is not complete before it. mix_plan draws
+ * in the stream's order, once all its samples are planned. batch_landed: the last sample is done.
+ * Lock held; mix_run's caller does not hold it, and does afterwards. */
+struct pst__mix_run {
+    struct pst__batch *batch;
+    size_t from, n; /* pieces */
+};
+int pst__mix_is_due(const struct pst__batch *batch);
+void pst__mix_plan(const struct pst_loader *loader, struct pst__stream *stream,
+                   struct pst__batch *batch);
+void pst__batch_landed(struct pst_loader *loader, struct pst__worker *worker,
+                       const struct pst__batch *batch);
+int pst__mix_claim(struct pst_loader *loader, struct pst__worker *worker, struct pst__mix_run *run);
+void pst__mix_run(struct pst_loader *loader, struct pst__worker *worker,
+                  const struct pst__mix_run *run);
 
 /* gather.c: batches of a dataset of rows. Lock held. */
 size_t pst__rows_bytes(const struct pst_loader *loader, size_t n);    /* no lock; 0: it varies */

@@ -81,6 +81,23 @@ static int config_settle(struct pst_loader_config *to, const struct pst_loader_c
     return PST_OK;
 }
 
+/* The configuration is the caller's; what is kept of it is a copy. */
+static int mix_init(struct pst_loader *loader, struct pst_error *err)
+{
+    const struct pst_mix_config *mix = loader->config.mix;
+    loader->config.mix = NULL;
+    if (!mix)
+        return PST_OK;
+    PST_REQUIRE(loader->config.transform, err, "rows are not mixed");
+    int rc = pst__mix_check(mix, loader->config.transform, err);
+    if (rc < 0)
+        return rc;
+    loader->mix = *mix;
+    loader->mix_words = pst_mix_max_words(mix);
+    loader->is_free = loader->config.rng == PST_RNG_SAMPLE;
+    return PST_OK;
+}
+
 static int loader_allocate(struct pst_loader *loader, struct pst_error *err)
 {
     const struct pst_loader_config *config = &loader->config;
@@ -93,6 +110,8 @@ static int loader_allocate(struct pst_loader *loader, struct pst_error *err)
     if (!loader->ring || !loader->stream || !loader->worker || !loader->idle_records ||
         !loader->spent)
         return pst__fail(err, PST_ENOMEM, "no memory for a loader");
+    for (int32_t i = 0; i < config->ahead; i++)
+        loader->ring[i].mixes = loader->mix.n > 0;
     loader->n_workers = config->threads;
     for (int i = 0; i <= loader->n_workers; i++) {
         int rc = pst__worker_init(loader, &loader->worker[i], err);
@@ -101,8 +120,9 @@ static int loader_allocate(struct pst_loader *loader, struct pst_error *err)
     }
     int rc = pst__slab_pool_new(&loader->pool, config->memory_budget, err);
     if (rc == PST_OK)
-        pst__slab_pool_beside(loader->pool,
-                              (int64_t)pst__dataset_memory(config->dataset) * loader->n_workers);
+        pst__slab_pool_beside(loader->pool, ((int64_t)pst__dataset_memory(config->dataset) +
+                                             (loader->mix.n > 0 ? PST_MIX_PIECE : 0)) *
+                                                loader->n_workers);
     return rc;
 }
 
@@ -240,6 +260,8 @@ int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *con
      * plan. */
     loader->staged_most = 4 * settled.threads + 2;
     rc = pst__rows_init(loader, err);
+    if (rc == PST_OK)
+        rc = mix_init(loader, err);
     if (rc == PST_OK)
         rc = check_uniform(loader, err);
     if (rc == PST_OK)

@@ -38,10 +38,13 @@ void pst__planned(struct pst_loader *loader, struct pst__batch *batch, struct ps
     pst__plan_placed(loader, batch, (int32_t)(sample - batch->sample));
 }
 
-void pst__python_begin(const struct pst_loader *loader, struct pst__batch *batch)
+void pst__stream_begins(const struct pst_loader *loader, struct pst__batch *batch)
 {
+    const struct pst__stream *stream = &loader->stream[batch->stream];
+    batch->words_start = batch->words_end = stream->next;
+    batch->normal_start = batch->normal_end = stream->normal;
     if (loader->draws_python)
-        batch->python_start = loader->stream[batch->stream].python;
+        batch->python_start = stream->python;
     batch->python_words = 0;
 }
 
@@ -100,13 +103,12 @@ int pst__plan_ahead(struct pst_loader *loader, int32_t which, int most)
             continue;
         if (batch->is_held)
             return n;
-        if (batch->plan_next == 0) {
-            batch->words_start = batch->words_end = stream->next;
-            pst__python_begin(loader, batch);
-        }
+        if (batch->plan_next == 0)
+            pst__stream_begins(loader, batch);
         for (; batch->plan_next < batch->n; n++)
             if (n == most || !plan_next(loader, stream, batch))
                 return n;
+        pst__mix_plan(loader, stream, batch);
     }
     return n;
 }

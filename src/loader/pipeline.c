@@ -458,13 +458,10 @@ static void finish_sample(struct pst_loader *loader, struct pst__worker *worker,
     }
     sample->state = PST_SAMPLE_DONE;
     pst__sample_settle(loader, batch, sample);
-    if (++batch->n_done == batch->n || batch->n_doubts > 0)
+    if (++batch->n_done == batch->n)
+        pst__batch_landed(loader, worker, batch);
+    else if (batch->n_doubts > 0)
         pst__signal(&loader->done);
-    if (pst__is_traced(loader) && batch->n_done == batch->n) {
-        int64_t now = pst__now_ns();
-        pst__trace_batch(loader, worker, PST_TRACE_READY, batch->ticket, now, now,
-                         batch->n - batch->n_absent);
-    }
 }
 
 static void note_scratch(struct pst__worker *worker)
@@ -527,8 +524,14 @@ static void execute_run(struct pst_loader *loader, struct pst__worker *worker, s
 static int work_once(struct pst_loader *loader, struct pst__worker *worker)
 {
     struct run run;
+    struct pst__mix_run mix;
     if (loader->n_fields > 0)
         return pst__rows_work(loader, worker) == PST_OK;
+    if (loader->mix.n > 0 && pst__mix_claim(loader, worker, &mix)) {
+        pst__unlock(&loader->lock);
+        pst__mix_run(loader, worker, &mix);
+        return 1;
+    }
     if (claim_run(loader, &run)) {
         pst__unlock(&loader->lock);
         execute_run(loader, worker, &run);

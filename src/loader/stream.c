@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "loader/stream.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -26,6 +27,7 @@ void pst__stream_seed(struct pst__stream *stream, uint32_t seed)
 {
     pst__mt_seed(&stream->mt, seed);
     stream->base = stream->end = stream->next = 0;
+    stream->normal = NAN;
 }
 
 void pst__stream_set_state(struct pst__stream *stream, const uint32_t words[PST_MT_N],
@@ -34,6 +36,7 @@ void pst__stream_set_state(struct pst__stream *stream, const uint32_t words[PST_
     memcpy(stream->mt.state, words, sizeof stream->mt.state);
     stream->mt.given = given;
     stream->base = stream->end = stream->next = 0;
+    stream->normal = NAN;
 }
 
 /* Grows one array of 4-byte elements. */

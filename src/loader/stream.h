@@ -27,6 +27,7 @@ struct pst__stream {
     size_t capacity;       /* words that the arrays have room for */
     uint32_t *words;
     float *exps[PST_MAX_EXP_RANGES];
+    double normal; /* at `next`: what the generator keeps for the next call; NAN: nothing */
 };
 
 /* Words on their way into a stream. Zero-initialised means empty; the arrays grow and stay. */
@@ -44,7 +45,7 @@ struct pst__exp {
 void pst__stream_reset(struct pst__stream *stream); /* frees */
 void pst__refill_reset(struct pst__refill *refill); /* frees */
 
-/* Empties the window and starts at position 0; Python's is not touched. */
+/* Empties the window and starts at position 0, with no normal kept; Python's is not touched. */
 void pst__stream_seed(struct pst__stream *stream, uint32_t seed);
 void pst__stream_set_state(struct pst__stream *stream, const uint32_t words[PST_MT_N],
                            uint32_t given);

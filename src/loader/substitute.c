@@ -23,9 +23,12 @@ static int moves_shape(const struct pst__batch *batch, const struct pst__sample 
 /* The batch from a slot on begins anew, held. Lock held, but while it waits. */
 static void restart_tail(struct pst_loader *loader, struct pst__batch *batch, int32_t slot)
 {
-    struct pst__sample *sample = &batch->sample[slot];
+    const struct pst__sample *sample = &batch->sample[slot];
     if (moves_stream(loader, sample)) {
-        batch->words_end = loader->stream[batch->stream].next = sample->words_at;
+        struct pst__stream *stream = &loader->stream[batch->stream];
+        batch->words_end = stream->next = sample->words_at;
+        /* Samples leave the normal alone. */
+        stream->normal = batch->normal_end = batch->normal_start;
         pst__python_at(loader, batch, sample->python_at);
     }
     batch->is_held = 1;
@@ -54,11 +57,8 @@ static void leave_out(struct pst_loader *loader, struct pst__batch *batch, int32
     sample->is_absent = 1;
     sample->is_planned = sample->is_refused = 0;
     batch->n_absent++;
-    if (++batch->n_done == batch->n && pst__is_traced(loader)) {
-        int64_t now = pst__now_ns();
-        pst__trace_batch(loader, pst__consumer(loader), PST_TRACE_READY, batch->ticket, now, now,
-                         batch->n - batch->n_absent);
-    }
+    if (++batch->n_done == batch->n)
+        pst__batch_landed(loader, pst__consumer(loader), batch);
     if (slot != batch->shape_slot)
         return;
     batch->shape_slot = slot + 1;

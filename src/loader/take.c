@@ -8,6 +8,27 @@
 
 /* A batch that is complete goes to the consumer. */
 
+/* The labels of a batch that was mixed, in the place of plain ones. */
+static int mix_labels(const struct pst_loader *loader, const struct pst__batch *batch,
+                      struct pst_tensor *labels, struct pst_error *err)
+{
+    const int64_t *label = labels->data;
+    int64_t shape[2] = {labels->shape[0], loader->mix.n_classes};
+    struct pst_buffer *buffer;
+    for (int64_t i = 0; i < shape[0]; i++)
+        if (label[i] < 0 || label[i] >= shape[1])
+            return pst__fail(err, PST_ERANGE, "label %lld is not one of %lld classes",
+                             (long long)label[i], (long long)shape[1]);
+    size_t bytes = (size_t)shape[0] * (size_t)shape[1] * sizeof(float);
+    int rc = pst__buffer_new(&buffer, bytes, err);
+    if (rc < 0)
+        return rc;
+    pst__mix_labels(&loader->mix, &batch->mix, label, (size_t)shape[0], pst_buffer_data(buffer));
+    pst_tensor_reset(labels);
+    pst__tensor_over(labels, buffer, PST_F32, 2, shape);
+    return PST_OK;
+}
+
 static int labels_of(struct pst_loader *loader, const struct pst__batch *batch,
                      struct pst_tensor *labels, struct pst_error *err)
 {
@@ -21,7 +42,11 @@ static int labels_of(struct pst_loader *loader, const struct pst__batch *batch,
         if (!batch->sample[i].is_absent)
             *label++ = pst_dataset_label(loader->config.dataset, batch->sample[i].index);
     pst__tensor_over(labels, buffer, PST_I64, 1, &n);
-    return PST_OK;
+    if (batch->mixes)
+        rc = mix_labels(loader, batch, labels, err);
+    if (rc < 0)
+        pst_tensor_reset(labels);
+    return rc;
 }
 
 /* The samples of a batch that is complete move up to the places of those that are absent. */

@@ -11,6 +11,11 @@ int pst__worker_init(struct pst_loader *loader, struct pst__worker *worker, stru
     if (pst__ring_init(&worker->ring) < 0)
         return pst__fail(err, PST_ENOMEM, "no memory for a lock");
     worker->has_ring = 1;
+    if (loader->mix.n > 0) {
+        worker->mixed_last = pst__alloc(PST_MIX_PIECE, PST_MEM_HEAP);
+        if (!worker->mixed_last)
+            return pst__fail(err, PST_ENOMEM, "no memory to mix batches");
+    }
     if (loader->config.rng == PST_RNG_SAMPLE && n > 0) {
         worker->words = pst__calloc(n, sizeof *worker->words, PST_MEM_HEAP);
         if (!worker->words)
@@ -32,6 +37,7 @@ void pst__worker_reset(struct pst__worker *worker)
     pst__record_reset(&worker->record);
     if (worker->has_ring)
         pst__ring_reset(&worker->ring);
+    pst__free(worker->mixed_last);
     pst__free(worker->words);
     for (int r = 0; r < PST_MAX_EXP_RANGES; r++)
         pst__free(worker->exps[r]);

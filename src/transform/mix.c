@@ -111,6 +111,8 @@ int pst_mix_draw(const struct pst_mix_config *config, int32_t h, int32_t w, cons
     return PST_OK;
 }
 
+_Static_assert(PST_MIX_MOST_WORDS >= 2 * PST_MAX_MIXES + PST_BETA_WORDS + 2, "words of a mix");
+
 /* The part of a sample that is mixed: rows of so many bytes, `pitch` apart, in planes. */
 struct area {
     size_t at, row_bytes, pitch, n_rows, plane, n_planes;

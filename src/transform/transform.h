@@ -157,6 +157,7 @@ int pst__transform_execute_pixels(struct pst__executor *executor,
 /* PST_EINVAL: what torchvision would refuse, or what the transform's output is not fit for. */
 int pst__mix_check(const struct pst_mix_config *config, const struct pst_transform *transform,
                    struct pst_error *err);
+#define PST_MIX_MOST_WORDS 544 /* at least pst_mix_max_words() */
 /* As pst_mix_draw(), from a configuration that was checked and words that are enough. */
 void pst__mix_draw(const struct pst_mix_config *config, int32_t h, int32_t w,
                    struct pst__draws *draws, double *normal, struct pst_mix *mix);

@@ -17,12 +17,16 @@ enum { N = 43, SIZE = 20, BATCH = 5, N_BATCHES = (N + BATCH - 1) / BATCH, STREAM
 struct epoch {
     int n[N_BATCHES]; /* samples of a batch, -1 where it did not come */
     int is_ragged[N_BATCHES];
-    int64_t labels[N_BATCHES][BATCH];
-    size_t bytes[N_BATCHES];
-    uint8_t *images[N_BATCHES];
+    size_t bytes[N_BATCHES], label_bytes[N_BATCHES];
+    uint8_t *images[N_BATCHES], *labels[N_BATCHES];
 };
 
+/* What batches are mixed by where they are: of their draws one normal may be left to the next. */
+static const struct pst_mix_config mix = {
+    sizeof mix, 3 * N, 2, 1, {{PST_MIX_CUT, 1.0f, 0.5f}, {PST_MIX_UP, 0.4f, 0.5f}}};
+
 struct set {
+    int is_mixed;
     struct images *images;
     struct pst_dataset *dataset;
     struct pst_transform *transform;
@@ -47,9 +51,9 @@ static struct pst_transform *transform_of(enum kind kind, struct pst_error *err)
 }
 
 /* Of all records one in `every` is broken, in two ways: without an end, and no image at all. */
-static void set_up(struct set *set, enum kind kind, int every)
+static void set_up(struct set *set, enum kind kind, int every, int is_mixed)
 {
-    *set = (struct set){.images = images_new(N)};
+    *set = (struct set){.is_mixed = is_mixed, .images = images_new(N)};
     for (int i = 0; i < N && kind == SIZES; i++) {
         free(set->images->data[i]);
         images_encode(i % 7 ? 30 : 50, 40, (unsigned)i, &set->images->data[i],
@@ -75,8 +79,10 @@ static void tear_down(struct set *set)
 
 static void epoch_free(struct epoch *epoch)
 {
-    for (int b = 0; b < N_BATCHES; b++)
+    for (int b = 0; b < N_BATCHES; b++) {
         free(epoch->images[b]);
+        free(epoch->labels[b]);
+    }
 }
 
 /* The record that stands in for another one, or -1. */
@@ -103,6 +109,14 @@ static size_t list_of(const struct set *set, int b, int is_clean, int is_skip,
     return n;
 }
 
+static uint8_t *copy_of(const struct pst_tensor *tensor, size_t *bytes)
+{
+    *bytes = (size_t)pst_tensor_numel(tensor) * pst_dtype_size(tensor->dtype);
+    uint8_t *copy = malloc(*bytes);
+    CHECK(copy);
+    return memcpy(copy, tensor->data, *bytes);
+}
+
 static void keep(struct epoch *epoch, int b, const struct pst_batch *batch)
 {
     epoch->n[b] = 0;
@@ -110,10 +124,8 @@ static void keep(struct epoch *epoch, int b, const struct pst_batch *batch)
         return;
     epoch->n[b] = (int)batch->images.shape[0];
     CHECK_INT(batch->labels.shape[0], epoch->n[b]);
-    memcpy(epoch->labels[b], batch->labels.data, (size_t)epoch->n[b] * sizeof(int64_t));
-    epoch->bytes[b] = (size_t)pst_tensor_numel(&batch->images) * sizeof(float);
-    epoch->images[b] = malloc(epoch->bytes[b]);
-    memcpy(epoch->images[b], batch->images.data, epoch->bytes[b]);
+    epoch->labels[b] = copy_of(&batch->labels, &epoch->label_bytes[b]);
+    epoch->images[b] = copy_of(&batch->images, &epoch->bytes[b]);
 }
 
 /* PST_OK: the batch is written down. Otherwise an error of a fault, after which nothing goes on. */
@@ -170,6 +182,7 @@ static int run(const struct set *set, int threads, int is_clean, int is_skip, st
     config.threads = threads;
     config.n_streams = STREAMS;
     config.ahead = 6;
+    config.mix = set->is_mixed ? &mix : NULL;
     memset(epoch, 0, sizeof *epoch);
     memset(epoch->n, 0xff, sizeof epoch->n);
     int rc = pst_loader_open(&loader, &config, err), submitted = 0;
@@ -200,17 +213,18 @@ static void check_same(const struct epoch *a, const struct epoch *b)
         CHECK_INT(a->bytes[i], b->bytes[i]);
         if (a->n[i] <= 0)
             continue;
-        CHECK(!memcmp(a->labels[i], b->labels[i], (size_t)a->n[i] * sizeof(int64_t)));
+        CHECK_INT(a->label_bytes[i], b->label_bytes[i]);
+        CHECK(!memcmp(a->labels[i], b->labels[i], a->label_bytes[i]));
         CHECK(!memcmp(a->images[i], b->images[i], a->bytes[i]));
     }
 }
 
-static void compare(enum kind kind, int every, int is_skip)
+static void compare(enum kind kind, int every, int is_skip, int is_mixed)
 {
     int64_t blocks = pst__mem_blocks();
     struct set set;
     struct epoch expected, epoch;
-    set_up(&set, kind, every);
+    set_up(&set, kind, every, is_mixed);
     CHECK_INT(run(&set, 2, 1, is_skip, &expected, NULL), PST_OK);
     for (int threads = 1; threads <= 5; threads += threads) {
         CHECK_INT(run(&set, threads, 0, is_skip, &epoch, NULL), PST_OK);
@@ -226,23 +240,31 @@ static void test_left_out(void)
 {
     for (int every = 1; every <= 16; every *= 2)
         for (int kind = TRAIN; kind <= SIZES; kind++)
-            compare((enum kind)kind, every, 1);
+            compare((enum kind)kind, every, 1, 0);
 }
 
 static void test_replaced(void)
 {
     for (int every = 2; every <= 16; every *= 2)
         for (int kind = TRAIN; kind <= SIZES; kind++)
-            compare((enum kind)kind, every, 0);
+            compare((enum kind)kind, every, 0, 0);
+}
+
+static void test_mixed(void)
+{
+    for (int every = 1; every <= 16; every *= 2)
+        for (int kind = TRAIN; kind <= SIZES; kind++)
+            for (int is_skip = every == 1; is_skip < 2; is_skip++)
+                compare((enum kind)kind, every, is_skip, 1);
 }
 
 #ifdef PST_CHECKS
 /* Memory runs out at any place: a status, nothing left behind, and no batch that is wrong. */
-static void test_memory(void)
+static void memory_runs_out(int is_mixed)
 {
     struct set set;
     struct epoch expected, epoch;
-    set_up(&set, TRAIN, 4);
+    set_up(&set, TRAIN, 4, is_mixed);
     CHECK_INT(run(&set, 2, 1, 1, &expected, NULL), PST_OK);
     int64_t blocks = pst__mem_blocks(), fired = 1;
     for (int64_t nth = 1; fired > 0; nth += 3) {
@@ -262,9 +284,20 @@ static void test_memory(void)
     epoch_free(&expected);
     tear_down(&set);
 }
-#define FAULTS , CASE(test_memory)
+
+static void test_memory(void)
+{
+    memory_runs_out(0);
+}
+
+static void test_memory_mixed(void)
+{
+    memory_runs_out(1);
+}
+#define FAULTS , CASE(test_memory_mixed), CASE(test_memory)
 #else
 #define FAULTS
 #endif
 
-CHECK_MAIN(FAULT("R20", test_left_out), FAULT("R20", test_replaced) FAULTS)
+CHECK_MAIN(FAULT("R20", test_left_out), FAULT("R20", test_replaced),
+           FAULT("R20", test_mixed) FAULTS)
