@@ -21,6 +21,8 @@
 #include "kernels/x86/widen_avx512.h"
 #include "kernels/x86/arith_avx2.h"
 #include "kernels/x86/arith_avx512.h"
+#include "kernels/x86/blur_avx2.h"
+#include "kernels/x86/blur_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
  * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
@@ -52,6 +54,10 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->to_f32 = to_f32_avx2;
     kernels->half_to_f32 = half_to_f32_avx2;
     kernels->f32_to_half = f32_to_half_avx2;
+    kernels->convolve = convolve_avx2;
+    kernels->convolve_at = convolve_at_avx2;
+    kernels->round_sums = round_sums_avx2;
+    kernels->spread = spread_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -80,7 +86,10 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->to_f32 = to_f32_avx512;
     kernels->half_to_f32 = half_to_f32_avx512;
     kernels->f32_to_half = f32_to_half_avx512;
-    /* No unfilter and adler32: the one goes pixel by pixel, the other is bound by its loads. */
+    kernels->convolve = convolve_avx512;
+    kernels->round_sums = round_sums_avx512;
+    kernels->spread = spread_avx512;
+    /* No unfilter, convolve_at and adler32: two go value by value, one is bound by its loads. */
 }
 #endif
 
@@ -115,6 +124,10 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->to_f32 = pst__to_f32_scalar;
     kernels->half_to_f32 = pst__half_to_f32_scalar;
     kernels->f32_to_half = pst__f32_to_half_scalar;
+    kernels->convolve = pst__convolve_scalar;
+    kernels->convolve_at = pst__convolve_at_scalar;
+    kernels->round_sums = pst__round_sums_scalar;
+    kernels->spread = pst__spread_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

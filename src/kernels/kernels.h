@@ -195,6 +195,23 @@ struct pst__kernels {
      * reads and writes exactly n. */
     void (*half_to_f32)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half from);
     void (*f32_to_half)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half to);
+
+    /* dst[x] is, for x < n, the sum over i < n_rows, and for each i over j < n_taps, of
+     * weight[i * n_taps + j] * row[i][x + j]: in this order, from 0 on, each added by one fused
+     * multiply-add. Up to n rounded up to 16 floats of dst are written. */
+    void (*convolve)(float *dst, const float *const *row, int n, const float *weight, int n_rows,
+                     int n_taps);
+    /* The same for x = place[k], to dst[k], for k < n. Reads and writes exactly those. */
+    void (*convolve_at)(float *dst, const int32_t *place, int n, const float *const *row,
+                        const float *weight, int n_rows, int n_taps);
+    /* Three planes of n floats from -0.5 to 255.5, plane floats apart, to n RGBX pixels: each to
+     * the nearest, ties to even. Lists, in any order, the places (c * plane + x) that are further
+     * than limit from an integer, and returns how many. Reads exactly n floats of each plane, and
+     * writes exactly n pixels. */
+    int (*round_sums)(uint8_t *px, const float *sum, ptrdiff_t plane, int n, float limit,
+                      int32_t *place);
+    /* n RGBX pixels to three planes of floats, plane floats apart. Reads and writes exactly n. */
+    void (*spread)(float *dst, ptrdiff_t plane, const uint8_t *px, int n);
 };
 
 /* Adds to count[c][v] the pixels of n whose channel c has the value v. */

@@ -51,6 +51,17 @@ void pst__to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__in
 void pst__half_to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half from);
 void pst__f32_to_half_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half to);
 
+void pst__convolve_scalar(float *dst, const float *const *row, int n, const float *weight,
+                          int n_rows, int n_taps);
+void pst__convolve_at_scalar(float *dst, const int32_t *place, int n, const float *const *row,
+                             const float *weight, int n_rows, int n_taps);
+int pst__round_sums_scalar(uint8_t *px, const float *sum, ptrdiff_t plane, int n, float limit,
+                           int32_t *place);
+/* Of pixels first .. n - 1. */
+int pst__round_sums_from(uint8_t *px, const float *sum, ptrdiff_t plane, int first, int n,
+                         float limit, int32_t *place);
+void pst__spread_scalar(float *dst, ptrdiff_t plane, const uint8_t *px, int n);
+
 /* The largest prime below 2^16. */
 #define PST__ADLER_MODULUS 65521u
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "kernels/bench_kernels.h"
+#include "kernels/check_blur.h"
 #include "kernels/check_memory.h"
 #include "kernels/check_unfilter.h"
 #include "kernels/check_warp.h"
@@ -421,7 +422,11 @@ static int check_version(const struct pst__kernels *kernels)
                     {"arith", check_arith},
                     {"mix_f32", check_mix},
                     {"to_f32", check_to_f32},
-                    {"halves", check_halves}};
+                    {"halves", check_halves},
+                    {"convolve", check_convolve},
+                    {"convolve_at", check_convolve_at},
+                    {"round_sums", check_round_sums},
+                    {"spread", check_spread}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -480,9 +485,13 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->to_f32 != below->to_f32);
     CHECK(k->half_to_f32 != below->half_to_f32);
     CHECK(k->f32_to_half != below->f32_to_half);
+    CHECK(k->convolve != below->convolve);
+    CHECK(k->round_sums != below->round_sums);
+    CHECK(k->spread != below->spread);
     /* Nor why AVX-512 brings nothing here. */
     CHECK((k->unfilter != below->unfilter) == is_avx2);
     CHECK((k->adler32 != below->adler32) == is_avx2);
+    CHECK((k->convolve_at != below->convolve_at) == is_avx2);
 }
 
 int main(int argc, char **argv)
