@@ -43,6 +43,11 @@ struct pst_loader;
  * the thread that calls pst_loader_submit() or pst_loader_next(). */
 typedef int (*pst_exp_fn)(float *values, size_t n, void *opaque);
 
+/* The weights of n Gaussian blurs of taps weights each, one after the other; of each the first
+ * value is its sigma when this is called. By the arithmetic of torchvision, v2's or v1's. Returns
+ * 0, or anything else to fail the call. Runs on the same thread. */
+typedef int (*pst_blur_fn)(float *values, size_t n, int32_t taps, int is_v2, void *opaque);
+
 enum pst_rng {
     PST_RNG_TORCH = 0,  /* each stream is a torch CPU generator (mt19937), drawn from in order */
     PST_RNG_SAMPLE = 1, /* a sample's draws depend on (seed, epoch, index) alone */
@@ -78,6 +83,8 @@ struct pst_loader_config {
      * n_classes); copied. With PST_RNG_TORCH the draws follow those of the batch's samples, with
      * PST_RNG_SAMPLE they depend on seed, epoch and the batch's indices alone. NULL: not mixed. */
     const struct pst_mix_config *mix;
+    pst_blur_fn blur; /* NULL: in double, rounded to float */
+    void *blur_opaque;
 };
 PST_API void pst_loader_config_init(struct pst_loader_config *config);
 

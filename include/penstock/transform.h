@@ -113,6 +113,11 @@ enum pst_op_kind {
     PST_OP_RANDOM_CHANNELS = 56,
     /* torchvision v2 RGB: a grey image becomes one of three equal channels, others stay */
     PST_OP_RGB = 60,
+    /* torchvision GaussianBlur: 1 word; h and w: of its kernel, odd; scale: the range of sigma;
+     * count: 1 for the weights of v2; table: the w and then the h weights, where they are not to
+     * depend on the word. Of each weights the first equals the last, and so on. A smaller image
+     * than the half of a kernel cannot be mirrored (PST_ELIMIT), and grey ones are not taken */
+    PST_OP_GAUSSIAN_BLUR = 70,
 };
 
 /* Changes of colours, as torchvision makes them of PIL images, and what their amount is. */
@@ -215,10 +220,10 @@ PST_API int pst_transform_draws_python(const struct pst_transform *transform);
 
 /* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
- * says how many were taken (may be NULL). exp in RandomResizedCrop is C's, rounded from double.
- * *out becomes (channels, oh, ow), or (oh, ow, channels). Where the transform is for grey images
- * rgb becomes one first. This is the path of the loader, on one image, for tests and tools. Any
- * thread. PST_EINVAL: it draws from Python's random. */
+ * says how many were taken (may be NULL). exp in RandomResizedCrop and the weights of GaussianBlur
+ * are C's, rounded from double. *out becomes (channels, oh, ow), or (oh, ow, channels). Where the
+ * transform is for grey images rgb becomes one first. This is the path of the loader, on one image,
+ * for tests and tools. Any thread. PST_EINVAL: it draws from Python's random. */
 PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,
                                 int32_t w, int32_t h, ptrdiff_t stride, const uint32_t *words,
                                 size_t n_words, size_t *used, struct pst_tensor *out,

@@ -42,16 +42,17 @@ int pst__stream_top_up(struct pst_loader *loader, int32_t which, size_t n, struc
     pst__unlock(&loader->lock);
     if (need <= have)
         return PST_OK;
-    struct pst__exp exp = {loader->config.exp, loader->config.exp_opaque};
+    const struct pst_loader_config *config = &loader->config;
+    struct pst__exp exp = {config->exp, config->exp_opaque, config->blur, config->blur_opaque};
     size_t more = (size_t)(need - have);
-    int rc = pst__stream_make(stream, loader->config.transform, &exp, more, &loader->refill, err);
+    int rc = pst__stream_make(stream, config->transform, &exp, more, &loader->refill, err);
     if (rc < 0)
         return rc;
     pst__lock(&loader->lock);
     words_needed(loader, which, n, &keep);
-    rc = pst__stream_reserve(stream, loader->n_ranges, keep, more, err);
+    rc = pst__stream_reserve(stream, config->transform, keep, more, err);
     if (rc == PST_OK)
-        pst__stream_append(stream, loader->n_ranges, &loader->refill);
+        pst__stream_append(stream, config->transform, &loader->refill);
     pst__unlock(&loader->lock);
     return rc;
 }

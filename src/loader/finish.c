@@ -43,7 +43,7 @@ int pst_loader_words(struct pst_loader *loader, uint64_t ticket, int32_t slot, u
     /* The stream waits for this sample: its next words are the sample's. */
     pst__lock(&loader->lock);
     const struct pst__stream *stream = &loader->stream[batch->stream];
-    struct pst__draws draws = pst__stream_draws(stream, stream->next);
+    struct pst__draws draws = pst__stream_draws(stream, loader->config.transform, stream->next);
     memcpy(words, draws.words, n * sizeof *words);
     pst__unlock(&loader->lock);
     return PST_OK;

@@ -69,7 +69,7 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
     }
     if (sample->state != PST_SAMPLE_PROBED)
         return 0;
-    struct pst__draws draws = pst__stream_draws(stream, stream->next);
+    struct pst__draws draws = pst__stream_draws(stream, loader->config.transform, stream->next);
     draws.python = &stream->python;
     struct pst_error err;
     pst_error_init(&err);
@@ -131,7 +131,8 @@ void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_
     for (int r = 0; r < loader->n_ranges; r++) {
         pst__transform_exp_arguments(loader->config.transform, r, worker->words, loader->max_words,
                                      worker->exps[r]);
-        pst__transform_exp(worker->exps[r], loader->max_words);
+        pst__range_compute(pst__transform_range(loader->config.transform, r), worker->exps[r],
+                           loader->max_words);
         worker->draws.exps[r] = worker->exps[r];
     }
     worker->draws.words = worker->words;

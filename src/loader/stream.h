@@ -7,8 +7,8 @@
 #include "base/rng.h"
 #include "transform/transform.h"
 
-/* The random words of one virtual worker, and for each exp range of the transform the exponentials
- * that belong to them. Words are addressed by their absolute position since the stream was seeded.
+/* The random words of one virtual worker, and for each range of the transform the values that
+ * belong to them. Words are addressed by their absolute position since the stream was seeded.
  * A window [base, end) is held: from the start of the oldest batch that may have to be planned
  * again up to the most that the submitted batches can draw.
  *
@@ -40,6 +40,8 @@ struct pst__refill {
 struct pst__exp {
     pst_exp_fn fn;
     void *opaque;
+    pst_blur_fn blur;
+    void *blur_opaque;
 };
 
 void pst__stream_reset(struct pst__stream *stream); /* frees */
@@ -50,18 +52,20 @@ void pst__stream_seed(struct pst__stream *stream, uint32_t seed);
 void pst__stream_set_state(struct pst__stream *stream, const uint32_t words[PST_MT_N],
                            uint32_t given);
 
-/* Makes the next n words and their exponentials. On failure nothing was drawn from the generator.
+/* Makes the next n words and their values. On failure nothing was drawn from the generator.
  * Errors: PST_ENOMEM, PST_ECALLBACK. */
 int pst__stream_make(struct pst__stream *stream, const struct pst_transform *transform,
                      const struct pst__exp *exp, size_t n, struct pst__refill *refill,
                      struct pst_error *err);
 /* Makes room for n more words, keeping those from position keep on. Errors: PST_ENOMEM. */
-int pst__stream_reserve(struct pst__stream *stream, int n_ranges, uint64_t keep, size_t n,
-                        struct pst_error *err);
+int pst__stream_reserve(struct pst__stream *stream, const struct pst_transform *transform,
+                        uint64_t keep, size_t n, struct pst_error *err);
 /* Takes the refill in; room was reserved. */
-void pst__stream_append(struct pst__stream *stream, int n_ranges, const struct pst__refill *refill);
+void pst__stream_append(struct pst__stream *stream, const struct pst_transform *transform,
+                        const struct pst__refill *refill);
 
 /* The words from position on. */
-struct pst__draws pst__stream_draws(const struct pst__stream *stream, uint64_t position);
+struct pst__draws pst__stream_draws(const struct pst__stream *stream,
+                                    const struct pst_transform *transform, uint64_t position);
 
 #endif

@@ -21,9 +21,10 @@ int pst__worker_init(struct pst_loader *loader, struct pst__worker *worker, stru
         if (!worker->words)
             return pst__fail(err, PST_ENOMEM, "no memory for %zu random words", n);
         for (int r = 0; r < loader->n_ranges; r++) {
-            worker->exps[r] = pst__calloc(n, sizeof *worker->exps[r], PST_MEM_HEAP);
+            size_t total = n * pst__range_width(pst__transform_range(loader->config.transform, r));
+            worker->exps[r] = pst__calloc(total, sizeof *worker->exps[r], PST_MEM_HEAP);
             if (!worker->exps[r])
-                return pst__fail(err, PST_ENOMEM, "no memory for %zu exponentials", n);
+                return pst__fail(err, PST_ENOMEM, "no memory for %zu exponentials", total);
         }
     }
     return PST_OK;

@@ -37,21 +37,25 @@ static int pixel_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_t 
     return PST_OK;
 }
 
-/* Plans with C's own exp. */
+/* Plans with C's own exp and weights. */
 static int plan_alone(const struct pst_transform *transform, int32_t w, int32_t h,
                       const uint32_t *words, size_t *used, struct pst__plan *plan,
                       struct pst_error *err)
 {
     struct pst__draws draws = {.words = words};
-    size_t n = transform->max_words;
-    float *exps = pst__calloc((size_t)transform->n_ranges * n, sizeof *exps, PST_MEM_HEAP);
+    size_t n = transform->max_words, total = 0;
+    for (int r = 0; r < transform->n_ranges; r++)
+        total += n * pst__range_width(&transform->range[r]);
+    float *exps = pst__calloc(total, sizeof *exps, PST_MEM_HEAP);
     if (!exps)
-        return pst__fail(err, PST_ENOMEM, "no memory for %zu exponentials", n);
+        return pst__fail(err, PST_ENOMEM, "no memory for %zu exponentials", total);
+    float *values = exps;
     for (int r = 0; r < transform->n_ranges; r++) {
-        float *values = exps + (size_t)r * n;
+        const struct pst__range *range = &transform->range[r];
         pst__transform_exp_arguments(transform, r, words, n, values);
-        pst__transform_exp(values, n);
+        pst__range_compute(range, values, n);
         draws.exps[r] = values;
+        values += n * pst__range_width(range);
     }
     int rc = pst__transform_plan(transform, w, h, 1, &draws, plan, err);
     pst__free(exps);

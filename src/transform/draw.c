@@ -31,6 +31,12 @@ float pst__draw_exp(struct pst__draws *draws, int range)
     return draws->exps[range][draws->used++];
 }
 
+float pst__draw_sigma(struct pst__draws *draws, float a, float b, size_t *at)
+{
+    *at = draws->used;
+    return pst__draw_uniform(draws, a, b);
+}
+
 int32_t pst__draw_below(struct pst__draws *draws, int32_t n)
 {
     return (int32_t)(next(draws) % (uint32_t)n);
@@ -174,8 +180,31 @@ void pst__draw_sides(struct pst__draws *draws, const double scale[2], int exp_ra
     side[1] = rint(sqrt(target / aspect));
 }
 
-void pst__transform_exp(float *values, size_t n)
+/* A bell about the middle, of which the weights add up to 1. */
+static void weigh(float *weight, int32_t taps)
 {
-    for (size_t i = 0; i < n; i++)
-        values[i] = (float)exp((double)values[i]);
+    double sigma = (double)weight[0], middle = (taps - 1) * 0.5, sum = 0;
+    for (int32_t k = 0; k < taps; k++) {
+        double x = (k - middle) / sigma;
+        sum += exp(-0.5 * x * x);
+    }
+    for (int32_t k = 0; k < taps; k++) {
+        double x = (k - middle) / sigma;
+        weight[k] = (float)(exp(-0.5 * x * x) / sum);
+    }
+}
+
+size_t pst__range_width(const struct pst__range *range)
+{
+    return range->taps > 0 ? (size_t)range->taps : 1;
+}
+
+void pst__range_compute(const struct pst__range *range, float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (range->taps > 0)
+            weigh(values + i * (size_t)range->taps, range->taps);
+        else
+            values[i] = (float)exp((double)values[i]);
+    }
 }

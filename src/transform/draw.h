@@ -10,7 +10,9 @@
 float pst__uniform(uint32_t word, float a, float b);
 
 float pst__draw_uniform(struct pst__draws *draws, float a, float b);
-float pst__draw_exp(struct pst__draws *draws, int range);     /* exp(uniform) */
+float pst__draw_exp(struct pst__draws *draws, int range); /* exp(uniform) */
+/* The uniform of the next word, and where its values lie in ranges of this width. */
+float pst__draw_sigma(struct pst__draws *draws, float a, float b, size_t *at);
 int32_t pst__draw_below(struct pst__draws *draws, int32_t n); /* randint(0, n), n >= 1 */
 void pst__draw_order(struct pst__draws *draws, int32_t *order,
                      int32_t n); /* randperm(n), n - 1 words */

@@ -26,7 +26,7 @@ static int draw_rect(const struct pst__step *step, struct pst__draws *draws, int
                      struct pst_rect *rect)
 {
     double side[2];
-    pst__draw_sides(draws, step->op.scale, step->exp_range, w, h, side);
+    pst__draw_sides(draws, step->op.scale, step->exp_range[0], w, h, side);
     double rect_h = side[0], rect_w = side[1];
     if (!(rect_h < h && rect_w < w))
         return 0;

@@ -27,7 +27,7 @@ static int draw_rect(const struct pst__step *step, struct pst__draws *draws, int
                      struct pst_rect *rect)
 {
     double side[2];
-    pst__draw_sides(draws, step->op.scale, step->exp_range, w, h, side);
+    pst__draw_sides(draws, step->op.scale, step->exp_range[0], w, h, side);
     double crop_w = side[0], crop_h = side[1];
     if (!(crop_w > 0 && crop_w <= w && crop_h > 0 && crop_h <= h))
         return 0;

@@ -35,6 +35,7 @@ static const struct pst__op_type *const types[] = {
     &pst__op_rgb,
     &pst__op_python_choice,
     &pst__op_python_order,
+    &pst__op_gaussian_blur,
 };
 
 static const struct pst__op_type *type_of(int kind)
@@ -120,22 +121,40 @@ void pst__op_size_fixed(const struct pst_op *op, int32_t *h, int32_t *w)
     *w = op->w;
 }
 
-/* The range of a step's exponentials; equal ones are shared. */
-static int add_range(struct pst_transform *transform, struct pst__step *step, struct pst_error *err)
+static int is_same_range(const struct pst__range *a, const struct pst__range *b)
 {
-    const float *wanted = step->op.log_ratio;
+    return a->low == b->low && a->high == b->high && a->taps == b->taps && a->is_v2 == b->is_v2;
+}
+
+/* A range of which a step draws values; equal ones are shared. */
+static int add_range(struct pst_transform *transform, const struct pst__range *wanted, int *which,
+                     struct pst_error *err)
+{
     for (int r = 0; r < transform->n_ranges; r++) {
-        if (transform->range[r][0] == wanted[0] && transform->range[r][1] == wanted[1]) {
-            step->exp_range = r;
+        if (is_same_range(&transform->range[r], wanted)) {
+            *which = r;
             return PST_OK;
         }
     }
     if (transform->n_ranges == PST_MAX_EXP_RANGES)
-        return pst__fail(err, PST_EINVAL, "more than %d different ratios in one transform",
+        return pst__fail(err, PST_EINVAL,
+                         "more than %d different ratios and blurs in one transform",
                          PST_MAX_EXP_RANGES);
-    step->exp_range = transform->n_ranges;
-    memcpy(transform->range[transform->n_ranges++], wanted, sizeof transform->range[0]);
+    *which = transform->n_ranges;
+    transform->range[transform->n_ranges++] = *wanted;
     return PST_OK;
+}
+
+static int add_ranges(struct pst_transform *transform, struct pst__step *step,
+                      struct pst_error *err)
+{
+    const struct pst_op *op = &step->op;
+    struct pst__range range[2] = {{.low = op->log_ratio[0], .high = op->log_ratio[1]}};
+    int n = step->type->ranges ? step->type->ranges(op, range) : step->type->has_exp;
+    int rc = PST_OK;
+    for (int i = 0; i < n && rc == PST_OK; i++)
+        rc = add_range(transform, &range[i], &step->exp_range[i], err);
+    return rc;
 }
 
 /* What is known of the image after the step. A step that is not always taken must leave the
@@ -154,6 +173,8 @@ static int add_shape(struct pst_transform *transform, const struct pst__step *st
     int channels = transform->channels;
     if (type->channels)
         channels = type->channels(&step->op, channels);
+    if (channels == 0)
+        return pst__fail(err, PST_EINVAL, "it does not take grey images");
     if (!is_certain && channels != transform->channels)
         return pst__fail(err, PST_EINVAL, "it makes %d channels of %d, and only sometimes",
                          channels, transform->channels);
@@ -176,8 +197,8 @@ static int add_step(struct pst_transform *transform, const struct pst_op *op, in
     if (before && before->type->is_last && !step->type->is_last)
         return pst__fail(err, PST_EINVAL, "it comes after %s", before->type->name);
     int rc = step->type->check(&step->op, err);
-    if (rc == PST_OK && step->type->has_exp)
-        rc = add_range(transform, step, err);
+    if (rc == PST_OK)
+        rc = add_ranges(transform, step, err);
     if (rc == PST_OK)
         rc = add_shape(transform, step, is_certain, err);
     transform->draws_python |= step->type->draws_python;
@@ -397,9 +418,15 @@ int pst__transform_n_exp_ranges(const struct pst_transform *transform)
 void pst__transform_exp_arguments(const struct pst_transform *transform, int range,
                                   const uint32_t *words, size_t n, float *out)
 {
-    const float *ends = transform->range[range];
+    const struct pst__range *ends = &transform->range[range];
+    size_t width = pst__range_width(ends);
     for (size_t i = 0; i < n; i++)
-        out[i] = pst__uniform(words[i], ends[0], ends[1]);
+        out[i * width] = pst__uniform(words[i], ends->low, ends->high);
+}
+
+const struct pst__range *pst__transform_range(const struct pst_transform *transform, int range)
+{
+    return &transform->range[range];
 }
 
 int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h, int32_t *w)

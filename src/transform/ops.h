@@ -12,8 +12,8 @@
 struct pst__step {
     struct pst_op op;
     const struct pst__op_type *type;
-    int exp_range; /* where the type takes exponentials: which of the transform's */
-    int skip;      /* steps after this one that belong to it */
+    int exp_range[2]; /* where the type takes values of ranges: which of the transform's */
+    int skip;         /* steps after this one that belong to it */
 };
 
 /* One row for each kind of step: a new one is a file with such a row and a line in the table. */
@@ -23,6 +23,8 @@ struct pst__op_type {
     size_t max_words;
     size_t (*words)(const struct pst_op *op); /* in the place of max_words, where they differ */
     int has_exp; /* op.log_ratio is a range whose exponentials are drawn */
+    /* In its place: ranges whose values are drawn, and how many, at most 2. */
+    int (*ranges)(const struct pst_op *op, struct pst__range range[2]);
     /* PST_EINVAL when torchvision would refuse the parameters, or could not be followed exactly. */
     int (*check)(const struct pst_op *op, struct pst_error *err);
     int (*plan)(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
@@ -36,7 +38,8 @@ struct pst__op_type {
     /* The size it makes of one that is known, or of any where *w and *h are 0; leaves 0 where that
      * depends on the image. */
     void (*size)(const struct pst_op *op, int32_t *h, int32_t *w);
-    /* The channels it makes of an image of so many; NULL: as many. */
+    /* The channels it makes of an image of so many, 0 where it takes none of them; NULL: as many.
+     */
     int (*channels)(const struct pst_op *op, int channels);
     /* It belongs to the sample, not to the image: only its like may follow. */
     int is_last;
@@ -50,7 +53,7 @@ extern const struct pst__op_type pst__op_random_choice, pst__op_random_order, ps
 
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
     pst__op_augment, pst__op_auto_augment, pst__op_random_distort, pst__op_random_channels,
-    pst__op_rgb, pst__op_python_choice, pst__op_python_order;
+    pst__op_rgb, pst__op_python_choice, pst__op_python_order, pst__op_gaussian_blur;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */
@@ -59,7 +62,7 @@ struct pst_transform {
     int n_steps;
     struct pst__step step[PST_MAX_OPS];
     int n_ranges;
-    float range[PST_MAX_EXP_RANGES][2];
+    struct pst__range range[PST_MAX_EXP_RANGES];
     size_t max_words;
     int draws_python;
     int32_t fixed_h, fixed_w;

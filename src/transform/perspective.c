@@ -70,6 +70,6 @@ int pst__fold_perspective(struct pst__plan *plan, const double coefficients[8], 
         PST_REQUIRE(isfinite(coefficients[i]), err, "coefficients that hold %g", coefficients[i]);
     pst__fold_size(plan, &change.w, &change.h);
     memcpy(&change.integer[1], fill, 4);
-    memcpy(change.number, coefficients, sizeof change.number);
+    memcpy(change.number, coefficients, 8 * sizeof *coefficients);
     return pst__fold_change(plan, &change, err);
 }

@@ -41,7 +41,7 @@ struct pst__change {
     const struct pst__change_type *type;
     int32_t w, h; /* of its result */
     int32_t integer[4];
-    double number[8];
+    double number[13];
 };
 
 /* A rectangle of the sample that is set to a value per channel. */
@@ -65,10 +65,19 @@ struct pst__plan {
     struct pst__erased erased[PST_MAX_ERASED];
 };
 
-/* The random words of one sample and, for each exp range of the transform, exp of the float32
- * uniform that each word gives in that range: exps[r][i] belongs to words[i]. used counts up as
- * words are drawn. The caller provides at least pst_transform_max_words() of them. */
+/* A function of the float32 uniform that a word gives between low and high, of which the rounding
+ * is torch's own: exp of it, or where taps are set so many weights of a blur, of which it is the
+ * sigma. */
 #define PST_MAX_EXP_RANGES 4
+struct pst__range {
+    float low, high;
+    int32_t taps;
+    int is_v2; /* the blur is torchvision v2's */
+};
+
+/* The random words of one sample and, for each range of the transform, its values for each word:
+ * exps[r][i * width] and what follows belong to words[i]. used counts up as words are drawn. The
+ * caller provides at least pst_transform_max_words() of them. */
 struct pst__draws {
     const uint32_t *words;
     const float *exps[PST_MAX_EXP_RANGES];
@@ -77,13 +86,15 @@ struct pst__draws {
     uint32_t python_used;
 };
 
-/* The ranges whose exponential is needed: at most PST_MAX_EXP_RANGES. Fills the uniforms of a range
- * for n words, ready for exp in place. */
+/* The ranges that are needed: at most PST_MAX_EXP_RANGES. Fills the uniforms of a range for n
+ * words, ready for the function in place: of each word's values the first. */
 int pst__transform_n_exp_ranges(const struct pst_transform *transform);
+const struct pst__range *pst__transform_range(const struct pst_transform *transform, int range);
+size_t pst__range_width(const struct pst__range *range); /* values for a word */
 void pst__transform_exp_arguments(const struct pst_transform *transform, int range,
                                   const uint32_t *words, size_t n, float *out);
-/* C's own exp in place: computed in double, rounded to float. */
-void pst__transform_exp(float *values, size_t n);
+/* C's own in place, for n words: computed in double, rounded to float. */
+void pst__range_compute(const struct pst__range *range, float *values, size_t n);
 
 enum pst__turns {
     PST_TURNS_NOTHING,

@@ -320,9 +320,10 @@ static void portions_of_rows(void)
         float exps[3 * 22];
         pst__mt_fill(&mt, words, 3 * 22);
         struct pst__draws draws = {.words = words, .exps = {exps, exps, exps, exps}};
-        if (pst__transform_n_exp_ranges(transform) > 0)
+        if (pst__transform_n_exp_ranges(transform) > 0) {
             pst__transform_exp_arguments(transform, 0, words, 3 * 22, exps);
-        pst__transform_exp(exps, pst__transform_n_exp_ranges(transform) > 0 ? 3 * 22 : 0);
+            pst__range_compute(pst__transform_range(transform, 0), exps, 3 * 22);
+        }
         struct pst__plan plan;
         struct pst_error err;
         pst_error_init(&err);
