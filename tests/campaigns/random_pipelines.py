@@ -189,11 +189,17 @@ def _channels(rng: random.Random) -> Any:
     return v2.RandomApply([step]) if rng.random() < 0.3 else step
 
 
+def _blur(rng: random.Random, family: Any) -> Any:
+    sides = [rng.choice([1, 3, 3, 5, 7, 9, 11]) for _ in range(2)]
+    size = rng.choice([3, 3, 5, sides[0], sides, 23 if rng.random() < 0.3 else 3])
+    return family.GaussianBlur(size, rng.choice([(0.1, 2.0), rng.uniform(0.05, 3), (0.5, 5)]))
+
+
 def _colour(rng: random.Random, family: Any) -> Any:
     p = rng.choice([0.0, 1.0, 0.5, rng.random(), rng.random()])
     if family is v2 and rng.random() < 0.15:
         return v2.RandomPhotometricDistort(p=p) if rng.random() < 0.7 else _channels(rng)
-    kind = rng.randrange(11)
+    kind = rng.randrange(12)
     if kind < 3:
         parts = [rng.choice([0.0, 0.4, _range(rng, 0.0, 1.0, 2.5)]) for _ in range(3)]
         return family.ColorJitter(*parts, hue=rng.choice([0.0, 0.1, _range(rng, -0.5, 0.0, 0.5)]))
@@ -206,6 +212,7 @@ def _colour(rng: random.Random, family: Any) -> Any:
         lambda: family.RandomAutocontrast(p),
         lambda: family.RandomEqualize(p),
         lambda: rng.choice(_NOTHINGS)() if rng.random() < 0.4 else family.Grayscale(3),
+        lambda: _blur(rng, family),
     ][kind - 3]()
 
 

@@ -101,6 +101,7 @@ def make_loader(dataset, transform, **options):
         "rng": "torch",
         "nice": 0,
         "exp": None,
+        "blur": None,
         "strict": False,
     }
     return _core.Loader(dataset, transform, **{**config, **options})
@@ -668,6 +669,7 @@ def test_images_are_no_rows():
         ({"rng": "numpy"}, ValueError),
         ({"rng": None}, TypeError),
         ({"exp": 3}, TypeError),
+        ({"blur": 3}, TypeError),
         ({"threads": "2"}, TypeError),
         ({"threads": -1}, ValueError),
         ({"batch_size": 2**31}, OverflowError),
@@ -1054,6 +1056,38 @@ def test_exp_sees_floats_and_its_values_are_used(small, random_crop):
     assert all((0.74 < values).all() and (values < 1.34).all() for values in seen)
     assert words[0] == words[2]
     assert words[0] != words[1]
+
+
+def test_weights_of_a_blur_are_asked_for_and_used(small):
+    np = pytest.importorskip("numpy")
+    op = (70, 0, 3, 5, 0, 0, 0.5, 1.5, 0.0, 0.0, 0.0, 0.0, (), 1, ())
+    transform = make_transform(crop_op(RANDOM_RESIZED_CROP, 8, 8), op)
+    seen = []
+
+    def blur(view, taps, is_v2):
+        sigma = np.frombuffer(view, dtype=np.float32).reshape(-1, taps)[:, 0]
+        assert ((sigma >= 0.5) & (sigma <= 1.5)).all()
+        seen.append((taps, is_v2))
+        view[:] = array.array("f", ([0.0] * (taps // 2) + [1.0] + [0.0] * (taps // 2)) * len(sigma))
+
+    def bad(view, taps, is_v2):
+        view[:] = array.array("f", [0.5] * len(view))
+
+    def fails(view, taps, is_v2):
+        raise KeyError("mine")
+
+    with contextlib.closing(make_loader(small, transform, blur=blur)) as loader:
+        loader.seed(0, 7)
+        ticket = loader.submit(list(range(N_SMALL)), 0)
+        assert loader.wait(60_000)[0] == "batch"
+        assert "gaussian blur 5 3" in loader.describe_slot(ticket, 0)
+    assert seen == [(5, True), (3, True)]
+    with contextlib.closing(make_loader(small, transform, blur=bad)) as loader:
+        loader.submit([0], 0)
+        assert loader.wait(60_000)[0] == "doubt"
+    with contextlib.closing(make_loader(small, transform, blur=fails)) as loader:
+        with pytest.raises(KeyError, match="mine"):
+            loader.submit([0], 0)
 
 
 def test_exp_raises_through_submit(small, random_crop):

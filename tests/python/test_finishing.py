@@ -164,7 +164,15 @@ def test_what_may_be_finished(root: Path) -> None:
     dataset = _core.paths([bytes(paths[1])], [0])
     options: dict[str, Any] = {"threads": 1, "batch_size": 1, "ahead": 1, "n_streams": 1}
     loader = _core.Loader(
-        dataset, transform, **options, memory_budget=0, rng="torch", nice=0, exp=None, strict=False
+        dataset,
+        transform,
+        **options,
+        memory_budget=0,
+        rng="torch",
+        nice=0,
+        exp=None,
+        strict=False,
+        blur=None,
     )
     ticket = loader.submit([0], 0)
     assert ticket is not None

@@ -324,6 +324,7 @@ class Loader:
         nice: int,
         exp: Callable[[memoryview], object] | None,
         strict: bool,
+        blur: Callable[[memoryview, int, bool], object] | None,
     ) -> Loader: ...
     @property
     def closed(self) -> bool: ...

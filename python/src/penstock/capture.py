@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import collation, python_random, sources, steps, worker_init
+from penstock import blurring, collation, python_random, sources, steps, worker_init
 from penstock.refusal import Refusal as Refusal
 from penstock.refusal import describe as describe
 from penstock.refusal import refuse as refuse
@@ -206,6 +206,7 @@ class _Walk:
         self.seen: list[tuple[Any, dict[str, Any]]] = []
         self.versions: list[tuple[torch.Tensor, int]] = []
         self.is_tensor = False
+        self.has_pixels = False  # it is a tensor of uint8 values so far
 
     def visit(self, thing: Any, depth: int = 0) -> None:
         if steps.is_exif_transpose(thing):
@@ -281,14 +282,18 @@ class _Walk:
         group = (self.is_tensor and kind.on_tensors) or kind.group
         # What a container holds is asked by itself, and Pillow's function can only be first.
         on_tensors = ("convert", "pixels", "flip", "erase", "random", "upright")
-        if self.is_tensor and group not in on_tensors:
+        is_blur = kind.name == "GaussianBlur" and self.has_pixels
+        if self.is_tensor and group not in on_tensors and not is_blur:
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")
         if not self.is_tensor and group in ("pixels", "erase"):
             refuse("transform", f"{name} comes before the image is a tensor")
         if group == "convert":
+            self.has_pixels = kind.name != "ToTensor" and (self.has_pixels or not self.is_tensor)
             self.is_tensor = True
+        elif group in ("pixels", "erase"):
+            self.has_pixels = False
         if group in ("convert", "pixels", "erase"):
             self.tail.append(thing)
         try:
@@ -344,6 +349,11 @@ def _channels(source: Source) -> int:
     return channels.pop() if channels else 3
 
 
+def _check_blur(reading: Reading) -> None:
+    if any(thing.__name__ == "GaussianBlur" for _, thing, *_ in reading.key):
+        blurring.check_settings()
+
+
 def _is_unchanged(reading: Reading, source: Source) -> bool:
     transforms = source.transforms
     if (
@@ -369,8 +379,10 @@ def examine(dataset: Any, last: Reading | None = None) -> tuple[Reading, Source]
         source = sources.read(dataset)
         _check_pillow()  # after the dataset: one that is not known may have no use for Pillow
         if last is not None and _is_unchanged(last, source):
+            _check_blur(last)
             return last, source
         reading = _read_transforms(source.transforms)
+        _check_blur(reading)
         return replace(reading, channels=_channels(source)), source
     except Refusal:
         raise

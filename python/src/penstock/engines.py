@@ -16,7 +16,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
-from penstock import _core, rng
+from penstock import _core, blurring, rng
 from penstock.kept import Kept
 from penstock.policy import ErrorReport, Refused
 from penstock.position import Position, Resume
@@ -81,6 +81,7 @@ class Engine:
             nice=0,
             exp=rng.exp_in_place,
             strict=spec.strict,
+            blur=blurring.weights_in_place,
         )
 
     @property

@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any, Literal
 
 import torch
-from penstock import augment, python_random, rng
+from penstock import augment, blurring, python_random, rng
 from penstock.refusal import describe, is_from
 
 # enum pst_op_kind
@@ -502,6 +502,22 @@ def _read_rgb(_: Any) -> tuple[Any, ...]:
     return (_op(RGB),)
 
 
+def _read_gaussian_blur(thing: Any, v2: bool) -> tuple[Any, ...]:
+    size = thing.kernel_size
+    if type(size) not in (list, tuple) or len(size) != 2:
+        raise Unknown(f"kernel_size is {size!r}")
+    width, height = (_side(side, "kernel_size") for side in size)
+    if width % 2 == 0 or height % 2 == 0 or not blurring.is_kept(width, height):
+        raise Unknown(f"kernel_size is {size!r}, not odd numbers of at most 47")
+    sigma = _pair(thing.sigma, "sigma")
+    if not 1e-6 <= sigma[0] <= sigma[1] <= 1e6:
+        raise Unknown(f"sigma is {sigma[0]}, {sigma[1]}")
+    refusal = blurring.refusal(width, height, v2)
+    if refusal is not None:
+        raise Unknown(refusal)
+    return (blurring.op(sigma, width, height, v2),)
+
+
 def _amount(thing: Any, what: str, low: float, high: float) -> float:
     amount = _number(getattr(thing, what), what)
     if not low <= amount <= high:
@@ -616,6 +632,7 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
         Kind("ColorJitter", "colour", _read_color_jitter),
         Kind("Grayscale", "colour", _read_grayscale),
+        Kind("GaussianBlur", "colour", lambda thing: _read_gaussian_blur(thing, v2)),
         *_random_colours(v2),
         Kind("RandomErasing", "erase", lambda thing: _read_random_erasing(thing, v2)),
         Kind("Lambda", "upright", _read_lambda),

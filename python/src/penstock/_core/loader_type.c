@@ -58,8 +58,9 @@ void core_loader_gil_acquire(struct core_loader *self)
 
 /* The callable works on a copy that Python owns: whatever it keeps of it (a NumPy array, a tensor)
  * stays valid. The name of the method is interned: each new string would take a place in the
- * interpreter's method cache. */
-static int exp_call(struct core_state *state, PyObject *callable, float *values, size_t n)
+ * interpreter's method cache. more: two arguments after the values, or NULLs. */
+static int exp_call(struct core_state *state, PyObject *callable, float *values, size_t n,
+                    PyObject *more[2])
 {
     Py_ssize_t size = (Py_ssize_t)(n * sizeof *values);
     PyObject *bytes = PyByteArray_FromStringAndSize((const char *)values, size); /* new */
@@ -69,13 +70,13 @@ static int exp_call(struct core_state *state, PyObject *callable, float *values,
         floats =
             PyObject_CallMethodObjArgs(view, state->name_cast, state->format_f, NULL); /* new */
     if (floats)
-        result = PyObject_CallFunctionObjArgs(callable, floats, NULL); /* new */
+        result = PyObject_CallFunctionObjArgs(callable, floats, more[0], more[1], NULL); /* new */
     int rc = -1;
     if (result && PyByteArray_Size(bytes) == size) {
         memcpy(values, PyByteArray_AsString(bytes), (size_t)size);
         rc = 0;
     } else if (result) {
-        PyErr_SetString(PyExc_BufferError, "the exp callback resized its argument");
+        PyErr_SetString(PyExc_BufferError, "a callback resized its argument");
     }
     Py_XDECREF(result);
     Py_XDECREF(floats);
@@ -91,36 +92,63 @@ static int loader_exp(float *values, size_t n, void *opaque)
     int was_released = self->released != NULL;
     if (was_released)
         core_loader_gil_acquire(self);
-    int rc = exp_call(core_state_of((PyObject *)self), self->exp, values, n);
+    PyObject *none[2] = {NULL, NULL};
+    int rc = exp_call(core_state_of((PyObject *)self), self->exp, values, n, none);
     if (was_released)
         core_loader_gil_release(self);
     return rc;
 }
 
-static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
-                        struct pst_loader_config *config, PyObject **dataset, PyObject **exp)
+static int loader_blur(float *values, size_t n, int32_t taps, int is_v2, void *opaque)
 {
-    static const char *const names[] = {"",      "",          "threads",       "batch_size",
-                                        "ahead", "n_streams", "memory_budget", "rng",
-                                        "nice",  "exp",       "strict",        NULL};
+    struct core_loader *self = opaque;
+    int was_released = self->released != NULL;
+    if (was_released)
+        core_loader_gil_acquire(self);
+    PyObject *more[2] = {PyLong_FromLong(taps), PyBool_FromLong(is_v2)}; /* new */
+    int rc = -1;
+    if (more[0])
+        rc = exp_call(core_state_of((PyObject *)self), self->blur, values, n * (size_t)taps, more);
+    Py_XDECREF(more[0]);
+    Py_DECREF(more[1]);
+    if (was_released)
+        core_loader_gil_release(self);
+    return rc;
+}
+
+/* A callback that was given, or NULL. */
+static int check_callback(PyObject *given, const char *name)
+{
+    if (given != Py_None && !PyCallable_Check(given)) {
+        PyErr_Format(PyExc_TypeError, "%s must be callable or None", name);
+        return -1;
+    }
+    return 0;
+}
+
+static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
+                        struct pst_loader_config *config, PyObject **dataset, PyObject **exp,
+                        PyObject **blur)
+{
+    static const char *const names[] = {
+        "",    "",     "threads", "batch_size", "ahead", "n_streams", "memory_budget",
+        "rng", "nice", "exp",     "strict",     "blur",  NULL};
     struct core_state *state = core_state_of(self);
     PyObject *transform;
     int threads, batch_size, ahead, n_streams, nice, strict;
     Py_ssize_t memory_budget;
     const char *rng;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O$iiiinsiOp:Loader", (char **)names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O$iiiinsiOpO:Loader", (char **)names,
                                      state->dataset_type, dataset, &transform, &threads,
                                      &batch_size, &ahead, &n_streams, &memory_budget, &rng, &nice,
-                                     exp, &strict))
+                                     exp, &strict, blur))
         return -1;
     if (transform != Py_None && Py_TYPE(transform) != (PyTypeObject *)state->transform_type) {
         PyErr_SetString(PyExc_TypeError, "transform must be a Transform, or None for rows");
         return -1;
     }
-    if (*exp != Py_None && !PyCallable_Check(*exp)) {
-        PyErr_SetString(PyExc_TypeError, "exp must be callable or None");
+    if (check_callback(*exp, "exp") < 0 || check_callback(*blur, "blur") < 0)
         return -1;
-    }
     if (memory_budget < 0) {
         PyErr_SetString(PyExc_ValueError, "memory_budget is negative");
         return -1;
@@ -150,8 +178,8 @@ static PyObject *loader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     struct core_loader *self = (struct core_loader *)object;
     struct pst_loader_config config;
-    PyObject *dataset, *exp; /* borrowed from the arguments */
-    if (parse_config(object, args, kwargs, &config, &dataset, &exp) < 0)
+    PyObject *dataset, *exp, *blur; /* borrowed from the arguments */
+    if (parse_config(object, args, kwargs, &config, &dataset, &exp, &blur) < 0)
         goto fail;
     self->dataset = Py_NewRef(dataset); /* new */
     self->pid = getpid();
@@ -159,6 +187,11 @@ static PyObject *loader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         self->exp = Py_NewRef(exp); /* new */
         config.exp = loader_exp;
         config.exp_opaque = self;
+    }
+    if (blur != Py_None) {
+        self->blur = Py_NewRef(blur); /* new */
+        config.blur = loader_blur;
+        config.blur_opaque = self;
     }
     struct pst_error err;
     pst_error_init(&err);
@@ -475,6 +508,7 @@ static int loader_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((struct core_loader *)object)->exp);
+    Py_VISIT(((struct core_loader *)object)->blur);
     Py_VISIT(((struct core_loader *)object)->dataset);
     return 0;
 }
@@ -486,6 +520,7 @@ static int loader_clear(PyObject *object)
     if (self->handle)
         loader_shut(self);
     Py_CLEAR(self->exp);
+    Py_CLEAR(self->blur);
     Py_CLEAR(self->dataset);
     return 0;
 }
@@ -567,7 +602,7 @@ static PyGetSetDef loader_getset[] = {
 
 static char loader_doc[] =
     "Loader(dataset, transform, /, *, threads, batch_size, ahead, n_streams, memory_budget, rng, "
-    "nice, exp, strict)\n--\n\nThreads that make batches. For one thread at a time.";
+    "nice, exp, strict, blur)\n--\n\nThreads that make batches. For one thread at a time.";
 
 PyObject *core_loader_type_new(PyObject *module)
 {

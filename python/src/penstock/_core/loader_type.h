@@ -12,7 +12,7 @@
 struct core_loader {
     PyObject ob_base;
     struct pst_loader *handle; /* NULL when closed */
-    PyObject *exp;             /* strong; NULL: C's exp */
+    PyObject *exp, *blur;      /* strong; NULL: C's exp */
     PyObject *dataset;         /* strong: the handle's dataset may lie in its memory */
     PyThreadState *released;   /* of the caller, while a call runs without the GIL; else NULL */
     pid_t pid;                 /* of the process that made it */
