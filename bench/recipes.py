@@ -3,10 +3,10 @@
 
 python bench/recipes.py [--data DIR] [--rounds N] [--threads 2] [--workers 2] [--only NAME...]
 
-timm's default for training, torchvision's reference for training, and a plain pipeline on folders
-of WebP and of PNG files, which are made from the photographs. Wall and CPU time per image (all
-processes, workers included) with the ratio round by round; each recipe names the lane that it took,
-and where that is PyTorch's, why.
+timm's default for training, torchvision's reference for training, SimCLR's, and a plain pipeline on
+folders of WebP and of PNG files, which are made from the photographs. Wall and CPU time per image
+(all processes, workers included) with the ratio round by round; each recipe names the lane that it
+took, and where that is PyTorch's, why.
 """
 
 import argparse
@@ -46,6 +46,18 @@ RECIPES: dict[str, tuple[str, list]] = {
             transforms.ToTensor(),
             bench.NORMALIZE,
             transforms.RandomErasing(0.1),
+        ],
+    ),
+    "simclr": (
+        "jpeg",
+        [
+            transforms.RandomResizedCrop(224),
+            FLIP,
+            transforms.RandomApply([transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
+            transforms.RandomGrayscale(0.2),
+            transforms.GaussianBlur(23),
+            transforms.ToTensor(),
+            bench.NORMALIZE,
         ],
     ),
     "webp": ("webp", bench.PIPELINES["train"].transforms),
