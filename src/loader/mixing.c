@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -125,13 +124,15 @@ static void mix_piece(const struct pst_loader *loader, struct pst__worker *worke
         pst__mix_span(&batch->mix, loader->config.transform, batch->out_h, batch->out_w, piece);
     uint8_t *data = (uint8_t *)pst_buffer_data(batch->slab) + span.at;
     int32_t slot = present_before(batch, batch->n);
-    memcpy(worker->mixed_last, data + (size_t)slot * batch->sample_bytes, span.bytes);
-    while (slot >= 0) {
-        int32_t before = present_before(batch, slot);
-        const uint8_t *other =
-            before < 0 ? worker->mixed_last : data + (size_t)before * batch->sample_bytes;
-        pst__mix_pair(&batch->mix, data + (size_t)slot * batch->sample_bytes, other, span.bytes);
-        slot = before;
+    pst__mix_keep(&span, data + (size_t)slot * batch->sample_bytes, worker->mixed_last);
+    for (int32_t before; slot >= 0; slot = before) {
+        uint8_t *own = data + (size_t)slot * batch->sample_bytes;
+        before = present_before(batch, slot);
+        if (before < 0)
+            pst__mix_pair(&batch->mix, &span, own, worker->mixed_last, span.bytes);
+        else
+            pst__mix_pair(&batch->mix, &span, own, data + (size_t)before * batch->sample_bytes,
+                          span.pitch);
     }
 }
 

@@ -138,38 +138,64 @@ static struct area area_of(const struct pst_mix *mix, const struct pst_transform
     };
 }
 
+/* Rows that are longer than a piece are cut; several shorter ones are a piece together. */
 static size_t pieces_of_row(const struct area *area)
 {
     return (area->row_bytes + PST_MIX_PIECE - 1) / PST_MIX_PIECE;
+}
+
+static size_t rows_of_piece(const struct area *area)
+{
+    return area->row_bytes < PST_MIX_PIECE ? PST_MIX_PIECE / area->row_bytes : 1;
+}
+
+static size_t pieces_of_plane(const struct area *area)
+{
+    size_t rows = rows_of_piece(area);
+    return (area->n_rows + rows - 1) / rows * pieces_of_row(area);
 }
 
 size_t pst__mix_pieces(const struct pst_mix *mix, const struct pst_transform *transform, int32_t h,
                        int32_t w)
 {
     struct area area = area_of(mix, transform, h, w);
-    return pieces_of_row(&area) * area.n_rows * area.n_planes;
+    return area.row_bytes == 0 ? 0 : pieces_of_plane(&area) * area.n_planes;
 }
 
 struct pst__span pst__mix_span(const struct pst_mix *mix, const struct pst_transform *transform,
                                int32_t h, int32_t w, size_t piece)
 {
     struct area area = area_of(mix, transform, h, w);
-    size_t in_row = pieces_of_row(&area), row = piece / in_row;
-    size_t from = piece % in_row * PST_MIX_PIECE, left = area.row_bytes - from;
+    size_t in_plane = pieces_of_plane(&area), in_row = pieces_of_row(&area);
+    size_t n_rows = rows_of_piece(&area), row = piece % in_plane / in_row * n_rows;
+    size_t from = piece % in_plane % in_row * PST_MIX_PIECE, bytes = area.row_bytes - from;
     return (struct pst__span){
-        .at = area.at + row / area.n_rows * area.plane + row % area.n_rows * area.pitch + from,
-        .bytes = left < PST_MIX_PIECE ? left : PST_MIX_PIECE,
+        .at = area.at + piece / in_plane * area.plane + row * area.pitch + from,
+        .bytes = bytes < PST_MIX_PIECE ? bytes : PST_MIX_PIECE,
+        .pitch = area.pitch,
+        .n_rows = area.n_rows - row < n_rows ? area.n_rows - row : n_rows,
     };
 }
 
-/* torch puts the scalars of mul_() into float32. */
-void pst__mix_pair(const struct pst_mix *mix, uint8_t *own, const uint8_t *other, size_t bytes)
+void pst__mix_keep(const struct pst__span *span, const uint8_t *own, uint8_t *kept)
 {
-    if (mix->kind == PST_MIX_CUT)
-        memcpy(own, other, bytes);
-    else
-        pst__kernels()->mix_f32(own, other, bytes / sizeof(float), (float)(1.0 - mix->own),
-                                (float)mix->own);
+    for (size_t row = 0; row < span->n_rows; row++)
+        memcpy(kept + row * span->bytes, own + row * span->pitch, span->bytes);
+}
+
+/* torch puts the scalars of mul_() into float32. */
+void pst__mix_pair(const struct pst_mix *mix, const struct pst__span *span, uint8_t *own,
+                   const uint8_t *other, size_t other_pitch)
+{
+    float share = (float)(1.0 - mix->own), own_share = (float)mix->own;
+    for (size_t row = 0; row < span->n_rows; row++) {
+        uint8_t *to = own + row * span->pitch;
+        const uint8_t *from = other + row * other_pitch;
+        if (mix->kind == PST_MIX_CUT)
+            memcpy(to, from, span->bytes);
+        else
+            pst__kernels()->mix_f32(to, from, span->bytes / sizeof(float), share, own_share);
+    }
 }
 
 /* one_hot(), and then as images are: a class that is both has the rounded sum. */

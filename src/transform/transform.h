@@ -173,17 +173,22 @@ int pst__mix_check(const struct pst_mix_config *config, const struct pst_transfo
 void pst__mix_draw(const struct pst_mix_config *config, int32_t h, int32_t w,
                    struct pst__draws *draws, double *normal, struct pst_mix *mix);
 /* What is mixed of each sample comes in pieces of at most PST_MIX_PIECE bytes, which have nothing
- * to do with each other: how many, and where one lies in a sample of h x w. */
+ * to do with each other: how many, and where the rows of one lie in a sample of h x w. */
 #define PST_MIX_PIECE 16384
 struct pst__span {
-    size_t at, bytes;
+    size_t at, bytes; /* of the first row */
+    size_t pitch, n_rows;
 };
 size_t pst__mix_pieces(const struct pst_mix *mix, const struct pst_transform *transform, int32_t h,
                        int32_t w);
 struct pst__span pst__mix_span(const struct pst_mix *mix, const struct pst_transform *transform,
                                int32_t h, int32_t w, size_t piece);
-/* A piece of a sample, with the same piece of the one before it as that was. */
-void pst__mix_pair(const struct pst_mix *mix, uint8_t *own, const uint8_t *other, size_t bytes);
+/* Copies a piece of a sample; its rows are without gaps in kept. */
+void pst__mix_keep(const struct pst__span *span, const uint8_t *own, uint8_t *kept);
+/* A piece of a sample, with the same piece of the one before it as that was, whose rows are
+ * other_pitch apart. */
+void pst__mix_pair(const struct pst_mix *mix, const struct pst__span *span, uint8_t *own,
+                   const uint8_t *other, size_t other_pitch);
 /* The labels of a batch: share[i * n_classes + c] of each class c. */
 void pst__mix_labels(const struct pst_mix_config *config, const struct pst_mix *mix,
                      const int64_t *labels, size_t n, float *share);

@@ -159,10 +159,12 @@ static void check_pieces(int dtype, int layout, int h, int w, const struct pst_m
     size_t n = pst__mix_pieces(mix, transform, h, w);
     for (size_t i = 0; i < n; i++) {
         struct pst__span span = pst__mix_span(mix, transform, h, w, i);
-        CHECK(span.bytes > 0 && span.bytes <= PST_MIX_PIECE && span.bytes % size == 0);
-        CHECK(span.at + span.bytes <= bytes);
-        for (size_t b = 0; b < span.bytes; b++)
-            times[span.at + b]++;
+        CHECK(span.n_rows > 0 && span.bytes > 0 && span.bytes % size == 0);
+        CHECK(span.n_rows * span.bytes <= PST_MIX_PIECE);
+        CHECK(span.at + (span.n_rows - 1) * span.pitch + span.bytes <= bytes);
+        for (size_t row = 0; row < span.n_rows; row++)
+            for (size_t b = 0; b < span.bytes; b++)
+                times[span.at + row * span.pitch + b]++;
     }
     for (size_t b = 0; b < bytes; b++) {
         int at = (int)(b / size);
@@ -186,6 +188,9 @@ static void pieces(void)
             check_pieces(dtypes[d], layout, 11, 17, &cut);
             cut.box = (struct pst_rect){4, 3, 0, 5};
             check_pieces(dtypes[d], layout, 11, 17, &cut);
+            cut.box =
+                (struct pst_rect){7, 1, 61, 110}; /* a piece of several rows, the last fewer */
+            check_pieces(dtypes[d], layout, 113, 79, &cut);
             cut.box = (struct pst_rect){100, 0, 9000, 2}; /* a row of several pieces */
             check_pieces(dtypes[d], layout, 2, 9101, &cut);
         }
