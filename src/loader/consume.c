@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -277,7 +278,7 @@ int pst_loader_wait(struct pst_loader *loader, struct pst_event *event, int64_t 
     if (rc < 0)
         return rc;
     PST_REQUIRE(event && timeout_ms >= 0, err, "a wait needs an event and a timeout >= 0 ms");
-    *event = (struct pst_event){0};
+    *event = (struct pst_event){.normal = NAN};
     pst_error_init(&event->error);
     int64_t start = pst__now_ns();
     int64_t most = (INT64_MAX - start) / 1000000;

@@ -18,7 +18,8 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from random_pipelines import flat, is_even, loader_options, make_pipeline
 from torch import nn
 from torch.utils.data import default_collate
 from torchvision import transforms
+from torchvision.transforms import v2
 from twins import kit
 
 __all__ = ["IMAGES", "Group", "Result", "make_images", "run"]
@@ -72,13 +74,15 @@ class Output:
     def pipeline_of_stock(self, pipeline: Any) -> Any:
         return transforms.Compose([ImageOps.exif_transpose, pipeline]) if self.exif else pipeline
 
-    def collate(self, samples: list[Any]) -> Any:
+    def collate(self, samples: list[Any], mix: Any = None) -> Any:
         images, labels = default_collate(samples)
+        if mix is not None:
+            images, labels = mix(images, labels)
         if self.dtype is not None:
             images = images.to(self.dtype)
         if self.layout is not None:
             images = images.contiguous(memory_format=self.layout)
-        return [images, labels]
+        return [images, labels] if mix is None else (images, labels)
 
     def things(self) -> list[str]:
         named = {"dtype": self.dtype, "memory format": self.layout}
@@ -95,6 +99,23 @@ def _draw_output(rng: random.Random) -> Output:
     )
 
 
+def _draw_mix(rng: random.Random) -> Any:
+    """What batches are mixed by, now and then."""
+    if rng.random() >= 0.1:
+        return None
+    parts = [
+        rng.choice([v2.CutMix, v2.MixUp])(alpha=rng.uniform(0.1, 3.0), num_classes=1000)
+        for _ in range(rng.randint(1, 3))
+    ]
+    if len(parts) == 1 and rng.random() < 0.7:
+        return parts[0]
+    return v2.RandomChoice(parts, [rng.uniform(0.1, 1) for _ in parts])
+
+
+def _mixes(mix: Any) -> list[Any]:
+    return [] if mix is None else list(getattr(mix, "transforms", [mix]))
+
+
 @dataclass
 class Group:
     """A drawn group; make() gives a twin of the loader each time."""
@@ -108,6 +129,8 @@ class Group:
         rng = random.Random(f"{self.key} dataset")
         self.dataset = rng.choices(MAKERS, [7, 1, 1, 1, 1])[0]
         self.drawn_output = _draw_output(rng)
+        if any(type(one) is v2.MixUp for one in _mixes(self.mix())):  # of float32 alone
+            self.drawn_output = replace(self.drawn_output, dtype=None)
 
     def _rng(self, what: str) -> random.Random:
         return random.Random(f"{self.key} {what}")
@@ -116,26 +139,33 @@ class Group:
         is_grey = self.dataset in (GREY_FOLDER, "MNIST")
         return make_pipeline(self._rng("pipeline"), 1 if is_grey else 3)
 
+    def mix(self) -> Any:
+        return _draw_mix(self._rng("mix"))
+
+    def _collate(self, cls: type) -> dict[str, Any]:
+        mix = self.mix()
+        if cls is twins.STOCK and self.output != Output():
+            return {"collate_fn": partial(self.output.collate, mix=mix)}
+        return {} if mix is None else {"collate_fn": lambda batch: mix(*default_collate(batch))}
+
     def make(self, cls: type, **more: Any) -> Any:
         rng = self._rng("options")
         pipeline = self.pipeline()
         options = loader_options(rng, is_even(pipeline) or self.dataset not in FOLDERS)
         if cls is twins.STOCK:
             pipeline = self.output.pipeline_of_stock(pipeline)
-            if self.output != Output():
-                more["collate_fn"] = self.output.collate
         else:
             more |= self.output.ours()
         dataset = make_dataset(
             self._rng("parts"), self.dataset, self.root, pipeline, is_stock=cls is twins.STOCK
         )
         kit.seed_all(rng.getrandbits(62))
-        return cls(dataset, **options, **more)
+        return cls(dataset, **options, **self._collate(cls), **more)
 
     def words(self) -> str:
         pipeline = self.pipeline()
         options = loader_options(self._rng("options"), is_even(pipeline))
-        return f"group {self.key}: {self.dataset} {self.output} {pipeline} {options}"
+        return f"group {self.key}: {self.dataset} {self.output} {pipeline} {self.mix()} {options}"
 
     def things(self) -> list[str]:
         """What its images go through."""
@@ -144,6 +174,7 @@ class Group:
             if not isinstance(step, nn.Sequential):
                 family = "v2" if ".v2." in type(step).__module__ else "v1"
                 found.add(f"transform {family}.{type(step).__name__}")
+        found |= {f"transform v2.{type(one).__name__}" for one in _mixes(self.mix())}
         return sorted(found)
 
     def formats(self) -> Counter[str]:

@@ -103,6 +103,7 @@ def make_loader(dataset, transform, **options):
         "exp": None,
         "blur": None,
         "strict": False,
+        "mix": None,
     }
     return _core.Loader(dataset, transform, **{**config, **options})
 
@@ -205,7 +206,7 @@ def test_types_are_final(name):
 
 def test_signatures_are_there():
     names = [n for n in dir(_core.Loader) if not n.startswith("_") and n != "closed"]
-    assert len(names) == 25
+    assert len(names) == 26
     for name in names:
         assert inspect.signature(getattr(_core.Loader, name)).parameters
     for name in ("folder", "paths", "probe", "decode", "kernels", "build_info", "cpu_count"):
@@ -738,6 +739,8 @@ def test_stream_out_of_range(loader, stream):
         loader.seed(stream, 1)
     with pytest.raises(ValueError, match="stream"):
         loader.set_state(stream, bytes(624 * 4), 0)
+    with pytest.raises(ValueError, match="stream"):
+        loader.set_normal(stream, None)
 
 
 def test_a_list_that_shrinks_while_it_is_read(loader):
@@ -759,7 +762,7 @@ def test_submit_says_when_it_is_full(loader):
 
 def test_event_of_a_batch(loader):
     ticket = loader.submit([4, 2], 0)
-    assert loader.wait(60_000) == ("batch", ticket, -1, -1, 0, None, ("OK", 0, ""), 0)
+    assert loader.wait(60_000) == ("batch", ticket, -1, -1, 0, None, ("OK", 0, ""), 0, None)
     assert loader.slot_shape(ticket, 1) == (SIZE, SIZE)
     assert loader.describe_slot(ticket, 1)
     with pytest.raises(ValueError, match="slot 2"):
@@ -786,6 +789,31 @@ def test_seed_and_set_state_arguments(loader):
     for position in (-1, 625):
         with pytest.raises(ValueError, match="position"):
             loader.set_state(0, bytes(624 * 4), position)
+    loader.set_normal(0, 0.25)
+    loader.set_normal(0, None)
+    with pytest.raises(TypeError):
+        loader.set_normal(0, "1")
+
+
+def test_a_mix_of_a_loader(small, crop8):
+    mix = (80, True, ((1, 1.0, 0.5), (2, 0.4, 0.5)))
+    with contextlib.closing(make_loader(small, crop8, mix=mix)) as loader:
+        ticket = loader.submit([4, 2], 0)
+        kind, *_, words, _, _, _, _ = loader.wait(60_000)
+        assert kind == "batch"
+        assert words > 0
+        images, labels = loader.take(ticket)
+        assert images.shape == (2, 3, SIZE, SIZE)
+        assert (labels.shape, labels.dtype) == ((2, 80), "f32")
+    with pytest.raises(ValueError, match="alpha"):
+        make_loader(small, crop8, mix=(24, False, ((1, 0.0, 0.0),)))
+    with pytest.raises(TypeError, match="a mix must be a tuple"):
+        make_loader(small, crop8, mix=3)
+    with contextlib.closing(make_loader(small, crop8, mix=(1, False, ((1, 1.0, 0.0),)))) as loader:
+        ticket = loader.submit([4, 2], 0)
+        assert loader.wait(60_000)[0] == "batch"
+        with pytest.raises(IndexError, match="is not one of 1 classes"):
+            loader.take(ticket)
 
 
 def test_doubt_is_resolved(small_paths, crop8, tmp_path):
@@ -794,9 +822,9 @@ def test_doubt_is_resolved(small_paths, crop8, tmp_path):
     dataset = _core.paths([small_paths[1], os.fsencode(junk)], [5, 6])
     with contextlib.closing(make_loader(dataset, crop8)) as loader:
         ticket = loader.submit([0, 1], 0)
-        kind, event_ticket, slot, index, words, data, (status, os_errno, message), _ = loader.wait(
-            60_000
-        )
+        *place, words, data, (status, os_errno, message), _, normal = loader.wait(60_000)
+        kind, event_ticket, slot, index = place
+        assert normal is None
         assert (kind, event_ticket, slot, index, words) == ("doubt", ticket, 1, 1, 0)
         assert type(data) is bytes
         assert data == b"not an image"
@@ -884,6 +912,7 @@ def use_everything(loader):
     return [
         lambda: loader.seed(0, 1),
         lambda: loader.set_state(0, bytes(624 * 4), 0),
+        lambda: loader.set_normal(0, None),
         lambda: loader.submit([0], 0),
         lambda: loader.wait(0),
         lambda: loader.resolve(1, 0, bytes(4), 1, 1, 1),

@@ -163,17 +163,8 @@ def test_what_may_be_finished(root: Path) -> None:
     paths = sorted((root / "only").iterdir())
     dataset = _core.paths([bytes(paths[1])], [0])
     options: dict[str, Any] = {"threads": 1, "batch_size": 1, "ahead": 1, "n_streams": 1}
-    loader = _core.Loader(
-        dataset,
-        transform,
-        **options,
-        memory_budget=0,
-        rng="torch",
-        nice=0,
-        exp=None,
-        strict=False,
-        blur=None,
-    )
+    options |= {"memory_budget": 0, "rng": "torch", "nice": 0, "exp": None, "strict": False}
+    loader = _core.Loader(dataset, transform, **options, blur=None, mix=None)
     ticket = loader.submit([0], 0)
     assert ticket is not None
     while (event := loader.wait(1000)) is None:

@@ -31,6 +31,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 from torchvision import datasets
+from torchvision.transforms import v2
 
 resume = campaigns.load("resume")
 EPOCHS = 3
@@ -102,6 +103,10 @@ def rest(make: Make, taken: Any, seed: int = 99, **more: Any) -> tuple[list[Any]
     return found, started
 
 
+# Its draws leave a normal behind, which a state has to keep.
+MIXED = penstock.collate_with(
+    v2.RandomChoice([v2.MixUp(alpha=0.3, num_classes=3), v2.CutMix(num_classes=3)])
+)
 WAYS: dict[str, dict[str, Any]] = {
     "in order": {},
     "shuffled": {"shuffle": True},
@@ -113,6 +118,15 @@ WAYS: dict[str, dict[str, Any]] = {
         "shuffle": True,
         "persistent_workers": True,
     },
+    "mixed": {"collate_fn": MIXED, "shuffle": True},
+    "mixed, 2 workers": {"collate_fn": MIXED, "num_workers": 2},
+    "mixed, 3 persistent workers": {
+        "collate_fn": MIXED,
+        "num_workers": 3,
+        "shuffle": True,
+        "persistent_workers": True,
+    },
+    "mixed, sample": {"collate_fn": MIXED, "rng": "sample", "shuffle": True},
     "sample": {"rng": "sample"},
     "sample, shuffled": {"rng": "sample", "shuffle": True},
     "sample, blocks, 2 workers": {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.mapped import MappedTensor
     from penstock.memory_map import append, mem_map
     from penstock.meter import Progress, ProgressLine
+    from penstock.mixing import collate_with
     from penstock.policy import ErrorReport, Refused, TooManyErrors
     from penstock.reporting import report
     from penstock.stats import Stats
@@ -51,6 +52,7 @@ else:
         "TooManyErrors": "policy",
         "Verification": "verification",
         "append": "memory_map",
+        "collate_with": "mixing",
         "explain": "lanes",
         "mem_map": "memory_map",
         "report": "reporting",
@@ -102,6 +104,7 @@ __all__ = [
     "Verification",
     "__version__",
     "append",
+    "collate_with",
     "datasets",
     "explain",
     "from_dlpack",

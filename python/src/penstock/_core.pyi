@@ -24,7 +24,7 @@ class LimitError(Error, ValueError): ...
 class ForkError(Error, RuntimeError): ...
 
 # n_classes; whether a part is drawn; (kind, alpha, p) of each: enum pst_mix_kind
-Mix: TypeAlias = tuple[int, bool, tuple[tuple[int, float, float], ...]]
+_Mix: TypeAlias = tuple[int, bool, tuple[tuple[int, float, float], ...]]
 
 _Index: TypeAlias = SupportsIndex | slice | EllipsisType | None
 
@@ -325,12 +325,14 @@ class Loader:
         exp: Callable[[memoryview], object] | None,
         strict: bool,
         blur: Callable[[memoryview, int, bool], object] | None,
+        mix: _Mix | None,
     ) -> Loader: ...
     @property
     def closed(self) -> bool: ...
     def seed(self, stream: int, seed: int, /) -> None: ...
     def set_state(self, stream: int, words: Buffer, position: int, /) -> None: ...
     def set_python(self, stream: int, words: Buffer, position: int, /) -> None: ...
+    def set_normal(self, stream: int, normal: float | None, /) -> None: ...
     def submit(self, indices: Sequence[int], stream: int, supplied: bool = False, /) -> int | None:
         """The ticket, or None when `ahead` batches are waiting already. supplied: where its size is
         known, the batch waits for its memory."""
@@ -354,10 +356,13 @@ class Loader:
 
     def wait(
         self, timeout_ms: int, /
-    ) -> tuple[str, int, int, int, int, bytes | None, tuple[str, int, str], int] | None:
+    ) -> (
+        tuple[str, int, int, int, int, bytes | None, tuple[str, int, str], int, float | None] | None
+    ):
         """(kind, ticket, slot, index, words, data, (status, os_errno, message), words of Python's
-        random), kind one of "batch", "doubt", "failed", "ragged"; None after timeout_ms. Releases
-        the GIL, lets signals through. Raises StopIteration when nothing is submitted."""
+        random, normal that is kept), kind one of "batch", "doubt", "failed", "ragged"; None after
+        timeout_ms. Releases the GIL, lets signals through. Raises StopIteration when nothing is
+        submitted."""
 
     def resolve(
         self, ticket: int, slot: int, rgbx: Buffer, width: int, height: int, orientation: int, /
@@ -477,7 +482,7 @@ def check(data: Buffer, /) -> None:
 
 def decode(data: Buffer, region: tuple[int, int, int, int] | None = None, /) -> Tensor: ...
 def mix_draw(
-    mix: Mix, height: int, width: int, words: Buffer, normal: float | None, /
+    mix: _Mix, height: int, width: int, words: Buffer, normal: float | None, /
 ) -> tuple[int, float, tuple[int, int, int, int], float | None, int]:
     """What is drawn for a batch: (kind, own, (x, y, w, h), normal, used). normal: what the
     generator keeps for the next call, before and after."""

@@ -112,6 +112,9 @@ _METHODS = (
     "_augmentation_space",
     "_get_random_item",
     "_apply_image_or_video_transform",
+    "_mixup_label",
+    "_check_image_or_video",
+    "_needs_transform_list",
 )
 _METHODS_HOME = ("torchvision.transforms.", "torch.nn.modules.")
 # Per class: a getter of the methods that it has, and what it got.
@@ -138,7 +141,7 @@ def _check_methods(cls: type) -> None:
     _methods_seen[cls] = getter, getter(cls)
 
 
-def _check_instance(thing: Any) -> None:
+def check_instance(thing: Any) -> None:
     """Nothing on the instance hides what its class defines; no hooks."""
     cls = type(thing)
     _check_methods(cls)
@@ -224,7 +227,7 @@ class _Walk:
                 base = next(cls for cls in type(thing).__mro__ if cls in self.kinds)
                 refuse("transform", f"{describe(thing)} is a subclass of {describe(base)}")
             refuse("transform", f"{describe(thing)} has no native counterpart")
-        _check_instance(thing)
+        check_instance(thing)
         self._see(thing)
         if kind.group == "nothing" or (kind.group == "picture" and not self.is_tensor):
             return
@@ -267,7 +270,7 @@ class _Walk:
         if isinstance(thing, torch.nn.Sequential):
             return thing._modules.values()
         if type(thing.transforms) is torch.nn.ModuleList:
-            _check_instance(thing.transforms)
+            check_instance(thing.transforms)
             self._see(thing.transforms)
             return list(thing.transforms._modules.values())
         if type(thing.transforms) not in (list, tuple):
@@ -399,7 +402,7 @@ def read_dataset(dataset: Any, last: Reading | None = None) -> Reading:
 
 def check_loader(loader: Any, *, knows_collate: bool = False) -> None:
     """What of a loader itself the engine does not do. knows_collate: its collate_fn is the
-    dataset's own. Raises Refusal."""
+    dataset's own, or mixes batches. Raises Refusal."""
     if not loader._auto_collation:
         refuse("order", "batch_size=None turns batching off")
     if not knows_collate and loader.collate_fn is not collate.default_collate:
@@ -414,7 +417,7 @@ def check_loader(loader: Any, *, knows_collate: bool = False) -> None:
         refuse("workers", "prefetch_factor is not positive")
 
 
-def read_loader(loader: Any) -> Reading:
+def read_loader(loader: Any, *, knows_collate: bool = False) -> Reading:
     """What a loader would do if it were iterated now. Raises Refusal."""
-    check_loader(loader)
+    check_loader(loader, knows_collate=knows_collate)
     return read_dataset(loader.dataset)

@@ -11,7 +11,7 @@ from penstock import _core, python_random, reference, rng
 from penstock.engines import Engine
 from penstock.sources import Source
 
-Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str], int]
+Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str], int, float | None]
 
 
 def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: Exception) -> None:

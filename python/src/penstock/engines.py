@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from penstock import _core, blurring, rng
 from penstock.kept import Kept
+from penstock.mixing import Mix
 from penstock.policy import ErrorReport, Refused
 from penstock.position import Position, Resume
 from penstock.prepare import Prepared
@@ -40,10 +41,15 @@ class Spec:
     memory_budget: int
     rng: Literal["torch", "sample"]
     strict: bool = False
+    mix: Mix | None = None
 
     @property
     def transform(self) -> _core.Transform | None:
         return self.prepared.transform
+
+    @property
+    def draws(self) -> bool:
+        return self.prepared.draws or self.mix is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class RowSpec:
     n_streams: ClassVar[int] = 1
     rng: ClassVar[Literal["torch"]] = "torch"
     strict: ClassVar[bool] = False
+    mix: ClassVar[None] = None
     transform: ClassVar[None] = None
 
 
@@ -82,6 +89,7 @@ class Engine:
             exp=rng.exp_in_place,
             strict=spec.strict,
             blur=blurring.weights_in_place,
+            mix=None if spec.mix is None else spec.mix.core,
         )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from penstock import ordering, pinned
 from penstock.capture import Refusal
 from penstock.engines import RowSpec
+from penstock.mixing import Mix
 from penstock.options import Options
 from penstock.prepare import Prepared
 from penstock.rows import AT_ONCE
@@ -104,12 +105,14 @@ def _delivery(loader: Any) -> Stage:
 
 
 def explain_native(
-    loader: Any, prepared: Prepared, chosen: Options, dataset: str, table: Table
+    loader: Any, prepared: Prepared, chosen: Options, mix: Mix | None, dataset: str, table: Table
 ) -> Explanation:
     workers = loader.num_workers
     if chosen.rng == "sample":
         plan = "draws depend on seed, epoch and index alone"
-    elif not prepared.draws and not prepared.draws_python:
+        if mix is not None:
+            plan += ", those of a batch on all of its indices"
+    elif not prepared.draws and not prepared.draws_python and mix is None:
         plan = "nothing is drawn"
     elif workers > 0:
         plan = f"the generators of {workers} workers of torch, imitated word for word"
@@ -117,6 +120,9 @@ def explain_native(
         plan = "torch's global generator, advanced as the transforms would"
     if prepared.draws_python and chosen.rng == "torch":
         plan += "; Python's random likewise"
+    gather = "samples are written in their place in the batch"
+    if mix is not None:
+        gather += f"; {mix} of it, in the engine"
     turn = [Stage("exif", "native", "turned upright, on the pixels, in the engine")]
     stages = [
         _order(loader, native=True),
@@ -125,7 +131,7 @@ def explain_native(
         Stage("plan", "native", plan),
         *(turn if prepared.output.exif else ()),
         *map(_transform_stage, prepared.key),
-        Stage("collate", "native", "samples are written in their place in the batch"),
+        Stage("collate", "native", gather),
         _delivery(loader),
     ]
     settings: dict[str, Any] = {

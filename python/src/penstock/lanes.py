@@ -3,10 +3,11 @@
 __init__ was never ours, and both the drop-in and whoever else hooks `_get_iterator` ask it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from penstock import options, ordering, policy, prepare, rng, rows, sources, state, tables
+from penstock import mixing, options, ordering, policy, prepare, rng, rows, sources, state, tables
 from penstock.capture import Refusal, check_loader, read_loader
 from penstock.engines import Record, RowSpec, Spec, record_of
 from penstock.explanation import Explanation, explain_native, explain_rows, explain_stock
@@ -23,50 +24,59 @@ def _is_ours(loader: Any) -> bool:
     return issubclass(type(loader), DataLoader)
 
 
-def _read(loader: Any) -> tuple[prepare.Prepared, options.Options]:
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A loader over images, as far as its dataset's samples are not looked at."""
+
+    prepared: prepare.Prepared
+    options: options.Options
+    mix: mixing.Mix | None
+
+
+def _read(loader: Any) -> _Read:
     """Raises Refusal. Draws nothing, starts nothing, reads no file."""
-    reading = read_loader(loader)
+    mix = mixing.read(loader.collate_fn)
+    reading = read_loader(loader, knows_collate=mix is not None)
     _check_order(loader)
     refusal = rng.refusal()
     if refusal is not None:
         raise Refusal("plan", refusal)
     chosen = options.of(loader, own=_is_ours(loader))
-    return prepare.prepare(reading, chosen.profile, chosen.output), chosen
+    prepared = prepare.prepare(reading, chosen.profile, chosen.output)
+    if mix is not None:
+        mixing.check_dtype(mix, prepared.dtype)
+    return _Read(prepared, chosen, mix)
 
 
-def _table(
-    loader: Any, source: sources.Source, chosen: options.Options, *, peek: bool = False
-) -> tables.Table:
-    return tables.table_of(
+def _table(loader: Any, source: sources.Source, read: _Read, *, peek: bool = False) -> tables.Table:
+    chosen = read.options
+    table = tables.table_of(
         source,
         by_position=chosen.rng == "sample",
         live=loader.num_workers == 0,
         most=chosen.memory_budget or options.DEFAULT_BUDGET,
         peek=peek,
     )
+    if read.mix is not None:
+        mixing.check_labels(read.mix, table)
+    return table
 
 
-def _spec(
-    loader: Any,
-    source: sources.Source,
-    prepared: prepare.Prepared,
-    chosen: options.Options,
-    *,
-    strict: bool,
-) -> Spec:
-    workers = loader.num_workers
+def _spec(loader: Any, source: sources.Source, read: _Read, *, strict: bool) -> Spec:
+    workers, chosen = loader.num_workers, read.options
     # As far ahead as stock, but no further than keeps all threads busy past the longest sample:
     # threads work on the samples of one batch together.
     ahead = min(loader.prefetch_factor * workers, 2 * chosen.threads + 2) if workers > 0 else 1
     return Spec(
-        table=_table(loader, source, chosen),
-        prepared=prepared,
+        table=_table(loader, source, read),
+        prepared=read.prepared,
         threads=chosen.threads,
         ahead=ahead,
         n_streams=workers if workers > 0 and chosen.rng == "torch" else 1,
         memory_budget=chosen.memory_budget,
         rng=chosen.rng,
         strict=strict,
+        mix=read.mix,
     )
 
 
@@ -142,9 +152,9 @@ def iterator_for(
             make = RowsWorkersIter if loader.num_workers > 0 else RowsSingleIter
             of_rows = _row_spec(loader, source_of_rows)
             return make(loader, record, of_rows, source_of_rows, on_error)
-        prepared, chosen = _read(loader)
+        read = _read(loader)
         source = sources.read(loader.dataset)
-        spec = _spec(loader, source, prepared, chosen, strict=on_error.strict)
+        spec = _spec(loader, source, read, strict=on_error.strict)
     except Refusal as refusal:
         if not (_is_stocks(loader) and on_error.is_stocks):
             raise ValueError(
@@ -188,9 +198,9 @@ def _samples(loader: Any) -> tuple[sources.Source, Any]:
     source_of_rows = _source_of_rows(loader)
     if source_of_rows is not None:
         return source_of_rows, _row_spec(loader, source_of_rows, peek=True).table
-    _, chosen = _read(loader)
+    read = _read(loader)
     source = sources.read(loader.dataset)
-    return source, _table(loader, source, chosen, peek=True)
+    return source, _table(loader, source, read, peek=True)
 
 
 def explain(loader: Any) -> Explanation:
@@ -201,14 +211,14 @@ def explain(loader: Any) -> Explanation:
             return explain_rows(
                 loader, source_of_rows, _row_spec(loader, source_of_rows, peek=True)
             )
-        prepared, chosen = _read(loader)
+        read = _read(loader)
         source = sources.read(loader.dataset)
-        table = _table(loader, source, chosen, peek=True)
+        table = _table(loader, source, read, peek=True)
     except Refusal as refusal:
         return explain_stock(loader, refusal)
     except Exception as error:  # a loader that stock, too, would not iterate
         return explain_stock(loader, Refusal("dataset", f"{type(error).__name__}: {error}"))
-    return explain_native(loader, prepared, chosen, source.describe(), table)
+    return explain_native(loader, read.prepared, read.options, read.mix, source.describe(), table)
 
 
 def report(loader: Any) -> policy.ErrorReport:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from penstock import _core, pinned, python_random, rng, worker_init
+from penstock import _core, mixing, pinned, python_random, rng, worker_init
 from penstock._torch import (
     default_collate,
     make_fetcher,
@@ -147,7 +147,9 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         if self._notes is not None:
             self._notes[:] = [core.describe_slot(ticket, slot) for slot in places.present()]
 
-    def _take(self, engine: Engine, ticket: int, places: Places) -> list[torch.Tensor] | None:
+    def _take(
+        self, engine: Engine, ticket: int, places: Places
+    ) -> list[torch.Tensor] | tuple[torch.Tensor, ...] | None:
         """A batch, None if none of its samples could be had."""
         self._note(engine.core, ticket, places)
         if places.is_changed:
@@ -162,6 +164,9 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         self._is_in_place = _core.owner(batch[0]) is not None
         prepared = engine.spec.prepared
         images = wrap(batch[0], prepared.dtype, prepared.output.layout)
+        if engine.spec.mix is not None:
+            # What CutMix and MixUp give of two arguments.
+            return images, wrap(batch[1], torch.float32)
         labels = wrap(batch[1], torch.int64)
         if engine.spec.table.label_dtype != torch.int64:
             with torch._C.DisableTorchFunction():
@@ -283,11 +288,25 @@ class SingleIter(_NativeIter):
             if reading is not self._reading:
                 prepared = prepare(reading, self._spec.prepared.profile, self._spec.prepared.output)
                 if prepared is not self._spec.prepared:
-                    self._respec(prepared)
+                    self._respec(prepared=prepared)
                 self._reading = reading
+            if not self._is_still_mixed():
+                return False
         except Refusal:
             return False
         return folder is None or folder == os.getcwd()
+
+    def _is_still_mixed(self) -> bool:
+        """As the user's objects mix now. Raises Refusal."""
+        mix = mixing.read(self._collate_fn)
+        if mix == self._spec.mix:
+            return True
+        if mix is None:
+            return False
+        mixing.check_dtype(mix, self._spec.prepared.dtype)
+        mixing.check_labels(mix, self._spec.table)
+        self._respec(mix=mix)
+        return True
 
     def _plain_indices(self, index: Any) -> list[int] | None:
         """The engine's indices of samples that are still those of the table, or None."""
@@ -303,19 +322,20 @@ class SingleIter(_NativeIter):
     def _has(self, pair: Pair) -> bool:
         return self._plain_indices([pair.asked]) == [pair.place]
 
-    def _respec(self, prepared: Prepared) -> None:
+    def _respec(self, **changes: Any) -> None:
         """The user's transforms changed under way."""
         if self._engine is not None:
             self._record.close(self._engine)
             self._engine = None
-        self._spec = dataclasses.replace(self._spec, prepared=prepared)
+        self._spec = dataclasses.replace(self._spec, **changes)
 
     def _native(self, engine: Engine, indices: list[int]) -> Any:
         core, generator = engine.core, torch.default_generator
-        draws = engine.spec.prepared.draws and engine.spec.rng == "torch"
+        draws = engine.spec.draws and engine.spec.rng == "torch"
         if draws:
             position = self._reader.read(generator)
             core.set_state(0, self._reader.words, position)
+            core.set_normal(0, self._reader.normal)
         draws_python = engine.spec.prepared.draws_python and engine.spec.rng == "torch"
         if draws_python:
             core.set_python(0, *python_random.state_of(random))
@@ -338,6 +358,8 @@ class SingleIter(_NativeIter):
                 core.fail(ticket, event[2])
         if draws:
             rng.advance(generator, event[4])
+            if event[8] != self._reader.normal:
+                rng.keep_normal(generator, event[8])
         if draws_python:
             python_random.advance(random, event[7])
         self._tally.settle(places, engine.spec.table)
@@ -433,6 +455,7 @@ class WorkersIter(_NativeIter):
             rng.skip(generator, drawn)
             position = reader.read(generator)
             core.set_state(worker, reader.words, position)
+            core.set_normal(worker, self._position.normals[worker] if drawn else reader.normal)
         if not self._position.is_first:
             self._init_errors.clear()
             self._without_fetcher.clear()
@@ -593,7 +616,7 @@ class WorkersIter(_NativeIter):
         except BaseException:
             self._shutdown_workers()
             raise
-        if engine.spec.prepared.draws and engine.spec.rng == "torch":
+        if engine.spec.draws and engine.spec.rng == "torch":
             self._forget_after(task)
 
     def _forget_after(self, task: _Task) -> None:
@@ -618,6 +641,7 @@ class WorkersIter(_NativeIter):
         kind, ticket = event[0], event[1]
         self._position.words[task.worker] += event[4]
         self._position.python_words[task.worker] += event[7]
+        self._position.normals[task.worker] = event[8]
         self._asked, self._indices = task.asked, task.indices
         result: Any = self._settle(engine, task)
         if result is not None:
@@ -636,7 +660,7 @@ class WorkersIter(_NativeIter):
                     result = wrap_error(error, self._where(task.worker))
             engine.core.take(ticket)
         del self._by_ticket[ticket]
-        if self._pin_memory and isinstance(result, list):
+        if self._pin_memory and isinstance(result, list | tuple):
             try:
                 result = self._pinned(result)
             except Exception as error:

@@ -255,6 +255,7 @@ class Resume:
     is_first: bool = True  # the epoch in which the workers were started
     words: list[int] = field(default_factory=list)
     python_words: list[int] = field(default_factory=list)
+    normals: list[float | None] = field(default_factory=list)
     samples: int = 0
     refused: int = 0
 
@@ -278,8 +279,10 @@ class Position:
         self.is_busy = False  # in next(), where not all of this is of one moment
         self.is_first = True
         self.base_seed: int | None = None
+        # Of each worker's generator: how far it is, and the normal that it keeps.
         self.words: list[int] = [0] * loader.num_workers
         self.python_words: list[int] = [0] * loader.num_workers
+        self.normals: list[float | None] = [None] * loader.num_workers
         self.indices: Indices | None = None
         self.tasks: Sized = ()  # handed out and not delivered
         self._is_lost = False  # where there are no tasks: the last one was not delivered
@@ -300,6 +303,8 @@ class Position:
             self.words = list(resume.words)
         if resume.python_words:
             self.python_words = list(resume.python_words)
+        if resume.normals:
+            self.normals = list(resume.normals)
         if resume.is_started and resume.sampler_epoch != self.sampler_epoch:
             raise ValueError(
                 f"the state was taken in epoch {resume.sampler_epoch} of the sampler, which is at "

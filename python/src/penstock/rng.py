@@ -19,14 +19,35 @@ _LEFT = 8  # offset in the bytes of a state: words left before the next block, t
 _NEXT = 16  # the place of the next word
 _STATE = 24  # the words, in 8 bytes each
 _STATE_END = _STATE + 8 * WORDS
+_NORMAL = 5024  # the normal that is kept for the next call, and whether there is one
+_HAS_NORMAL = 5040
 _SIZE = 5056
 
 
+def _normal_in(state: bytes | bytearray) -> float | None:
+    if not state[_HAS_NORMAL]:
+        return None
+    return float(struct.unpack_from("=d", state, _NORMAL)[0])
+
+
+def kept_normal(generator: torch.Generator) -> float | None:
+    """What a generator keeps for the next call of normal_() of few elements."""
+    return _normal_in(generator.get_state().numpy().tobytes())
+
+
+def keep_normal(generator: torch.Generator, normal: float | None) -> None:
+    state = bytearray(generator.get_state().numpy().tobytes())
+    struct.pack_into("=d", state, _NORMAL, normal or 0.0)
+    struct.pack_into("=i", state, _HAS_NORMAL, normal is not None)
+    generator.set_state(torch.frombuffer(state, dtype=torch.uint8))
+
+
 class StateReader:
-    """Reads a generator's words into a buffer that the engine can take."""
+    """Reads a generator's words into a buffer that the engine can take, and the normal it keeps."""
 
     def __init__(self) -> None:
         self.words = bytearray(4 * WORDS)
+        self.normal: float | None = None  # that is kept for the next call
         self._words = torch.frombuffer(self.words, dtype=torch.int32)
         self._bytes = bytearray(_SIZE)
         self._state = torch.frombuffer(self._bytes, dtype=torch.uint8)
@@ -40,6 +61,7 @@ class StateReader:
             raise RuntimeError(f"a generator's state has {state.numel()} bytes, not {_SIZE}")
         self._state.copy_(state)
         self._words.copy_(self._low_halves)
+        self.normal = _normal_in(self._bytes)
         return WORDS + 1 - int.from_bytes(self._bytes[_LEFT : _LEFT + 4], sys.byteorder)
 
 
@@ -128,6 +150,16 @@ def _untemper(word: int) -> int:
     for _ in range(4):  # each round sets 7 more bits
         raw = word ^ ((raw << 7) & 0x9D2C5680)
     return raw ^ (raw >> 11) ^ (raw >> 22)
+
+
+def words_of(seed: int, n: int) -> bytes:
+    """The first n words of a generator with this seed, for proofs; n is even."""
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    pairs = torch.empty(n // 2, dtype=torch.int64, device="cpu")
+    pairs.random_(-(2**63), None, generator=generator)  # 64 bits, the first word on top
+    values = [value % 2**64 for value in pairs.tolist()]
+    halves = (half for value in values for half in (value >> 32, value & 0xFFFFFFFF))
+    return struct.pack(f"={n}I", *halves)
 
 
 class WordsAhead:
@@ -236,8 +268,14 @@ def _check_normal() -> None:
         generator.manual_seed(7)
         torch.empty(1, device="cpu").normal_(generator=generator)
         advance(generator, n_words)
+        kept = kept_normal(generator)
+        _expect(kept is not None, "where a normal is kept")
         values.append(torch.empty(1, device="cpu").normal_(generator=generator).item())
+        _expect(_float32(kept or 0.0) == values[-1], "the normal that is kept")
+        _expect(kept_normal(generator) is None, "a normal that was taken")
     _expect(values[0] == values[1], "the normal that a generator keeps")
+    keep_normal(plain, 0.5)
+    _expect(torch.empty(1, device="cpu").normal_(generator=plain).item() == 0.5, "a normal put in")
 
 
 def _check_exp() -> None:

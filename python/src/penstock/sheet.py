@@ -91,7 +91,7 @@ def _stretched(images: torch.Tensor) -> torch.Tensor:
 def _values_of(loader: Any, channels: int) -> torch.Tensor | None:
     """What the levels became in the native lane; None where that is not known."""
     try:
-        values = prepare.values_of(capture.read_loader(loader), channels)
+        values = prepare.values_of(capture.read_dataset(loader.dataset), channels)
     except (Refusal, RuntimeError, TypeError, ValueError):
         return None
     return values if bool(values.float().isfinite().all()) else None

@@ -8,6 +8,7 @@ generators at the epoch's start and now, since torch's order comes from them.
 
 import copy
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from penstock import fingerprint, ordering
@@ -71,6 +72,8 @@ def _workers(loader: Any, position: Position) -> dict[str, Any]:
         workers["words"] = list(position.words)
         if any(position.python_words):
             workers["python_words"] = list(position.python_words)
+        if any(normal is not None for normal in position.normals):
+            workers["normals"] = list(position.normals)
     return workers
 
 
@@ -214,6 +217,11 @@ def _resume(loader: Any, order: ordering.Order | None, state: Mapping[str, Any])
         raise ValueError("the state has no base seed of the workers")
     resume.words = _counts(fields, "words", loader.num_workers)
     resume.python_words = _counts(fields, "python_words", loader.num_workers)
+    resume.normals = list(fields.get("normals", (list,), []))
+    if resume.normals and len(resume.normals) != len(resume.words):
+        raise ValueError(f"the state has {len(resume.normals)} normals, not {len(resume.words)}")
+    if not all(one is None or (type(one) is float and isfinite(one)) for one in resume.normals):
+        raise ValueError("the state's 'normals' are no numbers")
     return resume
 
 

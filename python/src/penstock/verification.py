@@ -128,7 +128,7 @@ def _compare(batch: int, stock: Seen, ours: Seen) -> Difference | None:
     if said[0] != said[1]:
         is_error = isinstance(stock.value, Exception) or isinstance(ours.value, Exception)
         return Difference(batch, None, None, None, "error" if is_error else "batch", "", *said)
-    if not isinstance(stock.value, list):
+    if not isinstance(stock.value, list | tuple):
         return None
     for part, expected in enumerate(stock.value):
         if isinstance(expected, torch.Tensor) and expected.dim() > 0:
@@ -143,7 +143,7 @@ def _compare(batch: int, stock: Seen, ours: Seen) -> Difference | None:
 
 def _samples(seen: Seen) -> int:
     value = seen.value
-    if isinstance(value, list) and value and isinstance(value[0], torch.Tensor):
+    if isinstance(value, list | tuple) and value and isinstance(value[0], torch.Tensor):
         return int(value[0].shape[0])
     return 0
 
@@ -203,8 +203,9 @@ def _stock(loader: Any) -> Any:
 
 def _brought_to(seen: Seen, dtype: torch.dtype | None) -> Seen:
     value = seen.value
-    if dtype is not None and isinstance(value, list) and isinstance(value[0], torch.Tensor):
-        seen.value = [value[0].to(dtype), *value[1:]]
+    if dtype is not None and isinstance(value, list | tuple):
+        if isinstance(value[0], torch.Tensor):
+            seen.value = type(value)((value[0].to(dtype), *value[1:]))
     return seen
 
 

@@ -127,21 +127,23 @@ static int check_callback(PyObject *given, const char *name)
 }
 
 static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
-                        struct pst_loader_config *config, PyObject **dataset, PyObject **exp,
-                        PyObject **blur)
+                        struct pst_loader_config *config, struct pst_mix_config *mix,
+                        PyObject **dataset, PyObject **exp, PyObject **blur)
 {
     static const char *const names[] = {
         "",    "",     "threads", "batch_size", "ahead", "n_streams", "memory_budget",
-        "rng", "nice", "exp",     "strict",     "blur",  NULL};
+        "rng", "nice", "exp",     "strict",     "blur",  "mix",       NULL};
     struct core_state *state = core_state_of(self);
-    PyObject *transform;
+    PyObject *transform, *mixed; /* borrowed */
     int threads, batch_size, ahead, n_streams, nice, strict;
     Py_ssize_t memory_budget;
     const char *rng;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O$iiiinsiOpO:Loader", (char **)names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O$iiiinsiOpOO:Loader", (char **)names,
                                      state->dataset_type, dataset, &transform, &threads,
                                      &batch_size, &ahead, &n_streams, &memory_budget, &rng, &nice,
-                                     exp, &strict, blur))
+                                     exp, &strict, blur, &mixed))
+        return -1;
+    if (mixed != Py_None && core_to_mix(mixed, mix) < 0)
         return -1;
     if (transform != Py_None && Py_TYPE(transform) != (PyTypeObject *)state->transform_type) {
         PyErr_SetString(PyExc_TypeError, "transform must be a Transform, or None for rows");
@@ -168,6 +170,7 @@ static int parse_config(PyObject *self, PyObject *args, PyObject *kwargs,
     config->rng = rng[0] == 't' ? PST_RNG_TORCH : PST_RNG_SAMPLE;
     config->nice = nice;
     config->strict = strict;
+    config->mix = mixed == Py_None ? NULL : mix;
     return 0;
 }
 
@@ -178,8 +181,9 @@ static PyObject *loader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     struct core_loader *self = (struct core_loader *)object;
     struct pst_loader_config config;
+    struct pst_mix_config mix;
     PyObject *dataset, *exp, *blur; /* borrowed from the arguments */
-    if (parse_config(object, args, kwargs, &config, &dataset, &exp, &blur) < 0)
+    if (parse_config(object, args, kwargs, &config, &mix, &dataset, &exp, &blur) < 0)
         goto fail;
     self->dataset = Py_NewRef(dataset); /* new */
     self->pid = getpid();
@@ -276,6 +280,22 @@ static PyObject *loader_set_python(PyObject *object, PyObject *const *args,
                                    Py_ssize_t n_args) /* new */
 {
     return set_generator(object, args, n_args, "set_python", pst_loader_set_python);
+}
+
+static PyObject *loader_set_normal(PyObject *object, PyObject *const *args,
+                                   Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    int32_t stream;
+    double normal;
+    if (core_check_args("set_normal", n_args, 2) < 0 ||
+        core_to_int32(args[0], "stream", &stream) < 0 || core_to_normal(args[1], &normal) < 0 ||
+        !core_loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_set_normal(self->handle, stream, normal, &err);
+    return core_loader_leave_none(self, rc, &err);
 }
 
 /* Keeps the GIL: it is short, and its one long part is the exp callback, which is Python. */
@@ -376,11 +396,11 @@ static PyObject *event_tuple(const struct core_state *state,
         return NULL;
     }
     /* N takes the reference over, on failure too. */
-    return Py_BuildValue("(OKiLLN(siN)L)", kind_name(state, event->kind),
+    return Py_BuildValue("(OKiLLN(siN)LN)", kind_name(state, event->kind),
                          (unsigned long long)event->ticket, (int)event->slot,
                          (long long)event->index, (long long)event->words, data,
                          core_status_name(error->status), error->os_errno, message,
-                         (long long)event->python_words); /* new */
+                         (long long)event->python_words, core_normal(event->normal)); /* new */
 }
 
 static PyObject *loader_wait(PyObject *object, PyObject *timeout) /* new */
@@ -543,6 +563,8 @@ static PyMethodDef loader_methods[] = {
     {"set_python", FASTCALL(loader_set_python),
      "set_python($self, stream, words, position, /)\n--\n\n"
      "What a stream draws from Python's random, from 624 words of mt19937."},
+    {"set_normal", FASTCALL(loader_set_normal),
+     "set_normal($self, stream, normal, /)\n--\n\nWhat a stream's generator keeps, or None."},
     {"submit", FASTCALL(loader_submit),
      "submit($self, indices, stream, supplied=False, /)\n--\n\n"
      "The ticket, or None when `ahead` batches are waiting already. supplied: its memory will be."},
@@ -555,8 +577,8 @@ static PyMethodDef loader_methods[] = {
      "batch_bytes($self, n, /)\n--\n\nBytes of a batch of n samples; 0: not known."},
     {"wait", loader_wait, METH_O,
      "wait($self, timeout_ms, /)\n--\n\n"
-     "(kind, ticket, slot, index, words, data, (status, os_errno, message), python_words) or "
-     "None."},
+     "(kind, ticket, slot, index, words, data, (status, os_errno, message), python_words, normal) "
+     "or None."},
     {"resolve", FASTCALL(core_loader_resolve),
      "resolve($self, ticket, slot, rgbx, width, height, orientation, /)\n--\n\nThe pixels of a "
      "doubt."},
@@ -602,7 +624,7 @@ static PyGetSetDef loader_getset[] = {
 
 static char loader_doc[] =
     "Loader(dataset, transform, /, *, threads, batch_size, ahead, n_streams, memory_budget, rng, "
-    "nice, exp, strict, blur)\n--\n\nThreads that make batches. For one thread at a time.";
+    "nice, exp, strict, blur, mix)\n--\n\nThreads that make batches. For one thread at a time.";
 
 PyObject *core_loader_type_new(PyObject *module)
 {
