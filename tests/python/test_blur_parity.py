@@ -21,7 +21,7 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import v2
 
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 families = st.sampled_from([transforms, v2])
 seeds = st.integers(0, 2**32 - 1)
 odd = st.sampled_from([3, 5, 7, 9, 23]) | st.integers(0, 15).map(lambda k: 2 * k + 1)
