@@ -15,6 +15,7 @@ import torch
 from penstock import native, pinned
 from torch.utils.data import TensorDataset
 from torchvision import transforms
+from torchvision.transforms import v2
 
 
 class Pinning:
@@ -54,8 +55,8 @@ class Pinning:
             return data.clone()
         if isinstance(data, dict):
             return {key: self.pin_memory(value, device) for key, value in data.items()}
-        assert type(data) is list
-        return [self.pin_memory(item, device) for item in data]
+        assert type(data) in (list, tuple)
+        return type(data)(self.pin_memory(item, device) for item in data)
 
 
 @pytest.fixture
@@ -258,6 +259,26 @@ def test_blocks_of_an_epoch_that_does_not_end(
     gc.collect()
     assert pinning.live() == 0
     assert len(pinning.blocks) > 0
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_mixed_batches(pinning: Pinning, root: Path, num_workers: int) -> None:
+    """They are mixed where they are pinned, and stay a pair."""
+    dataset = kit.folder_of(root, kit.train_v1())
+    mixes = [v2.CutMix(num_classes=3), v2.MixUp(alpha=0.4, num_classes=3)]
+    options: dict[str, Any] = {"batch_size": 4, "shuffle": True, "num_workers": num_workers}
+    options["collate_fn"] = penstock.collate_with(v2.RandomChoice(mixes))
+    expected = stock_of(dataset, **options)
+    torch.manual_seed(3)
+    loader = kit.OURS(dataset, pin_memory=True, **options)
+    found = []
+    for batch in loader:
+        assert pinning.is_pinned(batch[0])
+        found.append(kit.visible(batch))
+        del batch
+    assert found == expected
+    assert counts(loader) == (5, 0)
+    assert pinning.live() == 0
 
 
 def test_samples_that_are_left_out(pinning: Pinning, tmp_path: Path) -> None:
