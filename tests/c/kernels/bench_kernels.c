@@ -369,6 +369,7 @@ enum element_kernel {
     F32_TO_F16,
     BF16_TO_F32,
     F32_TO_BF16,
+    MIX_F32,
     N_ELEMENTS
 };
 
@@ -393,6 +394,8 @@ static double element_ns(const struct pst__kernels *k, enum element_kernel which
             else if (which == F32_TO_F16 || which == F32_TO_BF16)
                 k->f32_to_half(x, (uint8_t *)each, N,
                                which == F32_TO_F16 ? PST_HALF_F16 : PST_HALF_BF16);
+            else if (which == MIX_F32)
+                k->mix_f32(x, (uint8_t *)each, N, 0.75f, 0.25f);
             else if (which == DIVIDE_F64)
                 k->arith_f64((uint8_t *)f64, (uint8_t *)f64, N, PST_ARITH_DIVIDE, &(double){1}, 1);
             else if (which == SUBTRACT_EACH)
@@ -412,7 +415,7 @@ static double element_ns(const struct pst__kernels *k, enum element_kernel which
 static void bench_elements(const struct pst__kernels *versions, int n)
 {
     printf("1024 elements, ns each: u8 to f32; f32 times, by, minus a number, minus numbers; f64 "
-           "by a number; f16 to f32 and back; bf16 to f32 and back\n");
+           "by a number; f16 to f32 and back; bf16 to f32 and back; shares of two f32\n");
     for (int v = 0; v < n; v++) {
         printf("    %-7s", versions[v].name);
         for (int which = 0; which < N_ELEMENTS; which++)
