@@ -4,6 +4,10 @@ images, the loader's draws and weights, and what is left to the reference."""
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -252,6 +256,41 @@ def test_a_torch_that_adds_in_another_order(monkeypatch: pytest.MonkeyPatch) -> 
         blurring.refusal.cache_clear()
     monkeypatch.undo()
     assert capture.read_transform(blur).key
+
+
+_REFUSALS = """
+import torchvision.transforms.v2
+import torchvision.transforms.functional
+from penstock import blurring
+for side in (3, 23):
+    for v2 in (False, True):
+        print(blurring.refusal(side, side, v2))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN's sets of instructions")
+@pytest.mark.parametrize(
+    ("setting", "is_taken"),
+    [
+        ("ATEN_CPU_CAPABILITY=default", True),
+        ("ATEN_CPU_CAPABILITY=avx2", True),
+        ("TORCH_MKLDNN_ENABLED=0", True),
+        ("ONEDNN_MAX_CPU_ISA=AVX2", True),
+        ("ONEDNN_MAX_CPU_ISA=SSE41", False),  # without fused multiply-adds
+    ],
+)
+def test_other_instructions(setting: str, is_taken: bool) -> None:
+    """Torch told to do with less: what that changes is found out."""
+    name, _, value = setting.partition("=")
+    run = [sys.executable, "-W", "ignore", "-c", _REFUSALS]
+    env = {**os.environ, name: value}
+    said = subprocess.run(run, env=env, check=True, capture_output=True, text=True).stdout
+    lines = said.splitlines()
+    assert len(lines) == 4
+    if is_taken and "fma" in Path("/proc/cpuinfo").read_text():
+        assert lines == ["None"] * 4
+    elif not is_taken:
+        assert all("the order of products" in line for line in lines)
 
 
 def test_weights_that_are_not_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:

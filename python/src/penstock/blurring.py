@@ -121,6 +121,20 @@ def _check_order(generator: torch.Generator, width: int, height: int) -> None:
             _expect(torch.equal(got, expected), "the order of products")
 
 
+def _check_parts(generator: torch.Generator, width: int, height: int) -> None:
+    """The sums of a large image are those of a small part of it."""
+    image = torch.randint(0, 256, (3, 230 + height, 220 + width), generator=generator)
+    pixels = image[None].float()
+    kernel = torch.rand(height, width, generator=generator, device="cpu").expand(3, 1, -1, -1)
+    for padded in (pixels, pixels.contiguous(memory_format=torch.channels_last)):
+        whole = F.conv2d(padded, kernel, groups=3)
+        for y, x in ((0, 0), (97, 131), (201, 180)):  # of the part; the last lies in the corner
+            part = padded[:, :, y : y + 29 + height, x : x + 39 + width]
+            got = F.conv2d(part, kernel, groups=3)
+            expected = whole[:, :, y : y + got.shape[2], x : x + got.shape[3]]
+            _expect(torch.equal(got, expected), "the order of products in a large image")
+
+
 def _check_images(generator: torch.Generator, width: int, height: int, v2: bool) -> None:
     blur = _functions(v2)[1]
     pil = sys.modules["PIL.Image"]
@@ -149,6 +163,7 @@ def refusal(width: int, height: int, v2: bool) -> str | None:
             for taps in {width, height}:
                 _check_weights(generator, taps, v2)
             _check_order(generator, width, height)
+            _check_parts(generator, width, height)
             _check_images(generator, width, height, v2)
     except Exception as error:
         return (
