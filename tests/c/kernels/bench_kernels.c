@@ -424,6 +424,51 @@ static void bench_elements(const struct pst__kernels *versions, int n)
     }
 }
 
+enum blur_kernel { LONG_SUM, ONE_PASS, EIGHT_PLACES, ROUND, SPREAD, N_BLURS };
+
+/* Of a row of 224 pixels of three planes that a kernel of 23 x 23 makes. */
+static double blur_us(const struct pst__kernels *k, enum blur_kernel which)
+{
+    enum { TAPS = 23, W = 224, PLANE = 256, LINE = 3 * PLANE + 64, N = 2 * PLANE + W };
+    static float rows[TAPS][LINE], weight[TAPS * TAPS], sum[LINE];
+    static uint8_t px[4 * W];
+    static int32_t place[3 * W];
+    const float *row[TAPS];
+    double best = 0;
+    for (int i = 0; i < TAPS; i++)
+        row[i] = rows[i];
+    for (int i = 0; i < TAPS * TAPS; i++)
+        weight[i] = 1.0f / (TAPS * TAPS);
+    for (int repeat = 0; repeat < 200; repeat++) {
+        const int32_t eight[8] = {0, 9, 90, 150, 300, 400, 600, 700};
+        double t = now_us();
+        if (which == LONG_SUM)
+            k->convolve(sum, row, N, weight, TAPS, TAPS);
+        else if (which == ONE_PASS)
+            k->convolve(sum, row, N, weight, 1, TAPS);
+        else if (which == EIGHT_PLACES)
+            k->convolve_at(sum, eight, 8, row, weight, TAPS, TAPS);
+        else if (which == ROUND)
+            k->round_sums(px, rows[0], PLANE, W, 0.499f, place);
+        else
+            k->spread(sum, PLANE, px, W);
+        keep_least(&best, now_us() - t);
+    }
+    return best;
+}
+
+static void bench_blurs(const struct pst__kernels *versions, int n)
+{
+    printf("a row of 224 pixels, us: 23 x 23 products, 23 products, 23 x 23 at 8 places, rounded, "
+           "spread\n");
+    for (int v = 0; v < n; v++) {
+        printf("    %-7s", versions[v].name);
+        for (int which = 0; which < N_BLURS; which++)
+            printf(" %8.2f", blur_us(versions + v, (enum blur_kernel)which));
+        printf("\n");
+    }
+}
+
 int bench_kernels(void)
 {
     static const uint32_t masks[MAX_VERSIONS] = {0, PST_CPU_AVX2, PST_CPU_AVX2 | PST_CPU_AVX512};
@@ -447,6 +492,7 @@ int bench_kernels(void)
     bench_row_kernels(versions, n, norm);
     bench_elements(versions, n);
     bench_colours(versions, n);
+    bench_blurs(versions, n);
     bench_unfilters(versions, n);
     bench_rows_per_call(versions, n);
     bench_warps(versions, n);
