@@ -218,6 +218,10 @@ PST_API int pst_loader_words(struct pst_loader *loader, uint64_t ticket, int32_t
  * loader's transform does not. */
 PST_API int pst_loader_python(struct pst_loader *loader, uint64_t ticket, int32_t slot,
                               uint32_t words[624], int32_t *position, struct pst_error *err);
+/* The state of torch's generator that it draws from. PST_EINVAL: the loader's transform does not
+ * draw normals; pst_loader_words() says all there is to know. */
+PST_API int pst_loader_generator(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                                 uint32_t words[624], int32_t *position, struct pst_error *err);
 /* Decides such a doubt: the finished sample of h x w, size bytes in the batch's dtype and layout,
  * copied before the call returns, for which so many words were taken, and so many of Python's
  * random (0 where nothing is drawn from it). Size 0: the transform failed after so many words; the

@@ -70,8 +70,9 @@ enum pst_op_kind {
      * at most */
     PST_OP_RANDOM_CROP = 31,
     /* torchvision RandomErasing: 1 word against threshold, then 2 words a try, at most 10 tries, 2
-     * words for the place; number: what is written for each channel (PST_U8: 0 to 255). Nothing but
-     * its like may follow */
+     * words for the place; number: what is written for each channel (PST_U8: 0 to 255). count: 1
+     * where it is normals (not of PST_U8), whose words are drawn before the place: for a loader,
+     * and samples of one size. Nothing but its like may follow */
     PST_OP_RANDOM_ERASING = 32,
     /* 1 word. Turned by some degrees counterclockwise; number: the least and the most, 1 where the
      * result is to hold all of the image, 1 where a center follows, its place; filter: nearest,
@@ -218,12 +219,20 @@ PST_API size_t pst_transform_max_words(const struct pst_transform *transform);
 /* Whether it draws from Python's random, too: only a loader has a state of it. */
 PST_API int pst_transform_draws_python(const struct pst_transform *transform);
 
+/* Whether it draws normals, of torch's generator: only a loader has a state of it. */
+PST_API int pst_transform_draws_normals(const struct pst_transform *transform);
+
+/* What torch's normal_() makes of n float32, n >= 16, where it runs with AVX2 or more: of n words
+ * of its generator, and where n is not a multiple of 16 of 16 more. */
+PST_API int pst_normal_fill(float *out, size_t n, const uint32_t *words, struct pst_error *err);
+
 /* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
  * says how many were taken (may be NULL). exp in RandomResizedCrop and the weights of GaussianBlur
  * are C's, rounded from double. *out becomes (channels, oh, ow), or (oh, ow, channels). Where the
  * transform is for grey images rgb becomes one first. This is the path of the loader, on one image,
- * for tests and tools. Any thread. PST_EINVAL: it draws from Python's random. */
+ * for tests and tools. Any thread. PST_EINVAL: it draws from Python's random, or
+ * normals. */
 PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,
                                 int32_t w, int32_t h, ptrdiff_t stride, const uint32_t *words,
                                 size_t n_words, size_t *used, struct pst_tensor *out,

@@ -187,6 +187,10 @@ struct pst__kernels {
      * need be aligned, and they do not overlap; reads and writes exactly n. */
     void (*mix_f32)(uint8_t *dst, const uint8_t *other, size_t n, float share, float own);
 
+    /* Normals of the words of torch's generator, 16 at a time: n is a multiple of 16. As torch's
+     * normal_() makes them where it runs with AVX2 or more. dst and words do not overlap. */
+    void (*normal)(float *dst, const uint32_t *words, size_t n);
+
     /* n integers to float32, to the nearest, ties to even. Nothing need be aligned; reads and
      * writes exactly n. */
     void (*to_f32)(uint8_t *dst, const uint8_t *src, size_t n, enum pst__integer from);

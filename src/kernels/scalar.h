@@ -62,6 +62,28 @@ int pst__round_sums_from(uint8_t *px, const float *sum, ptrdiff_t plane, int fir
                          float limit, int32_t *place);
 void pst__spread_scalar(float *dst, ptrdiff_t plane, const uint8_t *px, int n);
 
+void pst__normal_scalar(float *dst, const uint32_t *words, size_t n);
+
+/* Of the logarithm, the sine and the cosine in normal(). The sum of ln 2's two is ln 2; that of the
+ * three others is -pi / 4. */
+#define PST__LOG_COEFFICIENTS                                                                      \
+    0x1.204376p-4f, -0x1.d7a37p-4f, 0x1.de4a34p-4f, -0x1.fcba9ep-4f, 0x1.23d37ep-3f,               \
+        -0x1.555cap-3f, 0x1.999d58p-3f, -0x1.fffff8p-3f, 0x1.555554p-2f
+#define PST__SQRT_HALF 0x1.6a09e6p-1f
+#define PST__LN2_LOW (-0x1.bd0106p-13f)
+#define PST__LN2_HIGH 0x1.63p-1f
+#define PST__TWO_PI 0x1.921fb6p+2f
+#define PST__FOUR_BY_PI 0x1.45f306p+0f
+#define PST__QUARTER_PI_1 (-0x1.92p-1f)
+#define PST__QUARTER_PI_2 (-0x1.fb4p-13f)
+#define PST__QUARTER_PI_3 (-0x1.4442d2p-25f)
+#define PST__COS_0 0x1.99eb9cp-16f
+#define PST__COS_1 (-0x1.6c0c34p-10f)
+#define PST__COS_2 0x1.55554ap-5f
+#define PST__SIN_0 (-0x1.9943f2p-13f)
+#define PST__SIN_1 0x1.11073cp-7f
+#define PST__SIN_2 (-0x1.555546p-3f)
+
 /* The largest prime below 2^16. */
 #define PST__ADLER_MODULUS 65521u
 

@@ -34,7 +34,7 @@ static uint64_t words_needed(struct pst_loader *loader, int32_t which, size_t n,
 /* Fills a stream up for what is submitted and n more samples. The lock is not held. */
 int pst__stream_top_up(struct pst_loader *loader, int32_t which, size_t n, struct pst_error *err)
 {
-    if (loader->is_free)
+    if (loader->is_free || loader->draws_normals)
         return PST_OK;
     struct pst__stream *stream = &loader->stream[which];
     uint64_t keep;
@@ -484,12 +484,11 @@ static void batch_fails(struct pst_loader *loader, struct pst__batch *batch, int
     if (!loader->is_free) {
         if (batch->plan_next == 0)
             pst__stream_begins(loader, batch);
-        stream->normal = batch->normal_end = batch->normal_start;
-        stream->next = sample->is_planned ? sample->words_at : stream->next + sample->words_spent;
-        pst__python_at(loader, batch,
-                       sample->is_planned ? sample->python_at
-                                          : batch->python_words + sample->python_spent);
-        batch->words_end = stream->next;
+        if (sample->is_planned)
+            pst__stream_at(loader, batch, sample->words_at, sample->python_at);
+        else
+            pst__stream_at(loader, batch, stream->next + sample->words_spent,
+                           batch->python_words + sample->python_spent);
     }
     for (int32_t i = 0; i < batch->n; i++) {
         struct pst__sample *other = &batch->sample[i];

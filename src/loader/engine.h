@@ -41,8 +41,8 @@ struct pst__sample {
     uint8_t is_finished;  /* pixels is the sample itself */
     uint8_t is_absent;    /* DONE: left out of the batch */
     uint8_t is_expected;  /* read and to run: its cost is among those that room is left for */
-    uint32_t words_drawn; /* DOUBT: by the steps before the one that refused */
-    uint32_t words_spent; /* of them, once the reference has given pixels: stock came that far */
+    uint64_t words_drawn; /* DOUBT: by the steps before the one that refused */
+    uint64_t words_spent; /* of them, once the reference has given pixels: stock came that far */
     /* The same of Python's generator; python_at counts from the batch's start. */
     uint32_t python_drawn, python_spent, python_at;
     int32_t next_ready; /* slot of the next sample in the batch's ready list, -1 ends it */
@@ -80,6 +80,7 @@ struct pst__batch {
     uint64_t words_start, words_end; /* of the stream, once planned */
     struct pst__mt python_start;     /* likewise of Python's generator, and how much was drawn */
     uint32_t python_words;
+    struct pst__mt mt_start;   /* torch's generator at words_start, where normals are drawn */
     struct pst_buffer *slab;   /* what is written: of the pool, or `memory` */
     struct pst_buffer *memory; /* the caller's, with a ticket; NULL: none was supplied */
     uint8_t awaits;            /* until it is supplied, nothing of the batch runs */
@@ -109,7 +110,7 @@ struct pst__worker {
     struct pst__draws draws;   /* PST_RNG_SAMPLE: made for one sample at a time */
     uint32_t *words;
     float *exps[PST_MAX_EXP_RANGES];
-    struct pst__mt python;
+    struct pst__mt python, mt;
     struct pst__ring ring; /* what is traced */
     int has_ring;
     uint8_t *mixed_last; /* [PST_MIX_PIECE] where batches are mixed: of the last sample */
@@ -124,7 +125,7 @@ struct pst_loader {
     int n_workers;
     int n_ranges;
     size_t max_words;
-    int draws_python;
+    int draws_python, draws_normals;
     struct pst_mix_config mix; /* n is 0 where nothing is mixed */
     size_t mix_words;
     int is_strict_budget; /* it was asked for: what does not fit is refused */
@@ -251,10 +252,14 @@ void pst__release_after(struct pst_loader *loader, const struct pst__batch *fail
  * its place in the batch: lock held.
  * pst__plan_own plans a sample whose draws need no order: for the sample's owner. */
 int pst__plan_ahead(struct pst_loader *loader, int32_t stream, int most);
+/* What a stream draws next. */
+struct pst__draws pst__draws_next(const struct pst_loader *loader, struct pst__stream *stream);
 /* A batch is about to draw from its stream, or to fail without. */
 void pst__stream_begins(const struct pst_loader *loader, struct pst__batch *batch);
-/* What follows draws from Python's generator from `at` words behind the batch's start on. */
-void pst__python_at(struct pst_loader *loader, struct pst__batch *batch, uint32_t at);
+/* What follows is drawn from this position on, and from Python's generator so many words after the
+ * batch's start. Samples leave the normal that torch keeps alone: it is the batch's first again. */
+void pst__stream_at(struct pst_loader *loader, struct pst__batch *batch, uint64_t position,
+                    uint32_t python_words);
 /* The consumer goes on with a stream that waited for this sample. */
 void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
                   const struct pst__sample *sample);

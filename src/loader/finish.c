@@ -34,6 +34,7 @@ int pst_loader_words(struct pst_loader *loader, uint64_t ticket, int32_t slot, u
                 "%zu words, a sample draws at most %zu", n, loader->max_words);
     if (n == 0)
         return PST_OK;
+    PST_REQUIRE(!loader->draws_normals, err, "the transform draws any number of words");
     if (loader->is_free) {
         struct pst__worker *worker = &loader->worker[loader->n_workers];
         pst__draw_own(loader, worker, sample->index);
@@ -49,6 +50,23 @@ int pst_loader_words(struct pst_loader *loader, uint64_t ticket, int32_t slot, u
     return PST_OK;
 }
 
+/* Python's generator or torch's as the sample, whose turn it is, draws from it. */
+static void state_of(struct pst_loader *loader, const struct pst__batch *batch,
+                     const struct pst__sample *sample, int of_python, uint32_t words[PST_MT_N],
+                     int32_t *position)
+{
+    struct pst__worker *worker = &loader->worker[loader->n_workers];
+    struct pst__stream *stream = &loader->stream[batch->stream];
+    if (loader->is_free)
+        pst__draw_own(loader, worker, sample->index);
+    pst__lock(&loader->lock);
+    const struct pst__mt *python = loader->is_free ? &worker->python : &stream->python;
+    const struct pst__mt *mt = of_python ? python : loader->is_free ? &worker->mt : &stream->mt;
+    memcpy(words, mt->state, sizeof mt->state);
+    *position = (int32_t)mt->given;
+    pst__unlock(&loader->lock);
+}
+
 int pst_loader_python(struct pst_loader *loader, uint64_t ticket, int32_t slot, uint32_t words[624],
                       int32_t *position, struct pst_error *err)
 {
@@ -58,15 +76,20 @@ int pst_loader_python(struct pst_loader *loader, uint64_t ticket, int32_t slot, 
     if (rc < 0)
         return rc;
     PST_REQUIRE(loader->draws_python, err, "the transform does not draw from Python's random");
-    struct pst__worker *worker = &loader->worker[loader->n_workers];
-    if (loader->is_free)
-        pst__draw_own(loader, worker, sample->index);
-    pst__lock(&loader->lock);
-    const struct pst__mt *python =
-        loader->is_free ? &worker->python : &loader->stream[batch->stream].python;
-    memcpy(words, python->state, sizeof python->state);
-    *position = (int32_t)python->given;
-    pst__unlock(&loader->lock);
+    state_of(loader, batch, sample, 1, words, position);
+    return PST_OK;
+}
+
+int pst_loader_generator(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                         uint32_t words[624], int32_t *position, struct pst_error *err)
+{
+    struct pst__batch *batch;
+    struct pst__sample *sample;
+    int rc = find_refused(loader, ticket, slot, &batch, &sample, err);
+    if (rc < 0)
+        return rc;
+    PST_REQUIRE(loader->draws_normals, err, "the transform does not draw normals");
+    state_of(loader, batch, sample, 0, words, position);
     return PST_OK;
 }
 
@@ -91,10 +114,8 @@ static void go_on(struct pst_loader *loader, struct pst__batch *batch, struct ps
     }
     struct pst__stream *stream = &loader->stream[batch->stream];
     sample->words_at = stream->next;
-    stream->next += words;
-    batch->words_end = stream->next;
     sample->python_at = batch->python_words;
-    pst__python_at(loader, batch, batch->python_words + python_words);
+    pst__stream_at(loader, batch, stream->next + words, batch->python_words + python_words);
     batch->plan_next++;
     pst__planned(loader, batch, sample);
     pst__plan_on(loader, batch, sample);
@@ -109,10 +130,10 @@ int pst_loader_finish(struct pst_loader *loader, uint64_t ticket, int32_t slot, 
     int rc = find_refused(loader, ticket, slot, &batch, &sample, err);
     if (rc < 0)
         return rc;
-    PST_REQUIRE(words <= loader->max_words, err, "%zu words, a sample draws at most %zu", words,
-                loader->max_words);
+    PST_REQUIRE(words <= loader->max_words || loader->draws_normals, err,
+                "%zu words, a sample draws at most %zu", words, loader->max_words);
     if (size == 0) {
-        sample->words_spent = (uint32_t)words;
+        sample->words_spent = words;
         sample->python_spent = python_words;
         return PST_OK;
     }

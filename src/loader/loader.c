@@ -251,6 +251,7 @@ int pst_loader_open(struct pst_loader **out, const struct pst_loader_config *con
         loader->max_words = pst_transform_max_words(settled.transform);
         loader->n_ranges = pst__transform_n_exp_ranges(settled.transform);
         loader->draws_python = pst_transform_draws_python(settled.transform);
+        loader->draws_normals = pst_transform_draws_normals(settled.transform);
         loader->is_free =
             (loader->max_words == 0 && !loader->draws_python) || settled.rng == PST_RNG_SAMPLE;
         loader->is_uniform = pst__dataset_uniform(settled.dataset, &loader->uniform);

@@ -35,7 +35,7 @@ void pst__mix_plan(const struct pst_loader *loader, struct pst__stream *stream,
 {
     if (!can_mix(batch) || batch->is_mix_drawn)
         return;
-    struct pst__draws draws = pst__stream_draws(stream, loader->config.transform, stream->next);
+    struct pst__draws draws = pst__draws_next(loader, stream);
     draw(loader, batch, &draws, &stream->normal);
     stream->next += draws.used;
     batch->words_end = stream->next;

@@ -43,19 +43,37 @@ void pst__stream_begins(const struct pst_loader *loader, struct pst__batch *batc
     const struct pst__stream *stream = &loader->stream[batch->stream];
     batch->words_start = batch->words_end = stream->next;
     batch->normal_start = batch->normal_end = stream->normal;
+    batch->python_words = 0;
     if (loader->draws_python)
         batch->python_start = stream->python;
-    batch->python_words = 0;
+    if (loader->draws_normals)
+        batch->mt_start = stream->mt;
 }
 
-void pst__python_at(struct pst_loader *loader, struct pst__batch *batch, uint32_t at)
+void pst__stream_at(struct pst_loader *loader, struct pst__batch *batch, uint64_t position,
+                    uint32_t python_words)
 {
-    if (!loader->draws_python)
-        return;
-    struct pst__mt *python = &loader->stream[batch->stream].python;
-    *python = batch->python_start;
-    pst__mt_skip(python, at);
-    batch->python_words = at;
+    struct pst__stream *stream = &loader->stream[batch->stream];
+    batch->words_end = stream->next = position;
+    batch->python_words = python_words;
+    stream->normal = batch->normal_end = batch->normal_start;
+    if (loader->draws_python) {
+        stream->python = batch->python_start;
+        pst__mt_skip(&stream->python, python_words);
+    }
+    if (loader->draws_normals) {
+        stream->mt = batch->mt_start;
+        pst__mt_skip(&stream->mt, position - batch->words_start);
+    }
+}
+
+struct pst__draws pst__draws_next(const struct pst_loader *loader, struct pst__stream *stream)
+{
+    if (loader->draws_normals)
+        return pst__transform_draws(loader->config.transform, &stream->mt, &stream->python);
+    struct pst__draws draws = pst__stream_draws(stream, loader->config.transform, stream->next);
+    draws.python = &stream->python;
+    return draws;
 }
 
 /* Draws for the next sample of a batch that is at its turn. 0: it is not ready. */
@@ -69,17 +87,16 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
     }
     if (sample->state != PST_SAMPLE_PROBED)
         return 0;
-    struct pst__draws draws = pst__stream_draws(stream, loader->config.transform, stream->next);
-    draws.python = &stream->python;
+    struct pst__draws draws = pst__draws_next(loader, stream);
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
                                  sample->info.orientation, &draws, &sample->plan, &err);
     if (rc < 0) {
         sample->is_refused = 1;
-        sample->words_drawn = (uint32_t)draws.used;
+        sample->words_drawn = draws.used;
         sample->python_drawn = draws.python_used;
-        pst__python_at(loader, batch, batch->python_words);
+        pst__stream_at(loader, batch, stream->next, batch->python_words);
         pst__sample_doubt(loader, batch, sample, rc, &err);
         return 0;
     }
@@ -126,6 +143,14 @@ void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
 void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_t index)
 {
     uint64_t key = pst__mix64(loader->sample_key ^ pst__mix64((uint64_t)index + 1));
+    if (loader->draws_python)
+        pst__mt_seed_words(&worker->python, pst__mix64(key));
+    if (loader->draws_normals) {
+        pst__mt_seed_words(&worker->mt, pst__mix64(~key));
+        worker->draws =
+            pst__transform_draws(loader->config.transform, &worker->mt, &worker->python);
+        return;
+    }
     for (size_t i = 0; i < loader->max_words; i++)
         worker->words[i] = pst__keyed_word(key, i);
     for (int r = 0; r < loader->n_ranges; r++) {
@@ -136,8 +161,6 @@ void pst__draw_own(struct pst_loader *loader, struct pst__worker *worker, int64_
         worker->draws.exps[r] = worker->exps[r];
     }
     worker->draws.words = worker->words;
-    if (loader->draws_python)
-        pst__mt_seed_words(&worker->python, pst__mix64(key));
     worker->draws.python = &worker->python;
 }
 
@@ -148,6 +171,8 @@ int pst__plan_own(struct pst_loader *loader, struct pst__worker *worker, struct 
     if (loader->max_words > 0 || loader->draws_python)
         pst__draw_own(loader, worker, sample->index);
     worker->draws.used = 0;
+    worker->draws.python_used = 0;
+    worker->draws.is_uncertain = 0;
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
                                  sample->info.orientation, &worker->draws, &sample->plan, err);
     sample->is_planned = rc == PST_OK;

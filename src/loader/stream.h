@@ -18,9 +18,10 @@
  *
  * Python's random is a second generator of the worker. Nothing of its words is a callback's to
  * know, so it is drawn from where a sample is planned, under the lock; each batch keeps the state
- * that it began with, for what is planned again. */
+ * that it began with, for what is planned again. So is torch's where normals are drawn, since words
+ * for the most that these take would be millions: then there is no window. */
 struct pst__stream {
-    struct pst__mt mt;
+    struct pst__mt mt;     /* at the window's end, or without one where the next sample draws */
     struct pst__mt python; /* where the next sample in planning order draws from it */
     uint64_t base, end;    /* positions held */
     uint64_t next;         /* position of the next word to be drawn in planning order */

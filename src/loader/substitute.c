@@ -24,13 +24,8 @@ static int moves_shape(const struct pst__batch *batch, const struct pst__sample 
 static void restart_tail(struct pst_loader *loader, struct pst__batch *batch, int32_t slot)
 {
     const struct pst__sample *sample = &batch->sample[slot];
-    if (moves_stream(loader, sample)) {
-        struct pst__stream *stream = &loader->stream[batch->stream];
-        batch->words_end = stream->next = sample->words_at;
-        /* Samples leave the normal alone. */
-        stream->normal = batch->normal_end = batch->normal_start;
-        pst__python_at(loader, batch, sample->python_at);
-    }
+    if (moves_stream(loader, sample))
+        pst__stream_at(loader, batch, sample->words_at, sample->python_at);
     batch->is_held = 1;
     while (batch->n_active > 0)
         pst__cond_wait(&loader->done, &loader->lock, pst__now_ns() + poll_ns);

@@ -92,6 +92,8 @@ int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rg
                 n_words, transform->max_words);
     if (transform->draws_python)
         return pst__fail(err, PST_EINVAL, "it draws from Python's random, which a loader has");
+    if (transform->draws_normals)
+        return pst__fail(err, PST_EINVAL, "it draws normals, for which a loader has the words");
     struct pst__plan plan;
     size_t n_used = 0;
     int rc = plan_alone(transform, w, h, words, &n_used, &plan, err);

@@ -55,6 +55,8 @@ static void say_erased(struct line *line, const struct pst__plan *plan)
     for (int i = 0; i < plan->n_erased; i++) {
         const struct pst_rect *rect = &plan->erased[i].rect;
         say(line, ", erase (%d, %d) %d x %d", rect->x, rect->y, rect->w, rect->h);
+        if (plan->erased[i].is_random)
+            say(line, " with normals");
     }
 }
 

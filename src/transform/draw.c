@@ -18,7 +18,8 @@ float pst__uniform(uint32_t word, float a, float b)
 
 static uint32_t next(struct pst__draws *draws)
 {
-    return draws->words[draws->used++];
+    size_t i = draws->used++;
+    return draws->mt ? pst__mt_next(draws->mt) : draws->words[i];
 }
 
 float pst__draw_uniform(struct pst__draws *draws, float a, float b)
@@ -169,15 +170,42 @@ int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)
     return (next(draws) & UNIFORM_MASK) < threshold;
 }
 
+void pst__draw_skip(struct pst__draws *draws, size_t n)
+{
+    pst__mt_skip(draws->mt, n);
+    draws->used += n;
+}
+
+static void sides_of(double target, double aspect, double side[2])
+{
+    side[0] = rint(sqrt(target * aspect));
+    side[1] = rint(sqrt(target / aspect));
+}
+
+/* How far torch's exp may be from the exact one, relative. The package tries a million arguments of
+ * a range, and takes a quarter of it at most. */
+#define EXP_ERROR 0x1p-21
+
+/* The sides that any exponential this near gives: they are monotonous in it. */
+static void sides_near(struct pst__draws *draws, double target, const struct pst__range *range,
+                       double side[2])
+{
+    double aspect = exp((double)pst__draw_uniform(draws, range->low, range->high)), other[2];
+    sides_of(target, aspect * (1 - EXP_ERROR), side);
+    sides_of(target, aspect * (1 + EXP_ERROR), other);
+    draws->is_uncertain |= side[0] != other[0] || side[1] != other[1];
+}
+
 /* Python's float arithmetic is double, its round() goes to even as rint() does. */
 void pst__draw_sides(struct pst__draws *draws, const double scale[2], int exp_range, int32_t w,
                      int32_t h, double side[2])
 {
     double area = (double)((int64_t)w * h);
     double target = area * (double)pst__draw_uniform(draws, (float)scale[0], (float)scale[1]);
-    double aspect = (double)pst__draw_exp(draws, exp_range);
-    side[0] = rint(sqrt(target * aspect));
-    side[1] = rint(sqrt(target / aspect));
+    if (draws->mt)
+        sides_near(draws, target, &draws->range[exp_range], side);
+    else
+        sides_of(target, (double)pst__draw_exp(draws, exp_range), side);
 }
 
 /* A bell about the middle, of which the weights add up to 1. */

@@ -31,6 +31,13 @@ int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) <
  * twenty is refused at most. */
 #define PST_BETA_WORDS 512
 float pst__draw_beta(struct pst__draws *draws, double *kept, float alpha);
+/* Words that normal_() of n float32 takes, n >= 16: where n is not a multiple of 16, the last 16
+ * are drawn anew. */
+static inline size_t pst__normal_words(size_t n)
+{
+    return n % 16 ? n + 16 : n;
+}
+void pst__draw_skip(struct pst__draws *draws, size_t n); /* n words, of the generator alone */
 
 /* torchvision's draw of a box: a share of the area between the scales, then exp of the log of the
  * aspect. Two sides in whole pixels, which may be none or more than the image has: the roots of

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "transform/change.h"
+#include "transform/draw.h"
 #include "transform/luma_rows.h"
 #include "transform/ops.h"
 #include "transform/pixels.h"
@@ -26,6 +27,7 @@ struct pst__executor {
     struct pst__scratch work;     /* the changes' */
     struct pst__scratch rgbx;     /* rows of pixels that were given in another form */
     struct pst__scratch luma;     /* rows of a source that is made grey */
+    struct pst__scratch normals;  /* that are written in the place of pixels, and their words */
 };
 
 /* One segment at work. */
@@ -48,13 +50,13 @@ int pst__executor_new(struct pst__executor **out, struct pst_error *err)
     return PST_OK;
 }
 
-#define N_BLOCKS 9
+#define N_BLOCKS 10
 static void blocks_of(struct pst__executor *executor, struct pst__scratch *block[N_BLOCKS])
 {
     struct pst__scratch *all[N_BLOCKS] = {
-        &executor->planes, &executor->line,     &executor->unpacked,
-        &executor->index,  &executor->image[0], &executor->image[1],
-        &executor->work,   &executor->rgbx,     &executor->luma};
+        &executor->planes,   &executor->line,     &executor->unpacked, &executor->index,
+        &executor->image[0], &executor->image[1], &executor->work,     &executor->rgbx,
+        &executor->luma,     &executor->normals};
     for (int i = 0; i < N_BLOCKS; i++)
         block[i] = all[i];
 }
@@ -417,6 +419,49 @@ static struct pst__memory_rows rows_of(const struct pst__image *image, const str
     return (struct pst__memory_rows){first, image->stride, part->h};
 }
 
+/* As normal_() fills a tensor: all words, 16 values of 16 words each, and the last 16 anew. */
+int pst_normal_fill(float *out, size_t n, const uint32_t *words, struct pst_error *err)
+{
+    PST_REQUIRE(n >= 16, err, "%zu normals, expected 16 or more", n);
+    const struct pst__kernels *kernels = pst__kernels();
+    kernels->normal(out, words, n - n % 16);
+    if (n % 16)
+        kernels->normal(out + n - 16, words + n, 16);
+    return PST_OK;
+}
+
+static int fill_random(struct pst__executor *executor, const struct pst__plan *plan,
+                       const struct pst__erased *erased, const struct pst__sink *sink,
+                       struct pst_error *err)
+{
+    size_t n = (size_t)plan->channels * (size_t)erased->rect.w * (size_t)erased->rect.h;
+    size_t n_words = pst__normal_words(n);
+    float *values = pst__scratch_reserve(&executor->normals, (n + n_words) * sizeof *values);
+    if (!values)
+        return pst__fail(err, PST_ENOMEM, "no memory for %zu normals", n);
+    uint32_t *words = (uint32_t *)(void *)(values + n);
+    struct pst__mt mt = plan->normals;
+    pst__mt_skip(&mt, erased->words);
+    pst__mt_fill(&mt, words, n_words);
+    int rc = pst_normal_fill(values, n, words, err);
+    if (rc == PST_OK)
+        pst__sink_values(sink, &erased->rect, values);
+    return rc;
+}
+
+static int erase(struct pst__executor *executor, const struct pst__plan *plan,
+                 const struct pst__sink *sink, struct pst_error *err)
+{
+    int rc = PST_OK;
+    for (int i = 0; i < plan->n_erased && rc == PST_OK; i++) {
+        if (plan->erased[i].is_random)
+            rc = fill_random(executor, plan, &plan->erased[i], sink, err);
+        else
+            pst__sink_erase(sink, &plan->erased[i]);
+    }
+    return rc;
+}
+
 static int run_segments(struct pst__executor *executor, const struct pst_transform *transform,
                         const struct pst__plan *plan, const struct pst__row_source *source,
                         const struct pst_pixels *pixels, void *dst, struct pst_error *err)
@@ -455,9 +500,7 @@ static int run_segments(struct pst__executor *executor, const struct pst_transfo
             source = &from_image;
         }
     }
-    for (int i = 0; i < plan->n_erased; i++)
-        pst__sink_erase(&sink, &plan->erased[i]);
-    return PST_OK;
+    return erase(executor, plan, &sink, err);
 }
 
 static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,

@@ -202,6 +202,11 @@ static int add_step(struct pst_transform *transform, const struct pst_op *op, in
     if (rc == PST_OK)
         rc = add_shape(transform, step, is_certain, err);
     transform->draws_python |= step->type->draws_python;
+    if (rc == PST_OK && pst__erases_at_random(&step->op)) {
+        transform->draws_normals = 1;
+        rc = pst__check_normals(&step->op, transform->fixed_h, transform->fixed_w,
+                                transform->channels, err);
+    }
     if (rc == PST_OK)
         transform->max_words +=
             step->type->words ? step->type->words(&step->op) : step->type->max_words;
@@ -361,6 +366,11 @@ int pst_transform_new(struct pst_transform **out, const struct pst_transform_con
     rc = copy_tables(transform, config->ops, config->n_ops, err);
     if (rc == PST_OK)
         rc = add_steps(transform, config->ops, (int)config->n_ops, 1, err);
+    if (rc == PST_OK && transform->draws_normals && config->output->dtype == PST_U8)
+        rc = pst__fail(err, PST_EINVAL, "normals are no pixels of PST_U8");
+    for (int r = 0; r < transform->n_ranges && rc == PST_OK && transform->draws_normals; r++)
+        if (transform->range[r].taps > 0)
+            rc = pst__fail(err, PST_EINVAL, "normals are drawn beside the sigma of a blur");
     if (rc < 0)
         goto fail;
     transform->output = *config->output;
@@ -408,6 +418,17 @@ size_t pst_transform_max_words(const struct pst_transform *transform)
 int pst_transform_draws_python(const struct pst_transform *transform)
 {
     return transform->draws_python;
+}
+
+int pst_transform_draws_normals(const struct pst_transform *transform)
+{
+    return transform->draws_normals;
+}
+
+struct pst__draws pst__transform_draws(const struct pst_transform *transform, struct pst__mt *mt,
+                                       struct pst__mt *python)
+{
+    return (struct pst__draws){.mt = mt, .python = python, .range = transform->range};
 }
 
 int pst__transform_n_exp_ranges(const struct pst_transform *transform)
@@ -490,6 +511,8 @@ static int plan_steps(const struct pst_transform *transform, int first, int end,
         const struct pst__step *step = &transform->step[i];
         rc = step->type->plan ? step->type->plan(step, draws, plan, err)
                               : plan_parts(transform, i, draws, plan, err);
+        if (rc == PST_OK && draws->is_uncertain)
+            rc = pst__fail(err, PST_ELIMIT, "a rectangle of which only torch can tell the sides");
     }
     return rc;
 }

@@ -64,7 +64,7 @@ struct pst_transform {
     int n_ranges;
     struct pst__range range[PST_MAX_EXP_RANGES];
     size_t max_words;
-    int draws_python;
+    int draws_python, draws_normals;
     int32_t fixed_h, fixed_w;
     int in_channels, channels;
     double *table; /* the tables of all steps */
@@ -88,6 +88,12 @@ int pst__check_fill(const struct pst_op *op, struct pst_error *err);
 /* The colour in op.table. PST_EINVAL: three values for a grey image. */
 int pst__op_fill(const struct pst_op *op, const struct pst__plan *plan, uint8_t fill[4],
                  struct pst_error *err);
+
+/* Whether it fills with normals; then the sample's size has to be known, and leave no rectangle of
+ * less than 16 of them, of which torch keeps one for later. */
+int pst__erases_at_random(const struct pst_op *op);
+int pst__check_normals(const struct pst_op *op, int32_t h, int32_t w, int channels,
+                       struct pst_error *err);
 
 /* op.h x op.w, whatever the image. */
 void pst__op_size_fixed(const struct pst_op *op, int32_t *h, int32_t *w);

@@ -89,6 +89,7 @@ int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, int channels,
     plan->src_h = h;
     plan->n_segments = 1;
     plan->n_changes = plan->n_erased = 0;
+    plan->normals_used = 0;
     plan->channels = channels;
     plan->is_luma = channels == 1;
     segment_start(&plan->segment[0], w, h, 0);
@@ -246,6 +247,7 @@ int pst__fold_erase(struct pst__plan *plan, const struct pst_rect *rect, const f
                          PST_MAX_ERASED);
     struct pst__erased *erased = &plan->erased[plan->n_erased++];
     erased->rect = *rect;
+    erased->is_random = 0;
     for (int c = 0; c < 3; c++)
         erased->value[c] = value[c];
     return PST_OK;
@@ -372,5 +374,9 @@ size_t pst__plan_bytes(const struct pst__plan *plan, int era)
             bytes += 4 * pixels_of(plan->change[s->first_change + i].w,
                                    plan->change[s->first_change + i].h);
     }
+    for (int i = 0; i < plan->n_erased; i++)
+        if (plan->erased[i].is_random)
+            bytes += 8 * (size_t)plan->channels *
+                     pixels_of(plan->erased[i].rect.w, plan->erased[i].rect.h);
     return bytes;
 }

@@ -133,6 +133,23 @@ void pst__sink_erase(const struct pst__sink *sink, const struct pst__erased *era
         put_value(sink, y, rect->x, rect->w, bits);
 }
 
+void pst__sink_values(const struct pst__sink *sink, const struct pst_rect *rect,
+                      const float *values)
+{
+    size_t pixel = sink->is_planar ? sink->size : sink->size * (size_t)sink->channels;
+    size_t plane = sink->is_planar ? sink->plane : sink->size;
+    for (int c = 0; c < sink->channels; c++) {
+        for (int32_t y = rect->y; y < rect->y + rect->h; y++) {
+            uint8_t *to = sink->dst + (size_t)y * sink->row + (size_t)rect->x * pixel;
+            to += (size_t)c * plane;
+            for (int32_t x = 0; x < rect->w; x++, to += pixel) {
+                uint32_t bits = pst__output_bits(sink->dtype, *values++);
+                memcpy(to, &bits, sink->size);
+            }
+        }
+    }
+}
+
 static void interleave(uint8_t *dst, const uint8_t *planes, ptrdiff_t plane_stride, int32_t n,
                        int reverse)
 {

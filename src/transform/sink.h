@@ -37,6 +37,9 @@ int pst__sink_image(struct pst__sink *sink, const struct pst__segment *segment,
 /* Writes the zeros. */
 void pst__sink_borders(const struct pst__sink *sink);
 /* Sets a rectangle of a sample. */
+/* Values of each channel's rectangle, one after the other. */
+void pst__sink_values(const struct pst__sink *sink, const struct pst_rect *rect,
+                      const float *values);
 void pst__sink_erase(const struct pst__sink *sink, const struct pst__erased *erased);
 /* Row i, top down before flips, out of three planes or of RGBX pixels; PST_PAD readable bytes after
  * either. */

@@ -44,10 +44,13 @@ struct pst__change {
     double number[13];
 };
 
-/* A rectangle of the sample that is set to a value per channel. */
+/* A rectangle of the sample that is set to a value per channel, or to normals that are drawn from
+ * `words` words after plan->normals on. */
 struct pst__erased {
     struct pst_rect rect;
     float value[3];
+    int is_random;
+    size_t words;
 };
 
 struct pst__plan {
@@ -63,6 +66,8 @@ struct pst__plan {
     struct pst__segment segment[PST_MAX_SEGMENTS];
     struct pst__change change[PST_MAX_CHANGES];
     struct pst__erased erased[PST_MAX_ERASED];
+    struct pst__mt normals; /* torch's generator at the first normal */
+    size_t normals_used;    /* words that the sample had drawn there */
 };
 
 /* A function of the float32 uniform that a word gives between low and high, of which the rounding
@@ -77,15 +82,25 @@ struct pst__range {
 
 /* The random words of one sample and, for each range of the transform, its values for each word:
  * exps[r][i * width] and what follows belong to words[i]. used counts up as words are drawn. The
- * caller provides at least pst_transform_max_words() of them. */
+ * caller provides at least pst_transform_max_words() of them.
+ *
+ * A transform that draws normals takes any number of words, so it draws from the generator itself
+ * (mt), and no exponentials are there: what depends on one is worked out with all that torch's may
+ * be. Where that shows, the draws are uncertain. */
 struct pst__draws {
     const uint32_t *words;
     const float *exps[PST_MAX_EXP_RANGES];
     size_t used;
+    struct pst__mt *mt; /* in the place of words and exps: moved */
+    const struct pst__range *range;
+    int is_uncertain;
     struct pst__mt *python; /* Python's random, for transforms that draw from it: moved */
     uint32_t python_used;
 };
 
+/* Draws from mt and, where it is not NULL, from Python's generator. */
+struct pst__draws pst__transform_draws(const struct pst_transform *transform, struct pst__mt *mt,
+                                       struct pst__mt *python);
 /* The ranges that are needed: at most PST_MAX_EXP_RANGES. Fills the uniforms of a range for n
  * words, ready for the function in place: of each word's values the first. */
 int pst__transform_n_exp_ranges(const struct pst_transform *transform);

@@ -128,7 +128,7 @@ def _erasing(rng: random.Random, family: Any) -> Any:
         rng.random(),
         _range(rng, 0.0, 0.3, 1.0),
         _range(rng, 0.1, 1.0, 5.0),
-        rng.choice([0, rng.uniform(-2, 2), (1, 0.5, 0)]),
+        rng.choice([0, rng.uniform(-2, 2), (1, 0.5, 0), "random", "random"]),
         rng.random() < 0.3,
     )
 

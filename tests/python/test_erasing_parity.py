@@ -95,8 +95,6 @@ def test_more_than_one() -> None:
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
-        ([v1.ToTensor(), v1.RandomErasing(value="random")], "value is 'random'"),
-        ([v2.ToImage(), v2.RandomErasing(value="random")], "value is 'random'"),
         ([v2.RandomErasing(), v1.ToTensor()], "before the image is a tensor"),
         ([v1.ToTensor(), v1.RandomErasing(value=(1, 2))], "not one number or three"),
         ([v1.ToTensor(), v1.RandomErasing(scale=(0.5, 0.1))], "scale is"),

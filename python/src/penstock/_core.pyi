@@ -302,6 +302,8 @@ class Transform:
     @property
     def draws_python(self) -> bool: ...
     @property
+    def draws_normals(self) -> bool: ...
+    @property
     def channels(self) -> int: ...
     def apply(
         self, rgb: Buffer, width: int, height: int, words: Buffer, /
@@ -370,6 +372,9 @@ class Loader:
     def words(self, ticket: int, slot: int, n: int, /) -> bytes: ...
     def python(self, ticket: int, slot: int, /) -> tuple[bytes, int]:
         """Python's random as a doubt that was refused draws from it."""
+
+    def generator(self, ticket: int, slot: int, /) -> tuple[bytes, int]:
+        """torch's generator likewise, where the transform draws normals."""
 
     def finish(
         self,
@@ -490,6 +495,9 @@ def mix_draw(
 def permutation(n: int, key: int, start: int, count: int, block: int, /) -> Tensor:
     """What is at places start .. start + count - 1 of a shuffled order of 0 .. n - 1, int64. block:
     rows that stay near each other; 0: none."""
+
+def normals(words: Buffer, n: int, /) -> bytes:
+    """What torch's normal_() makes of n words, and where n is not a multiple of 16 of 16 more."""
 
 def kernels() -> str: ...
 def build_info() -> str: ...

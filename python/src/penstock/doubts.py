@@ -21,14 +21,17 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
     core, prepared = engine.core, engine.spec.prepared
     if prepared.output.dtype is torch.uint8:  # the pixels before the transform's own numbers
         raise refused
+    normals = prepared.transform.draws_normals
     try:
-        words = core.words(ticket, slot, prepared.transform.max_words)
+        words = core.words(ticket, slot, 0 if normals else prepared.transform.max_words)
     except ValueError:  # it was something else
         raise refused from None
+    generator: rng.StateAhead | rng.WordsAhead
+    generator = rng.StateAhead(*core.generator(ticket, slot)) if normals else rng.WordsAhead(words)
     pythons: list[python_random.StateAhead] = []
     if prepared.draws_python:
         pythons.append(python_random.StateAhead(*core.python(ticket, slot)))
-    with rng.WordsAhead(words) as ahead, contextlib.ExitStack() as stack:
+    with generator as ahead, contextlib.ExitStack() as stack:
         for state in pythons:
             stack.enter_context(state)
         try:

@@ -126,9 +126,27 @@ def _converted(dtype: str, lut: bytes | None, wanted: torch.dtype) -> tuple[str,
 
 def _erased(tail: tuple[Any, ...], channels: int) -> list[tuple[float, ...]]:
     """What is written where an object of the tail has erased something, for each that does."""
-    places = [place for place, step in enumerate(tail) if _is_erasing(step)]
-    pixels = [_run_tail(tail, channels, place).reshape(channels, -1)[:, 0] for place in places]
-    return [tuple(map(float, values.tolist())) for values in pixels]
+    written: list[tuple[float, ...]] = []
+    for place, step in enumerate(tail):
+        if not _is_erasing(step):
+            continue
+        if steps.erases_at_random(step):
+            later = next((other for other in tail[place:] if not _is_erasing(other)), None)
+            if later is not None:
+                refuse("transform", f"{type(later).__name__} comes after normals that were drawn")
+            written.append(())
+            continue
+        pixels = _run_tail(tail, channels, place).reshape(channels, -1)[:, 0]
+        written.append(tuple(map(float, pixels.tolist())))
+    return written
+
+
+def _check_normals(ops: list[steps.Op]) -> None:
+    """Then exponentials are not torch's own."""
+    for op in ops:
+        refusal = None if op[10:12] == (0.0, 0.0) else rng.exp_refusal(*op[10:12])
+        if refusal is not None:
+            refuse("transform", refusal)
 
 
 def _hints(key: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -190,7 +208,7 @@ def _check_grey(reading: Reading) -> None:
 def _channels(ops: list[steps.Op], profile: str, images: int) -> int:
     plain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     return _core.Transform(
-        ops,
+        [steps.without_normals(op) for op in ops],  # of which there are none of uint8
         dtype="u8",
         lut=None,
         mean=plain,
@@ -239,6 +257,8 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
         )
     except (ValueError, _core.Error) as error:
         refuse("transform", f"the engine does not do it: {error}")
+    if transform.draws_normals:
+        _check_normals(ops)
     if transform.max_words > rng.WORDS:  # what torch's generator can be given ahead
         refuse("transform", f"it may draw {transform.max_words} random numbers for one image")
     return Prepared(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+from penstock import _core
 
 WORDS = 624
 _LEFT = 8  # offset in the bytes of a state: words left before the next block, then
@@ -22,6 +23,7 @@ _STATE_END = _STATE + 8 * WORDS
 _NORMAL = 5024  # the normal that is kept for the next call, and whether there is one
 _HAS_NORMAL = 5040
 _SIZE = 5056
+_MOST_BLOCKS = 1 << 14  # that a sample draws
 
 
 def _normal_in(state: bytes | bytearray) -> float | None:
@@ -197,6 +199,47 @@ class WordsAhead:
             torch.default_generator.set_state(self._before)
 
 
+class StateAhead:
+    """Within it torch's generator of the CPU goes on from this state, and is as before after it."""
+
+    def __init__(self, words: bytes, position: int) -> None:
+        self._words, self._position = words, position
+        self._before: torch.Tensor | None = None
+
+    def _state(self, like: torch.Tensor) -> torch.Tensor:
+        state = bytearray(like.numel())
+        torch.frombuffer(state, dtype=torch.uint8).copy_(like)
+        struct.pack_into("=i", state, _LEFT, WORDS + 1 - self._position)
+        struct.pack_into("=Q", state, _NEXT, self._position)
+        words = struct.unpack(f"={WORDS}I", self._words)
+        struct.pack_into(f"={WORDS}Q", state, _STATE, *words)
+        return torch.frombuffer(state, dtype=torch.uint8)
+
+    def __enter__(self) -> "StateAhead":
+        self._before = torch.default_generator.get_state()
+        torch.default_generator.set_state(self._state(self._before))
+        return self
+
+    def taken(self) -> int:
+        """How many words were drawn so far."""
+        generator, reader = torch.Generator(device="cpu"), StateReader()
+        now = torch.default_generator.get_state()
+        place = reader.read(torch.default_generator)
+        generator.set_state(self._state(now))
+        n = (place - self._position) % WORDS
+        advance(generator, n)
+        for _ in range(_MOST_BLOCKS):
+            if torch.equal(generator.get_state(), now):
+                return n
+            advance(generator, WORDS)
+            n += WORDS
+        raise RuntimeError("the transform left a generator with no state that follows its own")
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            torch.default_generator.set_state(self._before)
+
+
 def _float32(value: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
@@ -314,6 +357,45 @@ def choice_refusal() -> str | None:
             _expect(value == (proof.word() & 0xFFFFFF) / 2**24, "what multinomial draws")
     except Exception as error:
         return f"multinomial of torch {torch.__version__} is not the known one: {error}"
+    return None
+
+
+@lru_cache(maxsize=1)
+def normal_refusal() -> str | None:
+    """Why normal_() of the installed torch, as it runs on this CPU, cannot be imitated, or None."""
+    try:
+        for n in (16, 17, 31, 32, 33, 48, 1000, 99 * 16 + 7, 1 << 15):
+            proof = _Proof(n)
+            n_words = n + 16 if n % 16 else n
+            ahead = torch.Generator(device="cpu")
+            ahead.set_state(proof.generator.get_state())
+            words = torch.empty(n_words, dtype=torch.int32, device="cpu")
+            words.random_(generator=ahead)  # without the highest bit, which is not looked at
+            drawn = torch.empty(n, device="cpu").normal_(generator=proof.generator)
+            expected = _core.normals(struct.pack(f"={n_words}i", *words.tolist()), n)
+            same = torch.frombuffer(bytearray(expected), dtype=torch.int32)
+            _expect(torch.equal(drawn.view(torch.int32), same), "the values")
+            _expect(
+                torch.equal(ahead.get_state(), proof.generator.get_state()), "the words it draws"
+            )
+    except Exception as error:
+        how = torch.backends.cpu.get_cpu_capability()
+        return f"normal_ of torch {torch.__version__} ({how}) is not the known one: {error}"
+    return None
+
+
+@lru_cache(maxsize=16)
+def exp_refusal(low: float, high: float) -> str | None:
+    """Why a rectangle's sides cannot be told without torch's exp, or None: in a range the
+    exponentials are near the exact ones. One argument in 16 is tried, and what draw.c takes for
+    possible is four times what may be found."""
+    low, high = _float32(low), _float32(high)
+    units = torch.arange(0, 1 << 24, 16, dtype=torch.float64, device="cpu") / 2**24
+    arguments = (units * _float32(high - low) + low).to(torch.float32)
+    exact = torch.exp(arguments.to(torch.float64))
+    error = (torch.exp(arguments).to(torch.float64) / exact - 1).abs().max().item()
+    if not error <= 2.0**-23:
+        return f"exp of torch {torch.__version__} is off by {error:g}"
     return None
 
 

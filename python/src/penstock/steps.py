@@ -108,6 +108,11 @@ def with_number(op: Op, number: tuple[float, ...]) -> Op:
     return (*op[:-3], number, *op[-2:])
 
 
+def without_normals(op: Op) -> Op:
+    """The op, but that what it erases becomes a value."""
+    return (*op[:-2], 0, op[-1]) if op[0] == RANDOM_ERASING else op
+
+
 def _side(value: Any, what: str) -> int:
     if type(value) is not int or not 1 <= value <= MAX_SIDE:
         raise Unknown(f"{what} is {value!r}, not an int from 1 to {MAX_SIDE}")
@@ -354,6 +359,11 @@ def erased_value(thing: Any) -> tuple[float, ...]:
     return tuple(_number(one, "value") for one in values)
 
 
+def erases_at_random(thing: Any) -> bool:
+    """Whether RandomErasing puts normals in the place of pixels."""
+    return type(thing.value) is str or thing.value is None
+
+
 def _read_random_erasing(thing: Any, v2: bool) -> tuple[Any, ...]:
     """The op's numbers are put in when it is known what becomes of the value after it."""
     scale, ratio = _pair(thing.scale, "scale"), _pair(thing.ratio, "ratio")
@@ -367,8 +377,14 @@ def _read_random_erasing(thing: Any, v2: bool) -> tuple[Any, ...]:
         scale=scale,
         ratio=ratio,
         log_ratio=_ratio_logs(thing, ratio, v2),
+        count=erases_at_random(thing),
     )
-    return (op, erased_value(thing))
+    if not erases_at_random(thing):
+        return (op, erased_value(thing))
+    refusal = rng.normal_refusal()
+    if refusal is not None:
+        raise Unknown(refusal)
+    return (op, ())
 
 
 _MOST = 1e6  # degrees, pixels

@@ -16,6 +16,7 @@
 #include "kernels/check_warp.h"
 #include "kernels/check_widen.h"
 #include "kernels/check_arith.h"
+#include "kernels/check_normal.h"
 #include "kernels/kernels.h"
 #include "kernels/taps.h"
 
@@ -426,7 +427,8 @@ static int check_version(const struct pst__kernels *kernels)
                     {"convolve", check_convolve},
                     {"convolve_at", check_convolve_at},
                     {"round_sums", check_round_sums},
-                    {"spread", check_spread}};
+                    {"spread", check_spread},
+                    {"normal", check_normal}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -440,6 +442,7 @@ static int check_version(const struct pst__kernels *kernels)
     check_all_bytes(kernels);
     check_largest_sums(kernels);
     check_all_paeth(kernels);
+    check_known_normals(kernels);
     return done;
 }
 
@@ -492,6 +495,7 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK((k->unfilter != below->unfilter) == is_avx2);
     CHECK((k->adler32 != below->adler32) == is_avx2);
     CHECK((k->convolve_at != below->convolve_at) == is_avx2);
+    CHECK((k->normal != below->normal) == is_avx2);
 }
 
 int main(int argc, char **argv)

@@ -69,23 +69,38 @@ PyObject *core_loader_words(PyObject *object, PyObject *const *args, Py_ssize_t 
     return result;
 }
 
-PyObject *core_loader_python(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+typedef int state_fn(struct pst_loader *loader, uint64_t ticket, int32_t slot, uint32_t words[624],
+                     int32_t *position, struct pst_error *err);
+
+static PyObject *state_of(PyObject *object, PyObject *const *args, Py_ssize_t n_args,
+                          const char *name, state_fn *get) /* new */
 {
     struct core_loader *self = (struct core_loader *)object;
     uint64_t ticket;
     int32_t slot, position;
     uint32_t words[624];
-    if (core_loader_parse_place("python", args, n_args, 2, &ticket, &slot) < 0 ||
+    if (core_loader_parse_place(name, args, n_args, 2, &ticket, &slot) < 0 ||
         !core_loader_enter(self))
         return NULL;
     struct pst_error err;
     pst_error_init(&err);
-    int rc = pst_loader_python(self->handle, ticket, slot, words, &position, &err);
+    int rc = get(self->handle, ticket, slot, words, &position, &err);
     core_loader_leave(self);
     if (rc < 0)
         return core_fail(core_state_of(object), rc, &err);
     return Py_BuildValue("(y#i)", (const char *)words, (Py_ssize_t)sizeof words,
                          (int)position); /* new */
+}
+
+PyObject *core_loader_python(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    return state_of(object, args, n_args, "python", pst_loader_python);
+}
+
+PyObject *core_loader_generator(PyObject *object, PyObject *const *args,
+                                Py_ssize_t n_args) /* new */
+{
+    return state_of(object, args, n_args, "generator", pst_loader_generator);
 }
 
 PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */

@@ -587,6 +587,9 @@ static PyMethodDef loader_methods[] = {
     {"python", FASTCALL(core_loader_python),
      "python($self, ticket, slot, /)\n--\n\n"
      "(words, position): Python's random as a doubt that was refused draws from it."},
+    {"generator", FASTCALL(core_loader_generator),
+     "generator($self, ticket, slot, /)\n--\n\n"
+     "(words, position): torch's generator likewise, where the transform draws normals."},
     {"finish", FASTCALL(core_loader_finish),
      "finish($self, ticket, slot, data, height, width, words, python_words, /)\n--\n\n"
      "The finished sample of a doubt that was refused."},

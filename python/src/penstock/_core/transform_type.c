@@ -181,6 +181,11 @@ static PyObject *transform_get_draws_python(PyObject *object, void *Py_UNUSED(cl
     return PyBool_FromLong(pst_transform_draws_python(core_transform_handle(object))); /* new */
 }
 
+static PyObject *transform_get_draws_normals(PyObject *object, void *Py_UNUSED(closure)) /* new */
+{
+    return PyBool_FromLong(pst_transform_draws_normals(core_transform_handle(object))); /* new */
+}
+
 static PyObject *transform_get_channels(PyObject *object, void *Py_UNUSED(closure)) /* new */
 {
     return PyLong_FromLong(pst_transform_channels(core_transform_handle(object))); /* new */
@@ -270,6 +275,7 @@ static PyGetSetDef transform_getset[] = {
     {"max_words", transform_get_max_words, NULL, "The most words that one sample can draw.", NULL},
     {"draws_python", transform_get_draws_python, NULL,
      "Whether it draws from Python's random, too.", NULL},
+    {"draws_normals", transform_get_draws_normals, NULL, "Whether it draws normals.", NULL},
     {"channels", transform_get_channels, NULL, "Channels of the result: 3 or 1.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
