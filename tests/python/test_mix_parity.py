@@ -102,6 +102,20 @@ def test_beside_draws_of_pythons(root: Path, workers: int) -> None:
     compare(make, native=True, epochs=3)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_behind_normals(root: Path, workers: int) -> None:
+    """Samples that draw normals leave the one alone that a mix has left in the generator."""
+    erasing = transforms.RandomErasing(0.7, value="random")
+    pipeline = transforms.Compose([*kit.train_v1().transforms, erasing])
+    dataset = kit.folder_of(root, pipeline)
+
+    def make(cls: type) -> Any:
+        mix = MIXES["choice"]()
+        return cls(dataset, 3, num_workers=workers, shuffle=True, collate_fn=function_of(mix))
+
+    compare(make, native=True, epochs=4)
+
+
 @pytest.mark.parametrize(
     "options",
     [
