@@ -105,13 +105,16 @@ def test_every_step_that_is_taken() -> None:
         for step in pipelines.flat(pipeline):
             compared[name_of(type(step))] += 1
     kinds = {cls: kind for cls, kind in steps.kinds().items() if kind.group in steps.OPS}
+    for family in (transforms, v2):  # it is refused: torch adds in another order there
+        del kinds[family.GaussianBlur]
     assert {kind.name for kind in kinds.values()} == prepare._GREY_STEPS
     # They need a loader: Python's random is not in an image's words.
     for cls in (transforms.RandomChoice, transforms.RandomOrder):
         del kinds[cls]
     for cls in kinds:
         assert compared[name_of(cls)] >= 10, (cls, compared, reasons)
-    assert not [reason for reason in reasons if "not proven on grey" in reason]
+    unproven = {reason for reason in reasons if "not proven on grey" in reason}
+    assert unproven <= {"GaussianBlur is not proven on grey images"}
 
 
 def test_a_step_that_is_not_proven_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
