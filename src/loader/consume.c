@@ -85,14 +85,23 @@ int pst_loader_seed(struct pst_loader *loader, int32_t stream, uint64_t seed, st
     return PST_OK;
 }
 
-int pst_loader_set_state(struct pst_loader *loader, int32_t stream, const uint32_t words[624],
-                         int32_t position, struct pst_error *err)
+static int check_state(struct pst_loader *loader, int32_t stream, const uint32_t *words,
+                       int32_t position, struct pst_error *err)
 {
     int rc = check_idle(loader, stream, err);
     if (rc < 0)
         return rc;
     PST_REQUIRE(words && position >= 0 && position <= PST_MT_N, err,
                 "a generator's position is 0 to 624, not %d", position);
+    return PST_OK;
+}
+
+int pst_loader_set_state(struct pst_loader *loader, int32_t stream, const uint32_t words[624],
+                         int32_t position, struct pst_error *err)
+{
+    int rc = check_state(loader, stream, words, position, err);
+    if (rc < 0)
+        return rc;
     pst__lock(&loader->lock);
     pst__stream_set_state(&loader->stream[stream], words, (uint32_t)position);
     pst__unlock(&loader->lock);
@@ -102,11 +111,9 @@ int pst_loader_set_state(struct pst_loader *loader, int32_t stream, const uint32
 int pst_loader_set_python(struct pst_loader *loader, int32_t stream, const uint32_t words[624],
                           int32_t position, struct pst_error *err)
 {
-    int rc = check_idle(loader, stream, err);
+    int rc = check_state(loader, stream, words, position, err);
     if (rc < 0)
         return rc;
-    PST_REQUIRE(words && position >= 0 && position <= PST_MT_N, err,
-                "a generator's position is 0 to 624, not %d", position);
     struct pst__mt *python = &loader->stream[stream].python;
     pst__lock(&loader->lock);
     memcpy(python->state, words, sizeof python->state);

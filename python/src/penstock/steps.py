@@ -219,9 +219,15 @@ def _read_random_choice(thing: Any) -> tuple[Any, ...]:
     return (_op(RANDOM_CHOICE, table=tuple(torch.tensor(p, device="cpu").tolist())),)
 
 
+def _parts(thing: Any) -> int:
+    n = len(thing.transforms)
+    if not 1 <= n <= _MOST_PARTS:
+        raise Unknown(f"it has {n} transforms")
+    return n
+
+
 def _read_random_order(thing: Any) -> tuple[Any, ...]:
-    if not 1 <= len(thing.transforms) <= _MOST_PARTS:
-        raise Unknown(f"it has {len(thing.transforms)} transforms")
+    _parts(thing)
     return (_op(RANDOM_ORDER),)
 
 
@@ -243,9 +249,7 @@ def _sums(p: Any, n: int) -> tuple[float, ...]:
 
 
 def _read_python_choice(thing: Any) -> tuple[Any, ...]:
-    n = len(thing.transforms)
-    if not 1 <= n <= _MOST_PARTS:
-        raise Unknown(f"it has {n} transforms")
+    n = _parts(thing)
     _expect_python()
     if thing.p is None:
         return (_op(PYTHON_CHOICE),)
@@ -253,8 +257,7 @@ def _read_python_choice(thing: Any) -> tuple[Any, ...]:
 
 
 def _read_python_order(thing: Any) -> tuple[Any, ...]:
-    if not 1 <= len(thing.transforms) <= _MOST_PARTS:
-        raise Unknown(f"it has {len(thing.transforms)} transforms")
+    _parts(thing)
     _expect_python()
     return (_op(PYTHON_ORDER),)
 

@@ -3,16 +3,11 @@
 #define PST_KERNELS_X86_HALVES_AVX512_H
 
 #include "kernels/x86/halves_avx2.h"
-#include "kernels/x86/resample_avx512.h"
+#include "kernels/x86/widen_avx512.h"
 
 AVX512_INLINE __m256i load512_half(const uint8_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);
-}
-
-AVX512_INLINE void store512_halves(uint8_t *p, __m256i v)
-{
-    _mm256_storeu_si256((__m256i *)p, v);
 }
 
 AVX512_INLINE __m512 f32_of_bf16_avx512(__m256i v)
@@ -46,10 +41,10 @@ AVX512 static void f32_to_half_avx512(uint8_t *dst, const uint8_t *src, size_t n
 {
     size_t done = 0;
     if (to == PST_HALF_F16)
-        HALVES_LOOP(16, 4, 2, store512_halves,
+        HALVES_LOOP(16, 4, 2, store512_half,
                     _mm512_cvtps_ph(_mm512_loadu_ps(p), _MM_FROUND_TO_NEAREST_INT))
     else
-        HALVES_LOOP(16, 4, 2, store512_halves, bf16_of_f32_avx512(_mm512_loadu_ps(p)))
+        HALVES_LOOP(16, 4, 2, store512_half, bf16_of_f32_avx512(_mm512_loadu_ps(p)))
     pst__f32_to_half_scalar(dst + done * 2, src + done * 4, n - done, to);
 }
 
