@@ -32,6 +32,9 @@ enum pst_filter {
     PST_FILTER_BICUBIC = 3,
     PST_FILTER_BOX = 4,
     PST_FILTER_HAMMING = 5,
+    /* With lanczos, bilinear or bicubic: what torch's interpolate(antialias=True) makes of a tensor
+     * of uint8, on a CPU with AVX2: coefficients of 16 bits, and the horizontal pass first. */
+    PST_FILTER_OF_TENSOR = 8,
 };
 
 enum pst_op_kind {
@@ -63,7 +66,7 @@ enum pst_op_kind {
     PST_OP_PYTHON_ORDER = 11,
     /* number: pixels before, above, after and below the image, then what is put there: 0 the colour
      * in table (none: black; one value, or three), 1 the last pixel, 2 a mirror about it, 3 a
-     * mirror about the edge */
+     * mirror about the edge. count: 1 where the image is a tensor to torch, which mirrors once */
     PST_OP_PAD = 30,
     /* h x w from anywhere, of an image padded as PST_OP_PAD says; number[5]: a side that is too
      * short is padded by what it lacks at both ends; number[6]: as torchvision v2 does it. 2 words

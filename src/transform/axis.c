@@ -6,8 +6,8 @@
 
 #include <penstock/transform.h>
 
-/* The weights of Pillow's filters. Every operation is in double, in Pillow's order: the
- * coefficients are rounded from these values, and one of them off by one changes pixels. */
+/* The weights of Pillow's filters, and of torch's. Every operation is in double, in their order:
+ * the coefficients are rounded from these values, and one of them off by one changes pixels. */
 
 static double box(double x)
 {
@@ -43,6 +43,17 @@ static double bicubic(double x)
     return 0.0;
 }
 
+static double torch_bicubic(double x)
+{
+    const double a = -0.5;
+    x = x < 0.0 ? -x : x;
+    if (x < 1.0)
+        return ((a + 2) * x - (a + 3)) * x * x + 1;
+    if (x < 2.0)
+        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+    return 0.0;
+}
+
 static double sinc(double x)
 {
     if (x == 0.0)
@@ -56,13 +67,21 @@ static double lanczos(double x)
     return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
 }
 
+#define OF_TENSOR(name) (PST_FILTER_OF_TENSOR | PST_FILTER_##name)
+
 static const struct filter {
     double (*weight)(double x);
     double support;
 } filters[] = {
-    [PST_FILTER_NEAREST] = {NULL, 0.0},      [PST_FILTER_LANCZOS] = {lanczos, 3.0},
-    [PST_FILTER_BILINEAR] = {bilinear, 1.0}, [PST_FILTER_BICUBIC] = {bicubic, 2.0},
-    [PST_FILTER_BOX] = {box, 0.5},           [PST_FILTER_HAMMING] = {hamming, 1.0},
+    [PST_FILTER_NEAREST] = {NULL, 0.0},
+    [PST_FILTER_LANCZOS] = {lanczos, 3.0},
+    [PST_FILTER_BILINEAR] = {bilinear, 1.0},
+    [PST_FILTER_BICUBIC] = {bicubic, 2.0},
+    [PST_FILTER_BOX] = {box, 0.5},
+    [PST_FILTER_HAMMING] = {hamming, 1.0},
+    [OF_TENSOR(LANCZOS)] = {lanczos, 3.0},
+    [OF_TENSOR(BILINEAR)] = {bilinear, 1.0},
+    [OF_TENSOR(BICUBIC)] = {torch_bicubic, 2.0},
 };
 
 /* Constants of a whole axis. */
@@ -143,9 +162,9 @@ static void weigh(const struct reach *reach, double center, int32_t start, int32
     }
 }
 
-static int32_t fixed_point(double weight)
+static int32_t fixed_point(double weight, int bits)
 {
-    double scaled = weight * (1 << PST_TAP_BITS);
+    double scaled = weight * (1 << bits);
     return (int32_t)(weight < 0 ? -0.5 + scaled : 0.5 + scaled);
 }
 
@@ -155,6 +174,34 @@ static int32_t *reserve(struct pst__taps *taps, size_t n_coefs, struct pst__scra
 {
     size_t pitch = (size_t)taps->pitch;
     return pst__scratch_reserve(block, (2 * pitch + n_coefs) * sizeof(int32_t));
+}
+
+static double largest_weight(const struct reach *reach, const struct pst__axis *axis, double *work)
+{
+    double largest = 0.0;
+    for (int32_t i = 0; i < axis->out; i++) {
+        int32_t start, end;
+        double center = window(reach, axis->in, i, &start, &end);
+        weigh(reach, center, start, end - start, work);
+        for (int32_t k = 0; k < end - start; k++)
+            largest = work[k] > largest ? work[k] : largest;
+    }
+    return largest;
+}
+
+/* The fraction bits of a coefficient. Torch takes as many as let the largest weight of the whole
+ * axis stay below 2^15. A sum of 16-bit coefficients c with half a unit, shifted right by b bits,
+ * is that of c * 2^(22 - b) with half of Pillow's unit, shifted by 22: so one kernel serves both.
+ */
+static int fraction_bits(const struct reach *reach, const struct pst__axis *axis, double *work)
+{
+    if (!(axis->filter & PST_FILTER_OF_TENSOR))
+        return PST_TAP_BITS;
+    double largest = largest_weight(reach, axis, work);
+    int bits = 0;
+    while (bits < PST_TAP_BITS && (int32_t)(0.5 + largest * (1 << (bits + 1))) < 1 << 15)
+        bits++;
+    return bits;
 }
 
 static int most_taps(const struct reach *reach, const struct pst__axis *axis)
@@ -169,6 +216,44 @@ static int most_taps(const struct reach *reach, const struct pst__axis *axis)
     return most;
 }
 
+/* The room for one output: the largest weight is looked for in the whole axis. */
+static size_t most_weights(const struct reach *reach, const struct pst__axis *axis, int ksize)
+{
+    struct pst__axis whole = {axis->in, axis->out, axis->filter, 0, axis->out};
+    int is_torchs = axis->filter & PST_FILTER_OF_TENSOR;
+    return (size_t)(is_torchs ? most_taps(reach, &whole) : ksize);
+}
+
+/* The arrays of taps, of which n, pitch and ksize are known. */
+static void fill(const struct pst__taps *taps, const struct pst__axis *axis,
+                 enum pst__taps_layout layout, const struct reach *reach, int32_t *starts,
+                 double *weight)
+{
+    int is_columns = layout == PST_TAPS_COLUMNS;
+    size_t next_tap = is_columns ? (size_t)taps->pitch : 1;
+    size_t next_output = is_columns ? 1 : (size_t)taps->ksize;
+    int32_t *counts = starts + taps->pitch;
+    int32_t *coefs = counts + taps->pitch;
+    int bits = fraction_bits(reach, axis, weight);
+    int32_t base = 0;
+    for (int32_t i = 0; i < axis->n; i++) {
+        int32_t start, end;
+        double center = window(reach, axis->in, axis->first + i, &start, &end);
+        if (i == 0)
+            base = start;
+        weigh(reach, center, start, end - start, weight);
+        for (int32_t k = 0; k < end - start; k++)
+            coefs[(size_t)k * next_tap + (size_t)i * next_output] =
+                fixed_point(weight[k], bits) * (1 << (PST_TAP_BITS - bits));
+        starts[i] = start - base;
+        counts[i] = end - start;
+    }
+    for (int32_t i = axis->n; i < taps->pitch; i++) {
+        starts[i] = starts[axis->n - 1];
+        counts[i] = 0;
+    }
+}
+
 int pst__taps_build(struct pst__taps *taps, const struct pst__axis *axis,
                     enum pst__taps_layout layout, struct pst__scratch *block,
                     struct pst__scratch *work)
@@ -179,34 +264,15 @@ int pst__taps_build(struct pst__taps *taps, const struct pst__axis *axis,
     taps->ksize = most_taps(&reach, axis);
     size_t outputs = (size_t)(layout == PST_TAPS_COLUMNS ? taps->pitch : taps->n);
     size_t n_coefs = outputs * (size_t)taps->ksize;
-    size_t next_tap = layout == PST_TAPS_COLUMNS ? outputs : 1;
-    size_t next_output = layout == PST_TAPS_COLUMNS ? 1 : (size_t)taps->ksize;
     int32_t *starts = reserve(taps, n_coefs, block);
-    double *weight = pst__scratch_reserve(work, (size_t)taps->ksize * sizeof *weight);
+    size_t n_weights = most_weights(&reach, axis, taps->ksize);
+    double *weight = pst__scratch_reserve(work, n_weights * sizeof *weight);
     if (!starts || !weight)
         return 0;
-    int32_t *counts = starts + taps->pitch;
-    int32_t *coefs = counts + taps->pitch;
-    memset(coefs, 0, n_coefs * sizeof *coefs);
-
-    int32_t base = 0;
-    for (int32_t i = 0; i < axis->n; i++) {
-        int32_t start, end;
-        double center = window(&reach, axis->in, axis->first + i, &start, &end);
-        if (i == 0)
-            base = start;
-        weigh(&reach, center, start, end - start, weight);
-        for (int32_t k = 0; k < end - start; k++)
-            coefs[(size_t)k * next_tap + (size_t)i * next_output] = fixed_point(weight[k]);
-        starts[i] = start - base;
-        counts[i] = end - start;
-    }
-    for (int32_t i = axis->n; i < taps->pitch; i++) {
-        starts[i] = starts[axis->n - 1];
-        counts[i] = 0;
-    }
     taps->start = starts;
-    taps->count = counts;
-    taps->coef = coefs;
+    taps->count = starts + taps->pitch;
+    taps->coef = starts + 2 * (ptrdiff_t)taps->pitch;
+    memset(starts + 2 * (ptrdiff_t)taps->pitch, 0, n_coefs * sizeof *starts);
+    fill(taps, axis, layout, &reach, starts, weight);
     return 1;
 }

@@ -25,8 +25,8 @@ void pst__nearest(const struct pst__axis *axis, int32_t *inputs);
  * pass; or side by side at coef[i * ksize], for the vertical one. */
 enum pst__taps_layout { PST_TAPS_COLUMNS, PST_TAPS_ROWS };
 
-/* The coefficients that Pillow computes, for any filter but nearest. start counts from the axis's
- * range. taps points into block; work is room for one output. 0 when memory is out. */
+/* The coefficients that Pillow or torch computes, for any filter but nearest. start counts from the
+ * axis's range. taps points into block; work is room for one output. 0 when memory is out. */
 int pst__taps_build(struct pst__taps *taps, const struct pst__axis *axis,
                     enum pst__taps_layout layout, struct pst__scratch *block,
                     struct pst__scratch *work) PST_NODISCARD;

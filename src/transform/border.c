@@ -161,6 +161,15 @@ static int fold_change(struct pst__plan *plan, const struct axis *x, const struc
     return pst__fold_change(plan, &change, err);
 }
 
+int pst__check_border(const struct pst__plan *plan, const struct pst_rect *rect,
+                      const struct pst__border *border, struct pst_error *err)
+{
+    int32_t w, h;
+    pst__fold_size(plan, &w, &h);
+    int rc = check_reach(border->mode, &(struct axis){w, rect->x, rect->w}, err);
+    return rc < 0 ? rc : check_reach(border->mode, &(struct axis){h, rect->y, rect->h}, err);
+}
+
 int pst__fold_border(struct pst__plan *plan, const struct pst_rect *rect,
                      const struct pst__border *border, struct pst_error *err)
 {
@@ -172,9 +181,7 @@ int pst__fold_border(struct pst__plan *plan, const struct pst_rect *rect,
                    border->fill[1] == 0 && border->fill[2] == 0;
     if (is_black || (is_inside(&x) && is_inside(&y)))
         return pst__fold_crop(plan, rect, err);
-    int rc = check_reach(border->mode, &x, err);
-    if (rc == PST_OK)
-        rc = check_reach(border->mode, &y, err);
+    int rc = pst__check_border(plan, rect, border, err);
     if (rc < 0)
         return rc;
     used(border->mode, &x, &part.x, &part.w);

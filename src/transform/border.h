@@ -21,5 +21,8 @@ struct pst__border {
  * is left where rect lies inside. PST_ELIMIT: a mirrored image would have to be mirrored again. */
 int pst__fold_border(struct pst__plan *plan, const struct pst_rect *rect,
                      const struct pst__border *border, struct pst_error *err);
+/* PST_ELIMIT: to show all of rect, a mirrored image would have to be mirrored again. */
+int pst__check_border(const struct pst__plan *plan, const struct pst_rect *rect,
+                      const struct pst__border *border, struct pst_error *err);
 
 #endif

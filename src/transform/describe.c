@@ -27,11 +27,13 @@ static void say_segment(struct line *line, const struct pst__segment *s, int32_t
 {
     static const char *const filter[] = {"nearest", "lanczos", "bilinear",
                                          "bicubic", "box",     "hamming"};
+    const char *of_tensor = s->filter & PST_FILTER_OF_TENSOR ? ", of a tensor" : "";
     const struct pst_rect *in = &s->in, *out = &s->out;
     if (in->x || in->y || in->w != w || in->h != h)
         say(line, ", crop (%d, %d) %d x %d", in->x, in->y, in->w, in->h);
     if (s->resize)
-        say(line, ", resize to %d x %d (%s)", s->rs_w, s->rs_h, filter[s->filter]);
+        say(line, ", resize to %d x %d (%s%s)", s->rs_w, s->rs_h,
+            filter[s->filter & ~PST_FILTER_OF_TENSOR], of_tensor);
     if (out->x || out->y || out->w != s->rs_w || out->h != s->rs_h)
         say(line, ", crop (%d, %d) %d x %d", out->x, out->y, out->w, out->h);
     if (s->hflip)

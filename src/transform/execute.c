@@ -378,7 +378,7 @@ static int run(const struct job *job, int era, struct pst_error *err)
         return run_horizontal(job, err);
     if (s->in.w == s->rs_w)
         return run_vertical(job, err);
-    if (pst__vertical_first(era, s->in.w, s->in.h, s->rs_w, s->rs_h))
+    if (pst__segment_vertical_first(s, era))
         return run_vertical_first(job, err);
     return run_horizontal_first(job, err);
 }

@@ -7,8 +7,9 @@
 #include "transform/ops.h"
 #include "transform/segment.h"
 
-/* torchvision Pad and RandomCrop on PIL images. number: left, top, right, bottom, the border's
- * mode; of a crop then whether it pads if needed, and whether it is that of v2. table: the fill. */
+/* torchvision Pad and RandomCrop. number: left, top, right, bottom, the border's mode; of a crop
+ * then whether it pads if needed, and whether it is that of v2. table: the fill. count: whether the
+ * image is a tensor: torch mirrors it once or raises, be it that a crop would not show the rest. */
 
 enum { LEFT, TOP, RIGHT, BOTTOM, MODE, IF_NEEDED, IS_V2 };
 
@@ -127,6 +128,8 @@ static int plan_crop(const struct pst__step *step, struct pst__draws *draws, str
         add_needed(op, &rect);
     if (rc == PST_OK)
         rc = check_large_enough(op, &rect, err);
+    if (rc == PST_OK && op->count)
+        rc = pst__check_border(plan, &rect, &border, err);
     if (rc < 0)
         return rc;
     draw_place(op, draws, &rect);

@@ -64,8 +64,12 @@ static int plan(const struct pst__step *step, struct pst__draws *draws, struct p
         found = draw_rect(step, draws, w, h, &rect);
     if (!found)
         rect = fallback(&step->op, w, h);
+    int is_empty = rect.w == 0 || rect.h == 0;
+    if (is_empty && step->op.filter & PST_FILTER_OF_TENSOR)
+        return pst__fail(err, PST_ELIMIT, "a crop of %d x %d pixels, which torch does not resize",
+                         rect.w, rect.h);
     /* Pillow resizes an empty image to a black one: as a crop beside the image is. */
-    if (rect.w == 0 || rect.h == 0)
+    if (is_empty)
         rect = (struct pst_rect){w, h, step->op.w, step->op.h};
     int rc = pst__fold_crop(plan, &rect, err);
     if (rc < 0)

@@ -57,9 +57,13 @@ int pst__check_size(const struct pst_op *op, struct pst_error *err)
 
 int pst__check_filter(const struct pst_op *op, struct pst_error *err)
 {
-    if (op->filter < PST_FILTER_NEAREST || op->filter > PST_FILTER_HAMMING)
-        return pst__fail(err, PST_EINVAL, "filter %d, expected 0 to %d", op->filter,
-                         PST_FILTER_HAMMING);
+    int is_pillows = op->filter >= PST_FILTER_NEAREST && op->filter <= PST_FILTER_HAMMING;
+    int of_tensor = op->filter ^ PST_FILTER_OF_TENSOR;
+    int is_torchs = of_tensor >= PST_FILTER_LANCZOS && of_tensor <= PST_FILTER_BICUBIC;
+    if (!is_pillows && !is_torchs)
+        return pst__fail(err, PST_EINVAL, "filter %d, expected 0 to %d, or of a tensor %d to %d",
+                         op->filter, PST_FILTER_HAMMING, PST_FILTER_OF_TENSOR | PST_FILTER_LANCZOS,
+                         PST_FILTER_OF_TENSOR | PST_FILTER_BICUBIC);
     return PST_OK;
 }
 

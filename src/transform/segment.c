@@ -314,12 +314,17 @@ int pst__vertical_first(int era, int32_t w, int32_t h, int32_t new_w, int32_t ne
     }
 }
 
+int pst__segment_vertical_first(const struct pst__segment *segment, int era)
+{
+    return !(segment->filter & PST_FILTER_OF_TENSOR) &&
+           pst__vertical_first(era, segment->in.w, segment->in.h, segment->rs_w, segment->rs_h);
+}
+
 /* The rows between the passes of a resize that goes horizontal first are kept whole. */
 static int check_passes(const struct pst__segment *segment, const struct pst__geometry *g, int era,
                         struct pst_error *err)
 {
-    if (!segment->resize ||
-        pst__vertical_first(era, segment->in.w, segment->in.h, segment->rs_w, segment->rs_h))
+    if (!segment->resize || pst__segment_vertical_first(segment, era))
         return PST_OK;
     return check_pixels(g->seen.w, g->need.h, "an image between the passes of a resize", err);
 }
@@ -360,8 +365,7 @@ size_t pst__plan_bytes(const struct pst__plan *plan, int era)
     for (int k = 0; k < plan->n_segments; k++) {
         const struct pst__segment *s = &plan->segment[k];
         const struct pst__geometry *g = &geometry[k];
-        int is_vertical =
-            s->in.w == s->rs_w || pst__vertical_first(era, s->in.w, s->in.h, s->rs_w, s->rs_h);
+        int is_vertical = s->in.w == s->rs_w || pst__segment_vertical_first(s, era);
         /* A vertical pass has all rows of the source at once, and as many of their lumas. */
         if (k == 0 && plan->is_luma && s->resize && s->in.h != s->rs_h && is_vertical)
             bytes += 4 * pixels_of(g->need.w, g->need.h);

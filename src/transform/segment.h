@@ -47,5 +47,7 @@ size_t pst__plan_bytes(const struct pst__plan *plan, int era);
 
 /* Which pass Pillow does first when it resizes w x h to new_w x new_h. */
 int pst__vertical_first(int era, int32_t w, int32_t h, int32_t new_w, int32_t new_h);
+/* Whether that of a segment with a resize is the vertical one. */
+int pst__segment_vertical_first(const struct pst__segment *segment, int era);
 
 #endif
