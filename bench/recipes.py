@@ -3,8 +3,9 @@
 
 python bench/recipes.py [--data DIR] [--rounds N] [--threads 2] [--workers 2] [--only NAME...]
 
-timm's default for training, torchvision's reference for training, SimCLR's, and a plain pipeline on
-folders of WebP and of PNG files, which are made from the photographs. Wall and CPU time per image
+timm's default for training, torchvision's reference for training, SimCLR's, what torchvision's
+documentation of v2 shows (a tensor first), and a plain pipeline on folders of WebP and of PNG
+files, which are made from the photographs. Wall and CPU time per image
 (all processes, workers included) with the ratio round by round; each recipe names the lane that it
 took, and where that is PyTorch's, why.
 """
@@ -20,7 +21,7 @@ import torch.utils.data
 from PIL import Image
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, v2
 
 import bench
 
@@ -58,6 +59,16 @@ RECIPES: dict[str, tuple[str, list]] = {
             transforms.GaussianBlur(23),
             transforms.ToTensor(),
             bench.NORMALIZE,
+        ],
+    ),
+    "tensor": (
+        "jpeg",
+        [
+            v2.ToImage(),
+            v2.RandomResizedCrop(224, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(bench.NORMALIZE.mean, bench.NORMALIZE.std),
         ],
     ),
     "webp": ("webp", bench.PIPELINES["train"].transforms),

@@ -100,6 +100,15 @@ def _transforms(by_thing: Counter[str]) -> Iterator[str]:
     yield f"\nOn PyTorch's own loader: {', '.join(torchs)}.\n"
 
 
+def _tensors(by_thing: Counter[str]) -> Iterator[str]:
+    yield "\n## On tensors\n\nOf these, how many images were a tensor already:\n\n"
+    yield _row(("`torchvision.transforms`", "v1", "v2"))
+    yield "|---|--:|--:|\n"
+    for name in sorted({thing.partition(".")[2] for thing in by_thing if thing[:7] == "tensor "}):
+        counts = [by_thing[f"tensor {family}.{name}"] for family in ("v1", "v2")]
+        yield _row((f"`{name}`", *map(_number, counts)))
+
+
 def _others(by_thing: Counter[str], kind: str, title: str) -> Iterator[str]:
     yield f"\n## {title}\n\n"
     yield _row((title.lower(), "images"))
@@ -116,6 +125,7 @@ def write(tallies: list[dict[str, Any]]) -> str:
     parts = [
         *_runs(tallies),
         *_transforms(by_thing),
+        *_tensors(by_thing),
         *_others(by_thing, "format", "Formats"),
         "\nFiles of the modes and options that Pillow writes, some of them decided by Pillow; so "
         "is\nevery other file, sample by sample, while the rest of the folder stays native.\n",

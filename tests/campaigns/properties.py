@@ -30,7 +30,7 @@ import twins
 from PIL import Image, ImageOps
 from random_datasets import FOLDERS, GREY_FOLDER, MAKERS, make_dataset
 from random_images import FORMATS, IMAGES, make_images
-from random_pipelines import flat, is_even, loader_options, make_pipeline
+from random_pipelines import CONVERSIONS, flat, is_even, loader_options, make_pipeline
 from torch import nn
 from torch.utils.data import default_collate
 from torchvision import transforms
@@ -38,6 +38,10 @@ from torchvision.transforms import v2
 from twins import kit
 
 __all__ = ["IMAGES", "Group", "Result", "make_images", "run"]
+
+
+# Which of torchvision's functions they call depends on the image.
+ON_TENSORS = ("CenterCrop", "Pad", "RandomCrop", "RandomResizedCrop", "Resize")
 
 
 @dataclass
@@ -170,10 +174,15 @@ class Group:
     def things(self) -> list[str]:
         """What its images go through."""
         found = {f"dataset {self.dataset}", *self.output.things()}
+        is_tensor = False
         for step in flat(self.pipeline()):
             if not isinstance(step, nn.Sequential):
+                name = type(step).__name__
                 family = "v2" if ".v2." in type(step).__module__ else "v1"
-                found.add(f"transform {family}.{type(step).__name__}")
+                found.add(f"transform {family}.{name}")
+                if is_tensor and name in ON_TENSORS:
+                    found.add(f"tensor {family}.{name}")
+                is_tensor = is_tensor or name in CONVERSIONS
         found |= {f"transform v2.{type(one).__name__}" for one in _mixes(self.mix())}
         return sorted(found)
 

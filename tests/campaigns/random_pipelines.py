@@ -229,8 +229,44 @@ def _augment(rng: random.Random, family: Any) -> Any:
     return family.AutoAugment(rng.choice(list(transforms.AutoAugmentPolicy)), **options)
 
 
+CONVERSIONS = ("ToTensor", "PILToTensor", "ToImage")
+
+
+def _tensor_resize(rng: random.Random) -> Any:
+    h, w = rng.randint(1, 160), rng.randint(1, 160)
+    mode = rng.choice([*SMOOTH[1:], InterpolationMode.LANCZOS])
+    if rng.random() < 0.5:
+        return v2.RandomResizedCrop((h, w), _range(rng, 0.01, 0.5, 1.4), interpolation=mode)
+    return v2.Resize(rng.choice([(h, w), h % 64 + 1]), mode)
+
+
+def _of_tensors(rng: random.Random, channels: int) -> list[Any]:
+    """A tensor first, then geometry."""
+    family = rng.choice([transforms, v2])
+    first, *numbers = _numbers(rng, family, channels)
+    is_uint8 = not isinstance(first, transforms.ToTensor | v2.ToTensor)
+    steps: list[Any] = []
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        fill = rng.choice([0, rng.randint(0, 255)]) if is_uint8 else 0
+        padding, mode = _padding(rng), rng.choice(MODES)
+        size = rng.randint(1, 120), rng.randint(1, 120)
+        parts = [
+            _flip(rng, family),
+            _center(rng, family),
+            family.Pad(padding, fill, mode),
+            family.RandomCrop(size, rng.choice([None, padding]), True, fill, mode),
+        ]
+        takes_resize = is_uint8 and rng.random() < 0.5
+        steps.append(_tensor_resize(rng) if takes_resize else rng.choice(parts))
+    if rng.random() < 0.2:
+        steps.insert(rng.randint(0, len(steps)), rng.choice([v2.Identity, v2.ToPureTensor])())
+    return [first, *steps, *numbers]
+
+
 def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
     """For images of so many channels."""
+    if rng.random() < 0.15:
+        return transforms.Compose(_of_tensors(rng, channels))
     family = rng.choice([transforms, v2])
     other = rng.choice([transforms, v2]) if rng.random() < 0.1 else family
     draws = [_crop, _crop, _crop, _resize, _resize, _resize, _center, _center, _place, _place]

@@ -102,12 +102,26 @@ def test_evaluation(root: Path, name: str, filter: Any, workers: int) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_tensor_backend_is_torchs(root: Path, name: str) -> None:
-    """Its geometry is of tensors, with antialiasing of torch's own."""
+    """v1 resizes tensors in float32, and colours of tensors are not Pillow's."""
     family = FAMILIES[name]
-    for make in (lambda: train(family, "tensor", "ra", 0.1), lambda: evaluate(family, "tensor")):
+    makes = [lambda: train(family, "tensor", "ra", 0.1)]
+    if family is transforms:
+        makes.append(lambda: evaluate(family, "tensor"))
+    for make in makes:
         compare(root, make, False)
         reason = kit.OURS(kit.folder_of(root, make())).explain().reason
         assert "works on a tensor here, not on a PIL image" in reason
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
+    reason="torch resizes uint8 in float32 here",
+)
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("filter", [InterpolationMode.BILINEAR, InterpolationMode.BICUBIC])
+def test_the_tensor_backend_of_v2(root: Path, filter: Any, workers: int) -> None:
+    compare(root, lambda: train(v2, "tensor", None, 0.1, filter), True, num_workers=workers)
+    compare(root, lambda: evaluate(v2, "tensor", filter), True, num_workers=workers)
 
 
 # --- in the object that the references hold them in

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import blurring, collation, python_random, sources, steps, worker_init
+from penstock import blurring, collation, python_random, sources, steps, tensor_steps, worker_init
 from penstock.refusal import Refusal as Refusal
 from penstock.refusal import describe as describe
 from penstock.refusal import refuse as refuse
@@ -208,8 +208,11 @@ class _Walk:
         self.tail: list[Any] = []
         self.seen: list[tuple[Any, dict[str, Any]]] = []
         self.versions: list[tuple[torch.Tensor, int]] = []
-        self.is_tensor = False
-        self.has_pixels = False  # it is a tensor of uint8 values so far
+        self.values: tensor_steps.Values | None = None  # of the image, once it is a tensor
+
+    @property
+    def is_tensor(self) -> bool:
+        return self.values is not None
 
     def visit(self, thing: Any, depth: int = 0) -> None:
         if steps.is_exif_transpose(thing):
@@ -285,24 +288,24 @@ class _Walk:
         group = (self.is_tensor and kind.on_tensors) or kind.group
         # What a container holds is asked by itself, and Pillow's function can only be first.
         on_tensors = ("convert", "pixels", "flip", "erase", "random", "upright")
-        is_blur = kind.name == "GaussianBlur" and self.has_pixels
-        if self.is_tensor and group not in on_tensors and not is_blur:
+        is_known = group in on_tensors or tensor_steps.is_known(thing, kind)
+        if self.is_tensor and not is_known:
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")
         if not self.is_tensor and group in ("pixels", "erase"):
             refuse("transform", f"{name} comes before the image is a tensor")
-        if group == "convert":
-            self.has_pixels = kind.name != "ToTensor" and (self.has_pixels or not self.is_tensor)
-            self.is_tensor = True
-        elif group in ("pixels", "erase"):
-            self.has_pixels = False
-        if group in ("convert", "pixels", "erase"):
-            self.tail.append(thing)
         try:
-            values = kind.read(thing)
+            values = (
+                kind.read(thing)
+                if self.values is None or group in on_tensors
+                else tensor_steps.read(thing, kind, self.values)
+            )
         except steps.Unknown as error:
             refuse("transform", f"{name}: {error}")
+        if group in ("convert", "pixels", "erase"):
+            self.tail.append(thing)
+            self.values = tensor_steps.values_after(kind, values, self.values)
         if self.key and group == "upright":
             refuse("transform", f"{kind.name} turns images, and is not the first step")
         self.key.append((group, type(thing), *values))

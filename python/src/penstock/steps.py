@@ -108,9 +108,19 @@ def with_number(op: Op, number: tuple[float, ...]) -> Op:
     return (*op[:-3], number, *op[-2:])
 
 
+def with_count(op: Op, count: int) -> Op:
+    """The op with another count."""
+    return (*op[:-2], count, op[-1])
+
+
+def with_filter(op: Op, filter: int) -> Op:
+    """The op with another filter."""
+    return (op[0], filter, *op[2:])
+
+
 def without_normals(op: Op) -> Op:
     """The op, but that what it erases becomes a value."""
-    return (*op[:-2], 0, op[-1]) if op[0] == RANDOM_ERASING else op
+    return with_count(op, 0) if op[0] == RANDOM_ERASING else op
 
 
 def _side(value: Any, what: str) -> int:
