@@ -222,6 +222,13 @@ PST_API int pst_loader_python(struct pst_loader *loader, uint64_t ticket, int32_
  * draw normals; pst_loader_words() says all there is to know. */
 PST_API int pst_loader_generator(struct pst_loader *loader, uint64_t ticket, int32_t slot,
                                  uint32_t words[624], int32_t *position, struct pst_error *err);
+/* The normal that the generator keeps for the next call as such a sample draws, NAN where it keeps
+ * none; and before pst_loader_finish() the one that it keeps after the words that were taken. It
+ * need not be said where the transform takes none and leaves none. */
+PST_API int pst_loader_normal(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                              double *normal, struct pst_error *err);
+PST_API int pst_loader_leave_normal(struct pst_loader *loader, uint64_t ticket, int32_t slot,
+                                    double normal, struct pst_error *err);
 /* Decides such a doubt: the finished sample of h x w, size bytes in the batch's dtype and layout,
  * copied before the call returns, for which so many words were taken, and so many of Python's
  * random (0 where nothing is drawn from it). Size 0: the transform failed after so many words; the

@@ -62,7 +62,7 @@ static void batch_begin(struct pst__batch *batch)
     batch->sample_bytes = 0;
     batch->words_start = batch->words_end = 0;
     batch->python_words = 0;
-    batch->normal_start = batch->normal_end = NAN;
+    batch->normal_end = NAN;
     batch->is_mix_drawn = batch->is_mixed = 0;
     batch->n_pieces = batch->piece_next = batch->pieces_done = 0;
 }

@@ -492,10 +492,11 @@ static void batch_fails(struct pst_loader *loader, struct pst__batch *batch, int
         if (batch->plan_next == 0)
             pst__stream_begins(loader, batch);
         if (sample->is_planned)
-            pst__stream_at(loader, batch, sample->words_at, sample->python_at);
+            pst__stream_at(loader, batch, sample->words_at, sample->python_at, sample->normal_at);
         else
             pst__stream_at(loader, batch, stream->next + sample->words_spent,
-                           batch->python_words + sample->python_spent);
+                           batch->python_words + sample->python_spent,
+                           sample->words_spent ? sample->normal_spent : stream->normal);
     }
     for (int32_t i = 0; i < batch->n; i++) {
         struct pst__sample *other = &batch->sample[i];

@@ -45,9 +45,11 @@ struct pst__sample {
     uint64_t words_spent; /* of them, once the reference has given pixels: stock came that far */
     /* The same of Python's generator; python_at counts from the batch's start. */
     uint32_t python_drawn, python_spent, python_at;
-    int32_t next_ready; /* slot of the next sample in the batch's ready list, -1 ends it */
-    uint64_t words_at;  /* position in the stream where this sample's draws begin */
-    size_t cost;        /* working memory that it takes; while RUNNING it is charged */
+    int32_t next_ready;  /* slot of the next sample in the batch's ready list, -1 ends it */
+    uint64_t words_at;   /* position in the stream where this sample's draws begin */
+    double normal_at;    /* that the stream kept there */
+    double normal_spent; /* DOUBT: that it keeps after words_drawn, or words_spent */
+    size_t cost;         /* working memory that it takes; while RUNNING it is charged */
     struct pst_image_info info;
     struct pst_record *record; /* from the loader's idle records; NULL when not read */
     uint8_t *pixels; /* RGBX given by the reference, rows without gaps; NULL: decode record */
@@ -97,7 +99,7 @@ struct pst__batch {
     uint8_t mixes, is_mix_drawn, is_mixed;
     struct pst_mix mix;
     size_t n_pieces, piece_next, pieces_done;
-    double normal_start, normal_end; /* that the stream kept, as of words_start and words_end */
+    double normal_end; /* that the stream keeps as of words_end */
 };
 enum { PST_NOT_MEASURED, PST_MEASURING, PST_MEASURED };
 
@@ -257,9 +259,9 @@ struct pst__draws pst__draws_next(const struct pst_loader *loader, struct pst__s
 /* A batch is about to draw from its stream, or to fail without. */
 void pst__stream_begins(const struct pst_loader *loader, struct pst__batch *batch);
 /* What follows is drawn from this position on, and from Python's generator so many words after the
- * batch's start. Samples leave the normal that torch keeps alone: it is the batch's first again. */
+ * batch's start. normal: that the stream keeps there. */
 void pst__stream_at(struct pst_loader *loader, struct pst__batch *batch, uint64_t position,
-                    uint32_t python_words);
+                    uint32_t python_words, double normal);
 /* The consumer goes on with a stream that waited for this sample. */
 void pst__plan_on(struct pst_loader *loader, const struct pst__batch *batch,
                   const struct pst__sample *sample);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -93,6 +94,31 @@ int pst_loader_generator(struct pst_loader *loader, uint64_t ticket, int32_t slo
     return PST_OK;
 }
 
+int pst_loader_normal(struct pst_loader *loader, uint64_t ticket, int32_t slot, double *normal,
+                      struct pst_error *err)
+{
+    struct pst__batch *batch;
+    struct pst__sample *sample;
+    int rc = find_refused(loader, ticket, slot, &batch, &sample, err);
+    if (rc < 0)
+        return rc;
+    pst__lock(&loader->lock);
+    *normal = loader->is_free ? NAN : loader->stream[batch->stream].normal;
+    pst__unlock(&loader->lock);
+    return PST_OK;
+}
+
+int pst_loader_leave_normal(struct pst_loader *loader, uint64_t ticket, int32_t slot, double normal,
+                            struct pst_error *err)
+{
+    struct pst__batch *batch;
+    struct pst__sample *sample;
+    int rc = find_refused(loader, ticket, slot, &batch, &sample, err);
+    if (rc == PST_OK)
+        sample->normal_spent = normal;
+    return rc;
+}
+
 /* A plan that says no more than its result's size. */
 static void plan_result(struct pst__sample *sample, int32_t h, int32_t w)
 {
@@ -115,7 +141,9 @@ static void go_on(struct pst_loader *loader, struct pst__batch *batch, struct ps
     struct pst__stream *stream = &loader->stream[batch->stream];
     sample->words_at = stream->next;
     sample->python_at = batch->python_words;
-    pst__stream_at(loader, batch, stream->next + words, batch->python_words + python_words);
+    sample->normal_at = stream->normal;
+    pst__stream_at(loader, batch, stream->next + words, batch->python_words + python_words,
+                   words ? sample->normal_spent : stream->normal);
     batch->plan_next++;
     pst__planned(loader, batch, sample);
     pst__plan_on(loader, batch, sample);

@@ -42,7 +42,7 @@ void pst__stream_begins(const struct pst_loader *loader, struct pst__batch *batc
 {
     const struct pst__stream *stream = &loader->stream[batch->stream];
     batch->words_start = batch->words_end = stream->next;
-    batch->normal_start = batch->normal_end = stream->normal;
+    batch->normal_end = stream->normal;
     batch->python_words = 0;
     if (loader->draws_python)
         batch->python_start = stream->python;
@@ -51,12 +51,12 @@ void pst__stream_begins(const struct pst_loader *loader, struct pst__batch *batc
 }
 
 void pst__stream_at(struct pst_loader *loader, struct pst__batch *batch, uint64_t position,
-                    uint32_t python_words)
+                    uint32_t python_words, double normal)
 {
     struct pst__stream *stream = &loader->stream[batch->stream];
     batch->words_end = stream->next = position;
     batch->python_words = python_words;
-    stream->normal = batch->normal_end = batch->normal_start;
+    stream->normal = batch->normal_end = normal;
     if (loader->draws_python) {
         stream->python = batch->python_start;
         pst__mt_skip(&stream->python, python_words);
@@ -69,10 +69,14 @@ void pst__stream_at(struct pst_loader *loader, struct pst__batch *batch, uint64_
 
 struct pst__draws pst__draws_next(const struct pst_loader *loader, struct pst__stream *stream)
 {
-    if (loader->draws_normals)
-        return pst__transform_draws(loader->config.transform, &stream->mt, &stream->python);
-    struct pst__draws draws = pst__stream_draws(stream, loader->config.transform, stream->next);
-    draws.python = &stream->python;
+    struct pst__draws draws;
+    if (loader->draws_normals) {
+        draws = pst__transform_draws(loader->config.transform, &stream->mt, &stream->python);
+    } else {
+        draws = pst__stream_draws(stream, loader->config.transform, stream->next);
+        draws.python = &stream->python;
+    }
+    draws.normal = &stream->normal;
     return draws;
 }
 
@@ -88,6 +92,7 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
     if (sample->state != PST_SAMPLE_PROBED)
         return 0;
     struct pst__draws draws = pst__draws_next(loader, stream);
+    sample->normal_at = stream->normal;
     struct pst_error err;
     pst_error_init(&err);
     int rc = pst__transform_plan(loader->config.transform, sample->info.width, sample->info.height,
@@ -96,13 +101,15 @@ static int plan_next(struct pst_loader *loader, struct pst__stream *stream,
         sample->is_refused = 1;
         sample->words_drawn = draws.used;
         sample->python_drawn = draws.python_used;
-        pst__stream_at(loader, batch, stream->next, batch->python_words);
+        sample->normal_spent = stream->normal;
+        pst__stream_at(loader, batch, stream->next, batch->python_words, sample->normal_at);
         pst__sample_doubt(loader, batch, sample, rc, &err);
         return 0;
     }
     sample->words_at = stream->next;
     stream->next += draws.used;
     batch->words_end = stream->next;
+    batch->normal_end = stream->normal;
     sample->python_at = batch->python_words;
     batch->python_words += draws.python_used;
     batch->plan_next++;

@@ -25,7 +25,7 @@ static void restart_tail(struct pst_loader *loader, struct pst__batch *batch, in
 {
     const struct pst__sample *sample = &batch->sample[slot];
     if (moves_stream(loader, sample))
-        pst__stream_at(loader, batch, sample->words_at, sample->python_at);
+        pst__stream_at(loader, batch, sample->words_at, sample->python_at, sample->normal_at);
     batch->is_held = 1;
     while (batch->n_active > 0)
         pst__cond_wait(&loader->done, &loader->lock, pst__now_ns() + poll_ns);

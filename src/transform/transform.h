@@ -96,6 +96,8 @@ struct pst__draws {
     int is_uncertain;
     struct pst__mt *python; /* Python's random, for transforms that draw from it: moved */
     uint32_t python_used;
+    double *normal; /* that the generator keeps for the next call, NAN: none; moved. NULL: it keeps
+                     * none, and what the sample leaves is dropped */
 };
 
 /* Draws from mt and, where it is not NULL, from Python's generator. */

@@ -148,6 +148,27 @@ def test_words_ahead() -> None:
     assert torch.equal(before, torch.default_generator.get_state())
 
 
+def test_a_normal_ahead() -> None:
+    """It is what normal_() takes first, and none means that there is none."""
+    before = torch.default_generator.get_state()
+    reader = rng.StateReader()
+    position = reader.read(torch.default_generator)
+    for ahead in (
+        lambda normal: rng.WordsAhead(bytes(range(160)), normal),
+        lambda normal: rng.StateAhead(bytes(reader.words), position, normal),
+    ):
+        with ahead(0.5) as state:
+            assert rng.kept_normal(torch.default_generator) == 0.5
+            assert torch.empty(1).normal_().item() == 0.5
+            assert state.taken() == 0
+        with ahead(None) as state:
+            assert rng.kept_normal(torch.default_generator) is None
+            torch.empty(1).normal_()
+            assert rng.kept_normal(torch.default_generator) is not None
+            assert state.taken() > 0
+    assert torch.equal(before, torch.default_generator.get_state())
+
+
 def test_what_may_be_finished(root: Path) -> None:
     """Only a sample in doubt that its plan refuses, with the right number of bytes."""
     transform = _core.Transform(

@@ -376,6 +376,12 @@ class Loader:
     def generator(self, ticket: int, slot: int, /) -> tuple[bytes, int]:
         """torch's generator likewise, where the transform draws normals."""
 
+    def normal(self, ticket: int, slot: int, /) -> float | None:
+        """The normal that the generator keeps as a doubt that was refused draws."""
+
+    def leave_normal(self, ticket: int, slot: int, normal: float | None, /) -> None:
+        """The one that it keeps after it; before finish()."""
+
     def finish(
         self,
         ticket: int,

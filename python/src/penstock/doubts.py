@@ -27,7 +27,11 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
     except ValueError:  # it was something else
         raise refused from None
     generator: rng.StateAhead | rng.WordsAhead
-    generator = rng.StateAhead(*core.generator(ticket, slot)) if normals else rng.WordsAhead(words)
+    kept = core.normal(ticket, slot)
+    if normals:
+        generator = rng.StateAhead(*core.generator(ticket, slot), kept)
+    else:
+        generator = rng.WordsAhead(words, kept)
     pythons: list[python_random.StateAhead] = []
     if prepared.draws_python:
         pythons.append(python_random.StateAhead(*core.python(ticket, slot)))
@@ -37,8 +41,10 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
         try:
             sample = source.transforms[0](image)
         except Exception:
+            core.leave_normal(ticket, slot, rng.kept_normal(torch.default_generator))
             core.finish(ticket, slot, b"", 0, 0, ahead.taken(), sum(s.taken() for s in pythons))
             raise
+        core.leave_normal(ticket, slot, rng.kept_normal(torch.default_generator))
         taken = ahead.taken(), sum(state.taken() for state in pythons)
     with torch._C.DisableTorchFunction():
         if prepared.output.dtype is None and sample.dtype != prepared.dtype:

@@ -37,10 +37,14 @@ def kept_normal(generator: torch.Generator) -> float | None:
     return _normal_in(generator.get_state().numpy().tobytes())
 
 
-def keep_normal(generator: torch.Generator, normal: float | None) -> None:
-    state = bytearray(generator.get_state().numpy().tobytes())
+def _put_normal(state: bytearray, normal: float | None) -> None:
     struct.pack_into("=d", state, _NORMAL, normal or 0.0)
     struct.pack_into("=i", state, _HAS_NORMAL, normal is not None)
+
+
+def keep_normal(generator: torch.Generator, normal: float | None) -> None:
+    state = bytearray(generator.get_state().numpy().tobytes())
+    _put_normal(state, normal)
     generator.set_state(torch.frombuffer(state, dtype=torch.uint8))
 
 
@@ -165,9 +169,11 @@ def words_of(seed: int, n: int) -> bytes:
 
 
 class WordsAhead:
-    """Within it torch's generator of the CPU gives these words, and is as before after it."""
+    """Within it torch's generator of the CPU gives these words and keeps this normal, and is as
+    before after it."""
 
-    def __init__(self, words: bytes) -> None:
+    def __init__(self, words: bytes, normal: float | None = None) -> None:
+        self._normal = normal
         self._values = struct.unpack(f"={len(words) // 4}I", words)
         if len(self._values) > WORDS:
             raise RuntimeError(f"{len(self._values)} words ahead, a block has {WORDS}")
@@ -182,6 +188,7 @@ class WordsAhead:
         struct.pack_into("=Q", state, _NEXT, WORDS - n)
         raw = [_untemper(word) for word in self._values]
         struct.pack_into(f"={n}Q", state, _STATE_END - 8 * n, *raw)
+        _put_normal(state, self._normal)
         torch.default_generator.set_state(torch.frombuffer(state, dtype=torch.uint8))
         return self
 
@@ -200,10 +207,11 @@ class WordsAhead:
 
 
 class StateAhead:
-    """Within it torch's generator of the CPU goes on from this state, and is as before after it."""
+    """Within it torch's generator of the CPU goes on from this state and keeps this normal, and is
+    as before after it."""
 
-    def __init__(self, words: bytes, position: int) -> None:
-        self._words, self._position = words, position
+    def __init__(self, words: bytes, position: int, normal: float | None = None) -> None:
+        self._words, self._position, self._normal = words, position, normal
         self._before: torch.Tensor | None = None
 
     def _state(self, like: torch.Tensor) -> torch.Tensor:
@@ -218,6 +226,7 @@ class StateAhead:
     def __enter__(self) -> "StateAhead":
         self._before = torch.default_generator.get_state()
         torch.default_generator.set_state(self._state(self._before))
+        keep_normal(torch.default_generator, self._normal)
         return self
 
     def taken(self) -> int:

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <penstock/penstock.h>
 
+#include <math.h>
+
 #include "base/rng.h"
 #include "check.h"
 #include "images.h"
@@ -97,6 +99,68 @@ static void check_batch(const struct pst_batch *batch, int64_t first, struct pst
     CHECK_INT(n_words, 0);
 }
 
+/* What the consumer's transform leaves for the next call, which comes with words only. */
+static double left_by(int64_t index, double before)
+{
+    if (taken(index) == 0)
+        return before;
+    return index % 3 == 0 ? NAN : (double)index + 0.25;
+}
+
+static double left_before(int64_t index, double first)
+{
+    double normal = first;
+    for (int64_t i = 0; i < index; i++)
+        normal = left_by(i, normal);
+    return normal;
+}
+
+static int is_same(double a, double b)
+{
+    return isnan(a) ? isnan(b) : a == b;
+}
+
+static void decide_with_normal(struct pst_loader *loader, const struct pst_event *event,
+                               double first)
+{
+    double normal, before = left_before(event->index, first);
+    CHECK_INT(pst_loader_normal(loader, event->ticket, event->slot, &normal, NULL), PST_OK);
+    CHECK(is_same(normal, before));
+    normal = left_by(event->index, before);
+    CHECK_INT(pst_loader_leave_normal(loader, event->ticket, event->slot, normal, NULL), PST_OK);
+    decide(loader, event);
+}
+
+/* The normal that a generator keeps goes from sample to sample, and to the next batch. */
+static void normals_go_on(void)
+{
+    const double first = -1.5;
+    struct images *images = images_new(N);
+    struct pst_dataset *dataset = images_dataset(images, NULL);
+    struct pst_loader *loader = open_loader(dataset, PST_RNG_TORCH, 3);
+    double normal;
+    CHECK_INT(pst_loader_normal(loader, 1, 0, &normal, NULL), PST_EINVAL);
+    CHECK_INT(pst_loader_leave_normal(loader, 1, 0, 1.0, NULL), PST_EINVAL);
+    CHECK_INT(pst_loader_set_normal(loader, 0, first, NULL), PST_OK);
+    submit_all(loader);
+    for (int64_t done = 0; done < N;) {
+        struct pst_event event;
+        struct pst_batch batch = {0};
+        CHECK_INT(pst_loader_wait(loader, &event, 60000, NULL), PST_OK);
+        if (event.kind == PST_EVENT_DOUBT) {
+            decide_with_normal(loader, &event, first);
+            continue;
+        }
+        CHECK_INT(event.kind, PST_EVENT_BATCH);
+        CHECK_INT(pst_loader_take(loader, event.ticket, &batch, NULL), PST_OK);
+        done += batch.images.shape[0];
+        CHECK(is_same(event.normal, left_before(done, first)));
+        pst_batch_reset(&batch);
+    }
+    pst_loader_close(&loader);
+    pst_dataset_unref(dataset);
+}
+
 /* Samples take their words one after the other, whoever finishes them. */
 static void in_the_order_of_the_stream(void)
 {
@@ -175,6 +239,7 @@ static void failed_after_words(void)
     submit_all(loader);
     CHECK_INT(pst_loader_wait(loader, &event, 60000, NULL), PST_OK);
     CHECK_INT(event.kind, PST_EVENT_DOUBT);
+    CHECK_INT(pst_loader_leave_normal(loader, event.ticket, event.slot, 0.75, NULL), PST_OK);
     CHECK_INT(pst_loader_finish(loader, event.ticket, event.slot, NULL, 0, 0, 0, 2, 0, NULL),
               PST_OK);
     CHECK_INT(pst_loader_fail(loader, event.ticket, event.slot, NULL), PST_OK);
@@ -188,10 +253,12 @@ static void failed_after_words(void)
     CHECK_INT(event.kind, PST_EVENT_FAILED);
     CHECK_INT(event.ticket, ticket);
     CHECK_INT(event.words, 2);
+    CHECK(event.normal == 0.75);
     CHECK_INT(pst_loader_take(loader, event.ticket, &batch, NULL), PST_OK);
     pst_batch_reset(&batch);
     pst_loader_close(&loader);
     pst_dataset_unref(dataset);
 }
 
-CHECK_MAIN(CASE(in_the_order_of_the_stream), CASE(words_of_their_own), CASE(failed_after_words))
+CHECK_MAIN(CASE(in_the_order_of_the_stream), CASE(normals_go_on), CASE(words_of_their_own),
+           CASE(failed_after_words))

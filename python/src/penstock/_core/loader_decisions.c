@@ -103,6 +103,38 @@ PyObject *core_loader_generator(PyObject *object, PyObject *const *args,
     return state_of(object, args, n_args, "generator", pst_loader_generator);
 }
 
+PyObject *core_loader_normal(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot;
+    double normal;
+    if (core_loader_parse_place("normal", args, n_args, 2, &ticket, &slot) < 0 ||
+        !core_loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_normal(self->handle, ticket, slot, &normal, &err);
+    core_loader_leave(self);
+    return rc < 0 ? core_fail(core_state_of(object), rc, &err) : core_normal(normal);
+}
+
+PyObject *core_loader_leave_normal(PyObject *object, PyObject *const *args,
+                                   Py_ssize_t n_args) /* new */
+{
+    struct core_loader *self = (struct core_loader *)object;
+    uint64_t ticket;
+    int32_t slot;
+    double normal;
+    if (core_loader_parse_place("leave_normal", args, n_args, 3, &ticket, &slot) < 0 ||
+        core_to_normal(args[2], &normal) < 0 || !core_loader_enter(self))
+        return NULL;
+    struct pst_error err;
+    pst_error_init(&err);
+    int rc = pst_loader_leave_normal(self->handle, ticket, slot, normal, &err);
+    return core_loader_leave_none(self, rc, &err);
+}
+
 PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t n_args) /* new */
 {
     struct core_loader *self = (struct core_loader *)object;

@@ -590,6 +590,12 @@ static PyMethodDef loader_methods[] = {
     {"generator", FASTCALL(core_loader_generator),
      "generator($self, ticket, slot, /)\n--\n\n"
      "(words, position): torch's generator likewise, where the transform draws normals."},
+    {"normal", FASTCALL(core_loader_normal),
+     "normal($self, ticket, slot, /)\n--\n\n"
+     "The normal that the generator keeps as a doubt that was refused draws, or None."},
+    {"leave_normal", FASTCALL(core_loader_leave_normal),
+     "leave_normal($self, ticket, slot, normal, /)\n--\n\n"
+     "The one that it keeps after it; before finish()."},
     {"finish", FASTCALL(core_loader_finish),
      "finish($self, ticket, slot, data, height, width, words, python_words, /)\n--\n\n"
      "The finished sample of a doubt that was refused."},

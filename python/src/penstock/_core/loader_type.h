@@ -41,6 +41,9 @@ int core_loader_parse_place(const char *function, PyObject *const *args, Py_ssiz
 PyObject *core_loader_resolve(PyObject *object, PyObject *const *args, Py_ssize_t n_args); /* new */
 PyObject *core_loader_words(PyObject *object, PyObject *const *args, Py_ssize_t n_args);   /* new */
 PyObject *core_loader_python(PyObject *object, PyObject *const *args, Py_ssize_t n_args);  /* new */
+PyObject *core_loader_normal(PyObject *object, PyObject *const *args, Py_ssize_t n_args);  /* new */
+PyObject *core_loader_leave_normal(PyObject *object, PyObject *const *args,
+                                   Py_ssize_t n_args); /* new */
 PyObject *core_loader_generator(PyObject *object, PyObject *const *args,
                                 Py_ssize_t n_args);                                        /* new */
 PyObject *core_loader_finish(PyObject *object, PyObject *const *args, Py_ssize_t n_args);  /* new */
