@@ -92,7 +92,8 @@ PST_API void pst_loader_config_init(struct pst_loader_config *config);
  * keeping the labels does not keep the images. */
 struct pst_batch {
     struct pst_tensor images; /* (n, channels, h, w) or (n, h, w, channels), as the transform's
-                               * output says; contiguous */
+                               * output says; where a sample has several images (n, images, ...),
+                               * or (images, n, ...) as PST_OP_CORNER_CROPS says; contiguous */
     struct pst_tensor labels; /* (n), int64; of a mixed batch (n, n_classes), float32 */
 };
 PST_API void pst_batch_reset(struct pst_batch *batch); /* idempotent; any thread */

@@ -95,6 +95,12 @@ enum pst_op_kind {
      * which may fail in Pillow: one that is not upright is a doubt then, decided by its pixels as
      * Pillow turns them, and orientation 1 */
     PST_OP_EXIF_TRANSPOSE = 36,
+    /* torchvision FiveCrop and TenCrop: h x w from each corner and from the middle, five images of
+     * one; count: 1 for five more of the image flipped left to right, 2 of it upside down;
+     * number[0]: 1 where a batch is to have all first crops together, then all second ones, and so
+     * on. The sample is of several images then, and nothing may follow. A smaller image is refused
+     * (PST_EINVAL when it is planned) */
+    PST_OP_CORNER_CROPS = 37,
     /* torchvision ColorJitter: 3 words for the order, 1 for each part. count: 1 for brightness, 2
      * for contrast, 4 for saturation, 8 for hue, added up; number: the range of each of the four */
     PST_OP_COLOR_JITTER = 50,
@@ -217,6 +223,9 @@ PST_API void pst_output_normalize(struct pst_output *output, int v2, const float
 /* Channels of the result: 3, or 1 for grey images. */
 PST_API int pst_transform_channels(const struct pst_transform *transform);
 
+/* Images that a sample consists of: 1, or as many as PST_OP_CORNER_CROPS makes. */
+PST_API int pst_transform_images(const struct pst_transform *transform);
+
 /* The most 32-bit words that one sample can draw. */
 PST_API size_t pst_transform_max_words(const struct pst_transform *transform);
 /* Whether it draws from Python's random, too: only a loader has a state of it. */
@@ -232,8 +241,9 @@ PST_API int pst_normal_fill(float *out, size_t n, const uint32_t *words, struct 
 /* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used
  * says how many were taken (may be NULL). exp in RandomResizedCrop and the weights of GaussianBlur
- * are C's, rounded from double. *out becomes (channels, oh, ow), or (oh, ow, channels). Where the
- * transform is for grey images rgb becomes one first. This is the path of the loader, on one image,
+ * are C's, rounded from double. *out becomes (channels, oh, ow), or (oh, ow, channels); where a
+ * sample has several images their number is in front. Where the transform is for grey images rgb
+ * becomes one first. This is the path of the loader, on one image,
  * for tests and tools. Any thread. PST_EINVAL: it draws from Python's random, or
  * normals. */
 PST_API int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rgb,

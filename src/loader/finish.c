@@ -125,7 +125,7 @@ static void plan_result(struct pst__sample *sample, int32_t h, int32_t w)
     struct pst__plan *plan = &sample->plan;
     plan->src_w = sample->info.width;
     plan->src_h = sample->info.height;
-    plan->n_segments = plan->n_changes = plan->n_erased = 0;
+    plan->n_segments = plan->n_changes = plan->n_erased = plan->n_crops = 0;
     plan->region = (struct pst_rect){0};
     plan->out_w = w;
     plan->out_h = h;

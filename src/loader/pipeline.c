@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <limits.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -242,8 +241,8 @@ static int decoder_rows(void *self, int max_rows, const uint8_t **rows, ptrdiff_
 }
 
 static int run_record(struct pst_loader *loader, struct pst__worker *worker,
-                      struct pst__sample *sample, void *dst, int64_t *decode_ns,
-                      struct pst_error *err)
+                      struct pst__sample *sample, const struct pst__place *place,
+                      int64_t *decode_ns, struct pst_error *err)
 {
     struct decoding decoding = {.decoder = worker->decoder};
     struct pst__row_source source = {decoder_rows, &decoding};
@@ -253,7 +252,7 @@ static int run_record(struct pst_loader *loader, struct pst__worker *worker,
     int64_t t1 = pst__now_ns();
     if (rc == PST_OK)
         rc = pst__transform_execute(worker->executor, loader->config.transform, &sample->plan,
-                                    &source, dst, err);
+                                    &source, place, err);
     int64_t t2 = pst__now_ns();
     if (rc == PST_OK)
         rc = pst__decode_finish(worker->decoder, err);
@@ -263,7 +262,8 @@ static int run_record(struct pst_loader *loader, struct pst__worker *worker,
 
 /* A sample that the dataset has as pixels. Of a uniform dataset they are asked for only now. */
 static int run_raw(struct pst_loader *loader, struct pst__worker *worker,
-                   struct pst__sample *sample, void *dst, struct pst_error *err)
+                   struct pst__sample *sample, const struct pst__place *place,
+                   struct pst_error *err)
 {
     struct pst_record *record = sample->record ? sample->record : &worker->record;
     const struct pst_pixels *pixels = &record->pixels, *size = &loader->uniform;
@@ -279,12 +279,13 @@ static int run_raw(struct pst_loader *loader, struct pst__worker *worker,
                              size->height, size->channels);
     }
     return pst__transform_execute_pixels(worker->executor, loader->config.transform, &sample->plan,
-                                         pixels, dst, err);
+                                         pixels, place, err);
 }
 
 /* Pixels of the reference. */
 static int run_pixels(struct pst_loader *loader, struct pst__worker *worker,
-                      struct pst__sample *sample, void *dst, struct pst_error *err)
+                      struct pst__sample *sample, const struct pst__place *place,
+                      struct pst_error *err)
 {
     const struct pst_rect *region = &sample->plan.region;
     ptrdiff_t stride = (ptrdiff_t)sample->info.width * 4;
@@ -294,20 +295,29 @@ static int run_pixels(struct pst_loader *loader, struct pst__worker *worker,
                                     .left = region->h};
     struct pst__row_source source = {pst__memory_rows, &rows};
     return pst__transform_execute(worker->executor, loader->config.transform, &sample->plan,
-                                  &source, dst, err);
+                                  &source, place, err);
 }
 
 /* A sample that does not fit its batch is worked out all the same, aside: stock would come to its
  * errors before it found that the batch cannot be stacked. */
-static void *sample_place(struct pst_loader *loader, struct pst__worker *worker,
-                          const struct pst__batch *batch, const struct pst__sample *sample)
+static int sample_place(struct pst_loader *loader, struct pst__worker *worker,
+                        const struct pst__batch *batch, const struct pst__sample *sample,
+                        struct pst__place *place, struct pst_error *err)
 {
+    const struct pst_transform *transform = loader->config.transform;
     const struct pst__plan *plan = &sample->plan;
-    if (plan->out_w == batch->out_w && plan->out_h == batch->out_h)
-        return (uint8_t *)pst_buffer_data(batch->slab) +
-               (size_t)(sample - batch->sample) * batch->sample_bytes;
-    return pst__scratch_reserve(&worker->aside,
-                                pst__transform_bytes(loader->config.transform, plan));
+    if (plan->out_w == batch->out_w && plan->out_h == batch->out_h) {
+        *place = pst__transform_place(transform, pst_buffer_data(batch->slab), batch->sample_bytes,
+                                      (int32_t)(sample - batch->sample), batch->n);
+        return PST_OK;
+    }
+    size_t bytes = pst__transform_bytes(transform, plan);
+    void *aside = pst__scratch_reserve(&worker->aside, bytes);
+    if (!aside)
+        return pst__fail(err, PST_ENOMEM, "no memory for a sample of %d x %d", plan->out_w,
+                         plan->out_h);
+    *place = pst__transform_place(transform, aside, bytes, 0, 1);
+    return PST_OK;
 }
 
 /* Decoders and executors hold working memory: each thread makes its own when it first needs them.
@@ -333,19 +343,20 @@ static int run_sample(struct pst_loader *loader, struct pst__worker *worker,
     int rc = worker_tools(loader, worker, err);
     if (rc < 0)
         return rc;
-    void *dst = sample_place(loader, worker, batch, sample);
-    if (!dst)
-        return pst__fail(err, PST_ENOMEM, "no memory for a sample of %d x %d", sample->plan.out_w,
-                         sample->plan.out_h);
+    struct pst__place place;
+    rc = sample_place(loader, worker, batch, sample, &place, err);
+    if (rc < 0)
+        return rc;
     if (sample->is_finished) {
-        memcpy(dst, sample->pixels, pst__transform_bytes(loader->config.transform, &sample->plan));
+        pst__place_copy(&place, loader->config.transform, sample->pixels,
+                        pst__transform_bytes(loader->config.transform, &sample->plan));
         return PST_OK;
     }
     if (sample->pixels)
-        return run_pixels(loader, worker, sample, dst, err);
+        return run_pixels(loader, worker, sample, &place, err);
     if (sample->info.format == PST_IMAGE_RAW)
-        return run_raw(loader, worker, sample, dst, err);
-    return run_record(loader, worker, sample, dst, decode_ns, err);
+        return run_raw(loader, worker, sample, &place, err);
+    return run_record(loader, worker, sample, &place, decode_ns, err);
 }
 
 /* PST_AGAIN: the budget is full. Where there will never be room the first sample that would have

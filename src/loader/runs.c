@@ -11,8 +11,9 @@ int pst__run_length(const struct pst_loader *loader, const struct pst__batch *ba
 {
     if (!loader->is_uniform)
         return 1;
-    int64_t pixels = (int64_t)loader->uniform.width * loader->uniform.height +
-                     (int64_t)batch->out_w * batch->out_h;
+    int64_t pixels =
+        (int64_t)loader->uniform.width * loader->uniform.height +
+        (int64_t)batch->out_w * batch->out_h * pst_transform_images(loader->config.transform);
     int64_t most = RUN_PIXELS / pixels;
     int32_t left = batch->n - batch->n_done - batch->n_active;
     int64_t share = left / (2 * loader->n_workers);

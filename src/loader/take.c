@@ -50,18 +50,21 @@ static int labels_of(struct pst_loader *loader, const struct pst__batch *batch,
 }
 
 /* The samples of a batch that is complete move up to the places of those that are absent. */
-static void close_gaps(const struct pst__batch *batch)
+static void close_gaps(const struct pst_loader *loader, const struct pst__batch *batch)
 {
     if (batch->n_absent == 0)
         return;
-    uint8_t *data = pst_buffer_data(batch->slab), *end = data;
-    for (int32_t i = 0; i < batch->n; i++) {
-        if (batch->sample[i].is_absent)
-            continue;
-        uint8_t *place = data + (size_t)i * batch->sample_bytes;
-        if (end != place)
-            memmove(end, place, batch->sample_bytes);
-        end += batch->sample_bytes;
+    int n_pieces = pst__transform_pieces(loader->config.transform);
+    size_t bytes = batch->sample_bytes / (size_t)n_pieces;
+    uint8_t *place = pst_buffer_data(batch->slab), *end = place;
+    for (int k = 0; k < n_pieces; k++) {
+        for (int32_t i = 0; i < batch->n; i++, place += bytes) {
+            if (batch->sample[i].is_absent)
+                continue;
+            if (end != place)
+                memmove(end, place, bytes);
+            end += bytes;
+        }
     }
 }
 
@@ -88,14 +91,14 @@ int pst_loader_take(struct pst_loader *loader, uint64_t ticket, struct pst_batch
     if (rc < 0)
         return rc;
     if (is_whole)
-        close_gaps(batch);
+        close_gaps(loader, batch);
     pst__lock(&loader->lock);
     if (is_whole) {
-        int64_t shape[4] = {n};
-        pst__transform_shape(loader->config.transform, batch->out_h, batch->out_w, shape + 1);
+        const struct pst_transform *transform = loader->config.transform;
+        int64_t shape[5];
+        int ndim = pst__transform_batch_shape(transform, n, batch->out_h, batch->out_w, shape);
         struct pst_buffer *slab = pst__slab_hand_over(loader, batch);
-        pst__tensor_over(&taken.images, slab, pst__transform_dtype(loader->config.transform), 4,
-                         shape);
+        pst__tensor_over(&taken.images, slab, pst__transform_dtype(transform), ndim, shape);
         loader->last_bytes = batch->sample_bytes;
         loader->batches++;
         loader->samples += n;

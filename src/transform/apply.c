@@ -64,7 +64,8 @@ static int plan_alone(const struct pst_transform *transform, int32_t w, int32_t 
 }
 
 static int execute_alone(const struct pst_transform *transform, const struct pst__plan *plan,
-                         const uint8_t *rgb, ptrdiff_t stride, void *dst, struct pst_error *err)
+                         const uint8_t *rgb, ptrdiff_t stride, const struct pst__place *place,
+                         struct pst_error *err)
 {
     struct pst__executor *executor = NULL;
     struct pixels pixels = {.next = rgb + plan->region.y * stride + (ptrdiff_t)plan->region.x * 3,
@@ -78,7 +79,7 @@ static int execute_alone(const struct pst_transform *transform, const struct pst
     rc = pst__executor_new(&executor, err);
     if (rc == PST_OK)
         rc = pst__transform_execute(executor, transform, plan,
-                                    &(struct pst__row_source){pixel_rows, &pixels}, dst, err);
+                                    &(struct pst__row_source){pixel_rows, &pixels}, place, err);
     pst__executor_free(executor);
     pst__free(pixels.rgbx);
     return rc;
@@ -100,18 +101,20 @@ int pst_transform_apply(const struct pst_transform *transform, const uint8_t *rg
     if (rc < 0)
         return rc;
     int dtype = transform->output.dtype;
-    int64_t shape[3];
-    pst__transform_shape(transform, plan.out_h, plan.out_w, shape);
+    int64_t shape[4];
+    int ndim = pst__transform_shape(transform, plan.out_h, plan.out_w, shape);
+    size_t bytes = pst__transform_bytes(transform, &plan);
     struct pst_buffer *buffer;
-    rc = pst__buffer_new(&buffer, pst__transform_bytes(transform, &plan), err);
+    rc = pst__buffer_new(&buffer, bytes, err);
     if (rc < 0)
         return rc;
-    rc = execute_alone(transform, &plan, rgb, stride, pst_buffer_data(buffer), err);
+    struct pst__place place = pst__transform_place(transform, pst_buffer_data(buffer), bytes, 0, 1);
+    rc = execute_alone(transform, &plan, rgb, stride, &place, err);
     if (rc < 0) {
         pst_buffer_unref(buffer);
         return rc;
     }
-    pst__tensor_over(out, buffer, dtype, 3, shape);
+    pst__tensor_over(out, buffer, dtype, ndim, shape);
     if (used)
         *used = n_used;
     return PST_OK;

@@ -52,6 +52,22 @@ static void say_change(struct line *line, const struct pst__change *change)
         say(line, " %g", change->number[i]);
 }
 
+static void say_crops(struct line *line, const struct pst__plan *plan)
+{
+    for (int i = 0; i < plan->n_crops; i++) {
+        const struct pst_rect *rect = &plan->crop[i].rect;
+        int is_first_flipped = i > 0 && (plan->crop[i].hflip || plan->crop[i].vflip) &&
+                               !plan->crop[i - 1].hflip && !plan->crop[i - 1].vflip;
+        say(line, "%s (%d, %d)",
+            i == 0             ? ", crops"
+            : is_first_flipped ? "; flipped"
+                               : "",
+            rect->x, rect->y);
+    }
+    if (plan->n_crops > 0)
+        say(line, ", %d x %d each", plan->crop[0].rect.w, plan->crop[0].rect.h);
+}
+
 static void say_erased(struct line *line, const struct pst__plan *plan)
 {
     for (int i = 0; i < plan->n_erased; i++) {
@@ -84,5 +100,6 @@ void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size)
             h = change->h;
         }
     }
+    say_crops(&line, plan);
     say_erased(&line, plan);
 }

@@ -11,7 +11,8 @@
 #include "transform/axis.h"
 
 /* Runs a plan, segment after segment. Rows are taken from the source a strip at a time and go on
- * while they are in the cache; a segment but the last leaves an RGBX image for the next. */
+ * while they are in the cache; a segment but the last leaves an RGBX image for the next. Where a
+ * sample has several images the last one does, too, and they are cut out of it. */
 
 #define STRIP 16              /* rows asked for at a time */
 #define LINE 64               /* what kernels round their writes up to */
@@ -94,6 +95,11 @@ static int no_memory(const struct job *job, struct pst_error *err)
     const struct pst__segment *s = job->segment;
     return pst__fail(err, PST_ENOMEM, "no memory to resize %d x %d pixels to %d x %d", s->in.w,
                      s->in.h, s->rs_w, s->rs_h);
+}
+
+static int no_image(int32_t w, int32_t h, struct pst_error *err)
+{
+    return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels", w, h);
 }
 
 static size_t round_up(size_t n, size_t unit)
@@ -395,8 +401,7 @@ static int run_change(struct pst__executor *executor, const struct pst__change *
     result.pixels =
         pst__scratch_reserve(&executor->image[!*which], (size_t)result.stride * (size_t)result.h);
     if (!result.pixels)
-        return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels", result.w,
-                         result.h);
+        return no_image(result.w, result.h, err);
     int rc = change->type->run(change, image, &result, &executor->work, err);
     *image = result;
     *which = !*which;
@@ -462,9 +467,43 @@ static int erase(struct pst__executor *executor, const struct pst__plan *plan,
     return rc;
 }
 
+/* One image of the sample, from what the segments have left. */
+static int run_crop(struct pst__executor *executor, const struct pst_transform *transform,
+                    const struct pst__crop *crop, const struct pst__image *image, void *dst,
+                    struct pst_error *err)
+{
+    const struct pst_rect all = {0, 0, crop->rect.w, crop->rect.h};
+    const struct pst__segment segment = {.in = crop->rect,
+                                         .rs_w = all.w,
+                                         .rs_h = all.h,
+                                         .out = all,
+                                         .hflip = crop->hflip,
+                                         .vflip = crop->vflip};
+    const struct pst__geometry geometry = {.want = all, .seen = all, .need = crop->rect};
+    struct pst__memory_rows rows = rows_of(image, &crop->rect);
+    struct pst__row_source source = {pst__memory_rows, &rows};
+    struct pst__sink sink;
+    if (!pst__sink_sample(&sink, &segment, &geometry, transform, dst, &executor->unpacked))
+        return no_image(all.w, all.h, err);
+    struct job job = {executor, pst__kernels(), &segment, &geometry, &source, NULL, &sink};
+    return run(&job, transform->era, err);
+}
+
+static int run_crops(struct pst__executor *executor, const struct pst_transform *transform,
+                     const struct pst__plan *plan, const struct pst__image *image,
+                     const struct pst__place *place, struct pst_error *err)
+{
+    int rc = PST_OK;
+    for (int i = 0; i < plan->n_crops && rc == PST_OK; i++)
+        rc = run_crop(executor, transform, &plan->crop[i], image,
+                      (uint8_t *)place->first + (size_t)i * place->next, err);
+    return rc;
+}
+
 static int run_segments(struct pst__executor *executor, const struct pst_transform *transform,
                         const struct pst__plan *plan, const struct pst__row_source *source,
-                        const struct pst_pixels *pixels, void *dst, struct pst_error *err)
+                        const struct pst_pixels *pixels, const struct pst__place *place,
+                        struct pst_error *err)
 {
     struct pst__geometry geometry[PST_MAX_SEGMENTS];
     pst__plan_geometry(plan, geometry);
@@ -472,22 +511,22 @@ static int run_segments(struct pst__executor *executor, const struct pst_transfo
     struct pst__memory_rows rows = {0};
     struct pst__row_source from_image = {pst__memory_rows, &rows};
     struct pst__sink sink;
+    struct pst__image image = {0};
     int which = 0;
     for (int k = 0; k < plan->n_segments; k++) {
         const struct pst__segment *segment = &plan->segment[k];
+        int is_sample = k == plan->n_segments - 1 && plan->n_crops == 0;
         int is_ready =
-            k == plan->n_segments - 1
-                ? pst__sink_sample(&sink, segment, &geometry[k], transform, dst,
-                                   &executor->unpacked)
-                : pst__sink_image(&sink, segment, &geometry[k], &executor->image[!which]);
+            is_sample ? pst__sink_sample(&sink, segment, &geometry[k], transform, place->first,
+                                         &executor->unpacked)
+                      : pst__sink_image(&sink, segment, &geometry[k], &executor->image[!which]);
         if (!is_ready)
-            return pst__fail(err, PST_ENOMEM, "no memory for an image of %d x %d pixels",
-                             geometry[k].want.w, geometry[k].want.h);
+            return no_image(geometry[k].want.w, geometry[k].want.h, err);
         struct job job = {executor, pst__kernels(),         segment, &geometry[k],
                           source,   k == 0 ? pixels : NULL, &sink};
         int rc = run(&job, transform->era, err);
         which = !which;
-        struct pst__image image = {sink.dst, (ptrdiff_t)sink.row, sink.w, sink.h};
+        image = (struct pst__image){sink.dst, (ptrdiff_t)sink.row, sink.w, sink.h};
         if (rc == PST_OK && segment->n_changes > 0)
             rc = run_changes(executor, plan, segment, &image, &which, err);
         if (rc < 0)
@@ -500,25 +539,28 @@ static int run_segments(struct pst__executor *executor, const struct pst_transfo
             source = &from_image;
         }
     }
+    if (plan->n_crops > 0)
+        return run_crops(executor, transform, plan, &image, place, err);
     return erase(executor, plan, &sink, err);
 }
 
 static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,
                     const struct pst__plan *plan, const struct pst__row_source *source,
-                    const struct pst_pixels *pixels, void *dst, struct pst_error *err)
+                    const struct pst_pixels *pixels, const struct pst__place *place,
+                    struct pst_error *err)
 {
     struct pst__luma_rows luma = {source, plan->region.w, &executor->luma};
     struct pst__row_source from_luma = {pst__luma_rows, &luma};
     if (!plan->is_luma || (pixels && pixels->channels == 1))
-        return run_segments(executor, transform, plan, source, pixels, dst, err);
-    return run_segments(executor, transform, plan, &from_luma, NULL, dst, err);
+        return run_segments(executor, transform, plan, source, pixels, place, err);
+    return run_segments(executor, transform, plan, &from_luma, NULL, place, err);
 }
 
 int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,
                            const struct pst__plan *plan, const struct pst__row_source *source,
-                           void *dst, struct pst_error *err)
+                           const struct pst__place *place, struct pst_error *err)
 {
-    int rc = run_plan(executor, transform, plan, source, NULL, dst, err);
+    int rc = run_plan(executor, transform, plan, source, NULL, place, err);
     give_back(executor);
     return rc;
 }
@@ -526,7 +568,7 @@ int pst__transform_execute(struct pst__executor *executor, const struct pst_tran
 int pst__transform_execute_pixels(struct pst__executor *executor,
                                   const struct pst_transform *transform,
                                   const struct pst__plan *plan, const struct pst_pixels *pixels,
-                                  void *dst, struct pst_error *err)
+                                  const struct pst__place *place, struct pst_error *err)
 {
     struct pst_pixels region = pst__pixels_part(pixels, &plan->region);
     struct pst__pixel_rows rows;
@@ -534,7 +576,7 @@ int pst__transform_execute_pixels(struct pst__executor *executor,
     if (!pst__pixel_rows_init(&rows, &region, &executor->rgbx))
         return pst__fail(err, PST_ENOMEM, "no memory for %d x %d pixels", region.width,
                          region.height);
-    int rc = run_plan(executor, transform, plan, &source, &region, dst, err);
+    int rc = run_plan(executor, transform, plan, &source, &region, place, err);
     give_back(executor);
     return rc;
 }

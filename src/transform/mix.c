@@ -49,6 +49,8 @@ int pst__mix_check(const struct pst_mix_config *config, const struct pst_transfo
     int rc = check_config(config, err);
     if (rc < 0)
         return rc;
+    PST_REQUIRE(pst_transform_images(transform) == 1, err, "samples of %d images are mixed",
+                pst_transform_images(transform));
     for (int32_t i = 0; i < config->n; i++)
         PST_REQUIRE(config->part[i].kind == PST_MIX_CUT ||
                         pst__transform_dtype(transform) == PST_F32,

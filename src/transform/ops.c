@@ -36,6 +36,7 @@ static const struct pst__op_type *const types[] = {
     &pst__op_python_choice,
     &pst__op_python_order,
     &pst__op_gaussian_blur,
+    &pst__op_corner_crops,
 };
 
 static const struct pst__op_type *type_of(int kind)
@@ -186,6 +187,17 @@ static int add_shape(struct pst_transform *transform, const struct pst__step *st
     return PST_OK;
 }
 
+/* Whether the step may be where it is. */
+static int check_place(const struct pst__step *before, const struct pst__step *step, int is_certain,
+                       struct pst_error *err)
+{
+    if (before && (before->type->images || (before->type->is_last && !step->type->is_last)))
+        return pst__fail(err, PST_EINVAL, "it comes after %s", before->type->name);
+    if (step->type->images && !is_certain)
+        return pst__fail(err, PST_EINVAL, "it makes several images, and only sometimes");
+    return PST_OK;
+}
+
 static int add_step(struct pst_transform *transform, const struct pst_op *op, int is_certain,
                     struct pst_error *err)
 {
@@ -198,13 +210,17 @@ static int add_step(struct pst_transform *transform, const struct pst_op *op, in
     step->type = type_of(op->kind);
     if (!step->type)
         return pst__fail(err, PST_EINVAL, "no kind of step has number %d", op->kind);
-    if (before && before->type->is_last && !step->type->is_last)
-        return pst__fail(err, PST_EINVAL, "it comes after %s", before->type->name);
-    int rc = step->type->check(&step->op, err);
+    int rc = check_place(before, step, is_certain, err);
+    if (rc == PST_OK)
+        rc = step->type->check(&step->op, err);
     if (rc == PST_OK)
         rc = add_ranges(transform, step, err);
     if (rc == PST_OK)
         rc = add_shape(transform, step, is_certain, err);
+    if (rc == PST_OK && step->type->images) {
+        transform->n_images = step->type->images(&step->op);
+        transform->is_apart = step->op.number[0] != 0;
+    }
     transform->draws_python |= step->type->draws_python;
     if (rc == PST_OK && pst__erases_at_random(&step->op)) {
         transform->draws_normals = 1;
@@ -365,6 +381,7 @@ int pst_transform_new(struct pst_transform **out, const struct pst_transform_con
     if (!transform)
         return pst__fail(err, PST_ENOMEM, "no memory for a transform");
     atomic_init(&transform->refs, 1);
+    transform->n_images = 1;
     transform->era = config->era == PST_ERA_DEFAULT ? PST_ERA_13 : config->era;
     transform->in_channels = transform->channels = config->channels == 1 ? 1 : 3;
     rc = copy_tables(transform, config->ops, config->n_ops, err);
@@ -403,10 +420,15 @@ int pst_transform_channels(const struct pst_transform *transform)
     return transform->channels;
 }
 
+int pst_transform_images(const struct pst_transform *transform)
+{
+    return transform->n_images;
+}
+
 size_t pst__transform_bytes(const struct pst_transform *transform, const struct pst__plan *plan)
 {
-    return (size_t)transform->channels * (size_t)plan->out_w * (size_t)plan->out_h *
-           pst_dtype_size(transform->output.dtype);
+    return (size_t)transform->n_images * (size_t)transform->channels * (size_t)plan->out_w *
+           (size_t)plan->out_h * pst_dtype_size(transform->output.dtype);
 }
 
 size_t pst__plan_cost(const struct pst_transform *transform, const struct pst__plan *plan)
@@ -459,15 +481,6 @@ int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h,
     *h = transform->fixed_h;
     *w = transform->fixed_w;
     return *h > 0;
-}
-
-void pst__transform_shape(const struct pst_transform *transform, int32_t h, int32_t w,
-                          int64_t shape[3])
-{
-    int is_planar = transform->output.layout == PST_LAYOUT_CHW;
-    shape[is_planar ? 0 : 2] = transform->channels;
-    shape[is_planar ? 1 : 0] = h;
-    shape[is_planar ? 2 : 1] = w;
 }
 
 int pst__transform_in_channels(const struct pst_transform *transform)

@@ -41,6 +41,8 @@ struct pst__op_type {
     /* The channels it makes of an image of so many, 0 where it takes none of them; NULL: as many.
      */
     int (*channels)(const struct pst_op *op, int channels);
+    /* The images that it makes of one, which are the sample: nothing may follow. NULL: one. */
+    int (*images)(const struct pst_op *op);
     /* It belongs to the sample, not to the image: only its like may follow. */
     int is_last;
 };
@@ -53,7 +55,8 @@ extern const struct pst__op_type pst__op_random_choice, pst__op_random_order, ps
 
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
     pst__op_augment, pst__op_auto_augment, pst__op_random_distort, pst__op_random_channels,
-    pst__op_rgb, pst__op_python_choice, pst__op_python_order, pst__op_gaussian_blur;
+    pst__op_rgb, pst__op_python_choice, pst__op_python_order, pst__op_gaussian_blur,
+    pst__op_corner_crops;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */
@@ -67,7 +70,8 @@ struct pst_transform {
     int draws_python, draws_normals;
     int32_t fixed_h, fixed_w;
     int in_channels, channels;
-    double *table; /* the tables of all steps */
+    int n_images, is_apart; /* of a sample; of a batch the first ones lie together, and so on */
+    double *table;          /* the tables of all steps */
     struct pst_output output;
     struct pst__norm norm[3]; /* into output.lut */
     uint16_t half[3][256];    /* output.lut for the 16-bit dtypes */

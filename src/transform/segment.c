@@ -88,7 +88,7 @@ int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, int channels,
     plan->src_w = w;
     plan->src_h = h;
     plan->n_segments = 1;
-    plan->n_changes = plan->n_erased = 0;
+    plan->n_changes = plan->n_erased = plan->n_crops = 0;
     plan->normals_used = 0;
     plan->channels = channels;
     plan->is_luma = channels == 1;
@@ -253,6 +253,26 @@ int pst__fold_erase(struct pst__plan *plan, const struct pst_rect *rect, const f
     return PST_OK;
 }
 
+int pst__fold_crops(struct pst__plan *plan, const struct pst__crop *crops, int n,
+                    struct pst_error *err)
+{
+    int32_t w, h;
+    pst__fold_size(plan, &w, &h);
+    PST_REQUIRE(plan->n_erased == 0 && plan->n_crops == 0 && n <= PST_MAX_CROPS, err,
+                "%d crops, after all else", n);
+    int rc = check_pixels(w, h, "an image between two steps", err);
+    for (int i = 0; i < n && rc == PST_OK; i++) {
+        const struct pst_rect *rect = &crops[i].rect;
+        PST_REQUIRE(rect->x >= 0 && rect->y >= 0 && rect->w <= w - rect->x &&
+                        rect->h <= h - rect->y && rect->w == crops->rect.w &&
+                        rect->h == crops->rect.h,
+                    err, "a crop of %d x %d pixels at (%d, %d) of %d x %d", rect->w, rect->h,
+                    rect->x, rect->y, w, h);
+        plan->crop[plan->n_crops++] = crops[i];
+    }
+    return rc;
+}
+
 /* The inputs of one axis that outputs first..first+n-1 depend on. */
 static void needed(const struct pst__segment *segment, int32_t in, int32_t out, int32_t first,
                    int32_t n, int32_t *start, int32_t *length)
@@ -291,8 +311,8 @@ void pst__plan_geometry(const struct pst__plan *plan,
     struct pst_rect want = {0, 0, plan->out_w, plan->out_h};
     for (int k = plan->n_segments - 1; k >= 0; k--) {
         const struct pst__segment *segment = &plan->segment[k];
-        /* A change may look at the whole image. */
-        if (segment->n_changes > 0)
+        /* A change may look at the whole image, and crops do. */
+        if (segment->n_changes > 0 || (k == plan->n_segments - 1 && plan->n_crops > 0))
             want = (struct pst_rect){0, 0, segment->out.w, segment->out.h};
         geometry[k].want = want;
         segment_geometry(&plan->segment[k], &geometry[k]);
@@ -332,12 +352,16 @@ static int check_passes(const struct pst__segment *segment, const struct pst__ge
 int pst__fold_end(struct pst__plan *plan, int era, int dtype, struct pst_error *err)
 {
     /* The sample is written by geometry, be it none. */
-    int rc = last_of(plan)->n_changes > 0 ? append(plan, err) : PST_OK;
+    int rc = last_of(plan)->n_changes > 0 && plan->n_crops == 0 ? append(plan, err) : PST_OK;
     if (rc < 0)
         return rc;
     pst__fold_size(plan, &plan->out_w, &plan->out_h);
-    int64_t bytes =
-        (int64_t)plan->out_w * plan->out_h * plan->channels * (int64_t)pst_dtype_size(dtype);
+    if (plan->n_crops > 0) {
+        plan->out_w = plan->crop[0].rect.w;
+        plan->out_h = plan->crop[0].rect.h;
+    }
+    int64_t pixels = (int64_t)plan->out_w * plan->out_h * (plan->n_crops > 0 ? plan->n_crops : 1);
+    int64_t bytes = pixels * plan->channels * (int64_t)pst_dtype_size(dtype);
     if (bytes > PST_MAX_OUTPUT)
         return pst__fail(err, PST_ELIMIT, "a sample of %lld bytes, the limit is %lld",
                          (long long)bytes, (long long)PST_MAX_OUTPUT);
@@ -372,7 +396,7 @@ size_t pst__plan_bytes(const struct pst__plan *plan, int era)
         if (s->resize && s->in.h != s->rs_h)
             bytes += is_vertical ? 4 * pixels_of(g->need.w, g->need.h)
                                  : 3 * pixels_of(g->seen.w, g->need.h);
-        if (k + 1 < plan->n_segments)
+        if (k + 1 < plan->n_segments || plan->n_crops > 0)
             bytes += 4 * pixels_of(g->want.w, g->want.h);
         for (int i = 0; i < s->n_changes; i++)
             bytes += 4 * pixels_of(plan->change[s->first_change + i].w,

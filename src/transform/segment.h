@@ -24,6 +24,10 @@ int pst__fold_luma(struct pst__plan *plan);
 /* No other step may come after it. */
 int pst__fold_erase(struct pst__plan *plan, const struct pst_rect *rect, const float value[3],
                     struct pst_error *err);
+/* The sample is these parts of the image, all of one size; nothing may come after it. Copies n
+ * crops, at most PST_MAX_CROPS. */
+int pst__fold_crops(struct pst__plan *plan, const struct pst__crop *crops, int n,
+                    struct pst_error *err);
 /* Fills in the result's size and the region. */
 int pst__fold_end(struct pst__plan *plan, int era, int dtype, struct pst_error *err);
 /* The size of the image after the last step. */

@@ -22,10 +22,11 @@
  *
  * Changes are what a step does to the pixels of a whole image. They belong to the segment whose
  * result they work on; the next segment takes what they leave. At the very end rectangles of the
- * sample are erased. */
+ * sample are erased, or the sample is several crops of what is there, all of one size. */
 #define PST_MAX_SEGMENTS 8
 #define PST_MAX_CHANGES 24
 #define PST_MAX_ERASED 4
+#define PST_MAX_CROPS 10
 
 struct pst__segment {
     struct pst_rect in;
@@ -53,12 +54,19 @@ struct pst__erased {
     size_t words;
 };
 
+/* One image of a sample that has several: a part of what the segments leave, flipped. */
+struct pst__crop {
+    struct pst_rect rect;
+    uint8_t hflip, vflip;
+};
+
 struct pst__plan {
     int32_t src_w, src_h; /* of the image this was planned for */
-    int32_t out_w, out_h;
+    int32_t out_w, out_h; /* of the sample, or of each of its images */
     int n_segments;
     int n_changes;
     int n_erased;
+    int n_crops;            /* 0: the sample is what the last segment leaves */
     int channels;           /* of the image so far: 3, or 1 when it is grey */
     int is_luma;            /* the source's rows are made grey, before all else */
     int orientation;        /* of the image so far: EXIF's, 1 to 8 */
@@ -66,6 +74,7 @@ struct pst__plan {
     struct pst__segment segment[PST_MAX_SEGMENTS];
     struct pst__change change[PST_MAX_CHANGES];
     struct pst__erased erased[PST_MAX_ERASED];
+    struct pst__crop crop[PST_MAX_CROPS];
     struct pst__mt normals; /* torch's generator at the first normal */
     size_t normals_used;    /* words that the sample had drawn there */
 };
@@ -137,11 +146,30 @@ int pst__transform_fixed_size(const struct pst_transform *transform, int32_t *h,
 int pst__transform_dtype(const struct pst_transform *transform); /* enum pst_dtype */
 int pst__transform_in_channels(const struct pst_transform *transform);
 
-/* The shape of a sample of h x w pixels. */
-void pst__transform_shape(const struct pst_transform *transform, int32_t h, int32_t w,
-                          int64_t shape[3]);
+/* The shape of a batch of n samples of h x w pixels: how many dimensions. */
+int pst__transform_batch_shape(const struct pst_transform *transform, int64_t n, int32_t h,
+                               int32_t w, int64_t shape[5]);
+/* The shape of one sample. */
+int pst__transform_shape(const struct pst_transform *transform, int32_t h, int32_t w,
+                         int64_t shape[4]);
 /* Bytes of a sample with this plan. */
 size_t pst__transform_bytes(const struct pst_transform *transform, const struct pst__plan *plan);
+
+/* Where a sample is written: its first image, and how many bytes after an image the next one
+ * begins. */
+struct pst__place {
+    void *first;
+    size_t next;
+};
+/* In a batch of n samples of so many bytes each. */
+struct pst__place pst__transform_place(const struct pst_transform *transform, void *batch,
+                                       size_t sample_bytes, int32_t slot, int32_t n);
+/* In how many pieces a batch has each sample, of which the first ones lie together, then the second
+ * ones, and so on: 1, or one for each image. */
+int pst__transform_pieces(const struct pst_transform *transform);
+/* Writes a finished sample, image by image. */
+void pst__place_copy(const struct pst__place *place, const struct pst_transform *transform,
+                     const void *sample, size_t sample_bytes);
 
 /* Where the pixels of plan->region come from: RGBX rows, top down, as pst__decode_rows() gives
  * them. Where the transform is for grey images they are made grey, as Pillow's convert("L") does
@@ -167,18 +195,17 @@ int pst__executor_new(struct pst__executor **out, struct pst_error *err);
 void pst__executor_free(struct pst__executor *executor);
 size_t pst__executor_bytes(const struct pst__executor *executor);
 
-/* Runs the plan and writes a sample of the transform's dtype and layout to dst. All rows of
- * the region are taken from source before the last of dst is written; on failure dst holds
- * anything. */
+/* Runs the plan and writes a sample of the transform's dtype and layout. All rows of the region
+ * are taken from source before the last of it is written; on failure there is anything. */
 int pst__transform_execute(struct pst__executor *executor, const struct pst_transform *transform,
                            const struct pst__plan *plan, const struct pst__row_source *source,
-                           void *dst, struct pst_error *err);
+                           const struct pst__place *place, struct pst_error *err);
 /* As above, of an image that lies in memory: all of it is given, the region is read. A grey image
  * gives three equal channels where the transform is not for grey ones. */
 int pst__transform_execute_pixels(struct pst__executor *executor,
                                   const struct pst_transform *transform,
                                   const struct pst__plan *plan, const struct pst_pixels *pixels,
-                                  void *dst, struct pst_error *err);
+                                  const struct pst__place *place, struct pst_error *err);
 
 /* --- a batch is mixed */
 

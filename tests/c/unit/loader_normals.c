@@ -282,7 +282,8 @@ static void memory_runs_out(void)
         pst__fault_arm(1u << PST_SYS_ALLOC, ++nth, 0, 0);
         int rc = pst__executor_new(&executor, &err);
         if (rc == PST_OK)
-            rc = pst__transform_execute(executor, transform, &plan, &source, sample, &err);
+            rc = pst__transform_execute(executor, transform, &plan, &source,
+                                        &(struct pst__place){sample, 0}, &err);
         fired = pst__fault_fired();
         pst__fault_disarm();
         CHECK_INT(rc, fired ? PST_ENOMEM : PST_OK);

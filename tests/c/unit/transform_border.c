@@ -130,8 +130,8 @@ static void any_rectangle(void)
         }
         struct pst__memory_rows rows = {rgbx, r->w * 4, r->h};
         CHECK_INT(pst__transform_execute(executor, transform, &plan,
-                                         &(struct pst__row_source){pst__memory_rows, &rows}, sample,
-                                         &err),
+                                         &(struct pst__row_source){pst__memory_rows, &rows},
+                                         &(struct pst__place){sample, 0}, &err),
                   PST_OK);
         for (int i = 0; i < rect.w * rect.h; i++) {
             int x = walk(mode, w, rect.x + i % rect.w), y = walk(mode, h, rect.y + i / rect.w);

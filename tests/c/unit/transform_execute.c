@@ -339,7 +339,8 @@ static void portions_of_rows(void)
         dst[0] = dst[bytes + 1] = 0xa5;
         struct slow_rows rows = rows_of(&image, &plan, 1 + below(20));
         struct pst__row_source source = {slow_rows, &rows};
-        CHECK_INT(pst__transform_execute(executor, transform, &plan, &source, dst + 1, &err),
+        CHECK_INT(pst__transform_execute(executor, transform, &plan, &source,
+                                         &(struct pst__place){dst + 1, 0}, &err),
                   PST_OK);
         CHECK_INT(rows.done, plan.region.h);
         CHECK(memcmp(dst + 1, whole.data, bytes) == 0);
@@ -347,7 +348,8 @@ static void portions_of_rows(void)
 
         rows.done = 0;
         rows.fail_at = below(plan.region.h);
-        CHECK_INT(pst__transform_execute(executor, transform, &plan, &source, dst + 1, &err),
+        CHECK_INT(pst__transform_execute(executor, transform, &plan, &source,
+                                         &(struct pst__place){dst + 1, 0}, &err),
                   PST_ETRUNCATED);
         free(dst);
         pst__free(rows.rgbx);
@@ -488,8 +490,8 @@ static void changes_run_in_their_place(void)
         struct pst__memory_rows rows = {rgbx, 9 * 4, 7};
         memset(sample, 0xee, sizeof sample);
         CHECK_INT(pst__transform_execute(executor, transform, &plan,
-                                         &(struct pst__row_source){pst__memory_rows, &rows}, sample,
-                                         &err),
+                                         &(struct pst__row_source){pst__memory_rows, &rows},
+                                         &(struct pst__place){sample, 0}, &err),
                   PST_OK);
         for (int c = 0; c < channels; c++)
             for (int y = 0; y < 5; y++)

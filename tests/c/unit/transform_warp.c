@@ -42,8 +42,8 @@ static uint8_t *run(struct pst__plan *plan)
     }
     struct pst__memory_rows rows = {rgbx, (ptrdiff_t)r->w * 4, r->h};
     CHECK_INT(pst__transform_execute(executor, transform, plan,
-                                     &(struct pst__row_source){pst__memory_rows, &rows}, sample,
-                                     &err),
+                                     &(struct pst__row_source){pst__memory_rows, &rows},
+                                     &(struct pst__place){sample, 0}, &err),
               PST_OK);
     pst__executor_free(executor);
     pst_transform_unref(transform);
