@@ -24,6 +24,8 @@
 #include "kernels/x86/arith_avx512.h"
 #include "kernels/x86/blur_avx2.h"
 #include "kernels/x86/blur_avx512.h"
+#include "kernels/x86/tensor_avx2.h"
+#include "kernels/x86/tensor_avx512.h"
 
 /* The flags promise less than the versions are compiled for. CPUs that have the flag but not these
  * extensions exist (Cannon Lake has VBMI but not VNNI) and take the next lower version. */
@@ -60,6 +62,12 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->round_sums = round_sums_avx2;
     kernels->spread = spread_avx2;
     kernels->normal = normal_avx2;
+    kernels->grid_bilinear = grid_bilinear_avx2;
+    kernels->grid_nearest = grid_nearest_avx2;
+    kernels->tensor_luma_sum = tensor_luma_sum_avx2;
+    kernels->tensor_saturate = tensor_saturate_avx2;
+    kernels->tensor_sharpen = tensor_sharpen_avx2;
+    kernels->combine = combine_avx2;
 
     if (!(cpu_flags & PST_CPU_AVX512) || !__builtin_cpu_supports("avx512vnni"))
         return;
@@ -91,6 +99,12 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->convolve = convolve_avx512;
     kernels->round_sums = round_sums_avx512;
     kernels->spread = spread_avx512;
+    kernels->grid_bilinear = grid_bilinear_avx512;
+    kernels->grid_nearest = grid_nearest_avx512;
+    kernels->tensor_luma_sum = tensor_luma_sum_avx512;
+    kernels->tensor_saturate = tensor_saturate_avx512;
+    kernels->tensor_sharpen = tensor_sharpen_avx512;
+    kernels->combine = combine_avx512;
     /* No unfilter, convolve_at and adler32: two go value by value, one is bound by its loads. No
      * normal: eight lanes of it are quicker than the generator. */
 }
@@ -132,6 +146,12 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->round_sums = pst__round_sums_scalar;
     kernels->spread = pst__spread_scalar;
     kernels->normal = pst__normal_scalar;
+    kernels->grid_bilinear = pst__grid_bilinear_scalar;
+    kernels->grid_nearest = pst__grid_nearest_scalar;
+    kernels->tensor_luma_sum = pst__tensor_luma_sum_scalar;
+    kernels->tensor_saturate = pst__tensor_saturate_scalar;
+    kernels->tensor_sharpen = pst__tensor_sharpen_scalar;
+    kernels->combine = pst__combine_scalar;
 #if defined(__x86_64__)
     init_x86(kernels, cpu_flags);
 #else

@@ -91,6 +91,27 @@ enum pst__arith {
     PST_ARITH_SUBTRACT,
 };
 
+/* Places in an image by a matrix, as torch has them of a grid: halves of the image from its middle,
+ * [0] across and [1] down: a x + b y + c in pixels x and y from the middle of the result. */
+enum pst__grid_fill {
+    PST_GRID_FILL_NONE, /* black */
+    PST_GRID_FILL_V1,   /* the fill has a part where the image has not all: as torchvision's v1 */
+    PST_GRID_FILL_V2,   /* and v2 round it */
+};
+struct pst__grid {
+    float a[2], b[2], c[2];
+    float half[2]; /* of the image, in pixels */
+    int is_plain;  /* b y is not fused with a x */
+    int fill_kind; /* enum pst__grid_fill */
+    float fill[3]; /* 0 to 255 */
+};
+
+/* own * value + other * another one, each rounded, or the second product fused with the sum. */
+struct pst__portions {
+    float own, other;
+    int is_fused;
+};
+
 struct pst__kernels {
     const char *name;
 
@@ -216,6 +237,28 @@ struct pst__kernels {
                       int32_t *place);
     /* n RGBX pixels to three planes of floats, plane floats apart. Reads and writes exactly n. */
     void (*spread)(float *dst, ptrdiff_t plane, const uint8_t *px, int n);
+
+    /* One row of n pixels by a grid: place i is that of x + i and y, which are exact. Between 2 x 2
+     * pixels, or the nearest one; src->fill is not looked at. Writes exactly n pixels. */
+    void (*grid_bilinear)(uint8_t *dst, const struct pst__raster *src, const struct pst__grid *grid,
+                          int n, float x, float y);
+    void (*grid_nearest)(uint8_t *dst, const struct pst__raster *src, const struct pst__grid *grid,
+                         int n, float x, float y);
+
+    /* The sum of pst__tensor_luma() of n pixels; each channel of n pixels in place, and its luma,
+     * as pst__tensor_blend(). Reads and writes exactly n. */
+    uint64_t (*tensor_luma_sum)(const uint8_t *px, int n, int is_fused);
+    void (*tensor_saturate)(uint8_t *px, int n, const struct pst__portions *portions);
+    /* Each channel of n pixels and the nearest integer of its sum, of three planes as round_sums
+     * has them, as pst__tensor_blend(); or where it is fused value + other * (sum - value). Reads
+     * and writes exactly n. */
+    void (*tensor_sharpen)(uint8_t *dst, const uint8_t *px, const float *sum, ptrdiff_t plane,
+                           int n, const struct pst__portions *portions);
+    /* dst[i] is, for i < n, the sum of src[k][i] * weight[k] over k < n_src, n_src >= 1: in this
+     * order, each operation rounded once, and the fraction is cut off. It is below 256, and no
+     * weight below 0. dst may be src[0]. Reads and writes exactly n. */
+    void (*combine)(uint8_t *dst, const uint8_t *const *src, const float *weight, int n_src,
+                    size_t n);
 };
 
 /* Adds to count[c][v] the pixels of n whose channel c has the value v. */
@@ -224,6 +267,11 @@ void pst__histogram(uint32_t count[3][256], const uint8_t *px, int n);
 /* back + factor * (front - back) in float32, cut to 0..255: Pillow's Image.blend(). factor is
  * finite. */
 uint8_t pst__blend(uint8_t back, uint8_t front, float factor);
+
+/* The luma of torchvision's functions on tensors, without its fraction, fused as v2's is; and a
+ * value and another one in these portions, cut to 0..255 and its fraction cut off. */
+float pst__tensor_luma(const uint8_t *px, int is_fused);
+uint8_t pst__tensor_blend(float own, float other, const struct pst__portions *portions);
 
 /* The versions for a set of CPU flags (enum pst__cpu_flag); 0 gives the scalar ones. */
 void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags);

@@ -51,6 +51,20 @@ void pst__to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__in
 void pst__half_to_f32_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half from);
 void pst__f32_to_half_scalar(uint8_t *dst, const uint8_t *src, size_t n, enum pst__half to);
 
+void pst__grid_bilinear_scalar(uint8_t *dst, const struct pst__raster *src,
+                               const struct pst__grid *grid, int n, float x, float y);
+void pst__grid_nearest_scalar(uint8_t *dst, const struct pst__raster *src,
+                              const struct pst__grid *grid, int n, float x, float y);
+uint64_t pst__tensor_luma_sum_scalar(const uint8_t *px, int n, int is_fused);
+void pst__tensor_saturate_scalar(uint8_t *px, int n, const struct pst__portions *portions);
+void pst__tensor_sharpen_scalar(uint8_t *dst, const uint8_t *px, const float *sum, ptrdiff_t plane,
+                                int n, const struct pst__portions *portions);
+void pst__combine_scalar(uint8_t *dst, const uint8_t *const *src, const float *weight, int n_src,
+                         size_t n);
+/* Of bytes first .. n - 1. */
+void pst__combine_from(uint8_t *dst, const uint8_t *const *src, const float *weight, int n_src,
+                       size_t first, size_t n);
+
 void pst__convolve_scalar(float *dst, const float *const *row, int n, const float *weight,
                           int n_rows, int n_taps);
 void pst__convolve_at_scalar(float *dst, const int32_t *place, int n, const float *const *row,
@@ -91,6 +105,11 @@ void pst__normal_scalar(float *dst, const uint32_t *words, size_t n);
 #define PST__LUMA_R 19595
 #define PST__LUMA_G 38470
 #define PST__LUMA_B 7471
+
+/* torchvision's luma of tensors. */
+#define PST__TENSOR_LUMA_R 0.2989f
+#define PST__TENSOR_LUMA_G 0.587f
+#define PST__TENSOR_LUMA_B 0.114f
 
 /* n / 13 is (n * this) >> 16 for n below 6553. */
 #define PST__RCP_13 5042

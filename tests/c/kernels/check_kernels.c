@@ -12,6 +12,7 @@
 #include "kernels/bench_kernels.h"
 #include "kernels/check_blur.h"
 #include "kernels/check_memory.h"
+#include "kernels/check_tensor.h"
 #include "kernels/check_unfilter.h"
 #include "kernels/check_warp.h"
 #include "kernels/check_widen.h"
@@ -428,7 +429,13 @@ static int check_version(const struct pst__kernels *kernels)
                     {"convolve_at", check_convolve_at},
                     {"round_sums", check_round_sums},
                     {"spread", check_spread},
-                    {"normal", check_normal}};
+                    {"normal", check_normal},
+                    {"grid_bilinear", check_grid_bilinear},
+                    {"grid_nearest", check_grid_nearest},
+                    {"tensor_luma_sum", check_tensor_luma_sum},
+                    {"tensor_saturate", check_tensor_saturate},
+                    {"tensor_sharpen", check_tensor_sharpen},
+                    {"combine", check_combine}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -491,6 +498,12 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->convolve != below->convolve);
     CHECK(k->round_sums != below->round_sums);
     CHECK(k->spread != below->spread);
+    CHECK(k->grid_bilinear != below->grid_bilinear);
+    CHECK(k->grid_nearest != below->grid_nearest);
+    CHECK(k->tensor_luma_sum != below->tensor_luma_sum);
+    CHECK(k->tensor_saturate != below->tensor_saturate);
+    CHECK(k->tensor_sharpen != below->tensor_sharpen);
+    CHECK(k->combine != below->combine);
     /* Nor why AVX-512 brings nothing here. */
     CHECK((k->unfilter != below->unfilter) == is_avx2);
     CHECK((k->adler32 != below->adler32) == is_avx2);
