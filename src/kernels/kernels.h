@@ -254,6 +254,9 @@ struct pst__kernels {
      * and writes exactly n. */
     void (*tensor_sharpen)(uint8_t *dst, const uint8_t *px, const float *sum, ptrdiff_t plane,
                            int n, const struct pst__portions *portions);
+    /* n pixels in place, their hue turned by shift of the circle (-0.5 to 0.5), as v1 or v2 has it
+     * of tensors. Reads and writes exactly n. */
+    void (*tensor_hue)(uint8_t *px, int n, float shift, int is_v2);
     /* dst[i] is, for i < n, the sum of src[k][i] * weight[k] over k < n_src, n_src >= 1: in this
      * order, each operation rounded once, and the fraction is cut off. It is below 256, and no
      * weight below 0. dst may be src[0]. Reads and writes exactly n. */

@@ -59,6 +59,7 @@ uint64_t pst__tensor_luma_sum_scalar(const uint8_t *px, int n, int is_fused);
 void pst__tensor_saturate_scalar(uint8_t *px, int n, const struct pst__portions *portions);
 void pst__tensor_sharpen_scalar(uint8_t *dst, const uint8_t *px, const float *sum, ptrdiff_t plane,
                                 int n, const struct pst__portions *portions);
+void pst__tensor_hue_scalar(uint8_t *px, int n, float shift, int is_v2);
 void pst__combine_scalar(uint8_t *dst, const uint8_t *const *src, const float *weight, int n_src,
                          size_t n);
 /* Of bytes first .. n - 1. */
@@ -110,6 +111,11 @@ void pst__normal_scalar(float *dst, const uint32_t *words, size_t n);
 #define PST__TENSOR_LUMA_R 0.2989f
 #define PST__TENSOR_LUMA_G 0.587f
 #define PST__TENSOR_LUMA_B 0.114f
+
+/* As torchvision has them in float32, from bytes and back. */
+#define PST__BY_255 0x1.010102p-8f
+#define PST__BY_6 0x1.555556p-3f
+#define PST__TO_BYTE 255.999f
 
 /* n / 13 is (n * this) >> 16 for n below 6553. */
 #define PST__RCP_13 5042

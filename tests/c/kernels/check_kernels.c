@@ -435,6 +435,7 @@ static int check_version(const struct pst__kernels *kernels)
                     {"tensor_luma_sum", check_tensor_luma_sum},
                     {"tensor_saturate", check_tensor_saturate},
                     {"tensor_sharpen", check_tensor_sharpen},
+                    {"tensor_hue", check_tensor_hue},
                     {"combine", check_combine}};
     static const int big[] = {384, 1000, 1023, 4096, 4099};
     int done = 0;
@@ -505,6 +506,7 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK(k->tensor_sharpen != below->tensor_sharpen);
     CHECK(k->combine != below->combine);
     /* Nor why AVX-512 brings nothing here. */
+    CHECK((k->tensor_hue != below->tensor_hue) == is_avx2);
     CHECK((k->unfilter != below->unfilter) == is_avx2);
     CHECK((k->adler32 != below->adler32) == is_avx2);
     CHECK((k->convolve_at != below->convolve_at) == is_avx2);

@@ -210,6 +210,48 @@ static void check_tensor_sharpen(const struct pst__kernels *kernels, int n)
     fenced_free(&px);
 }
 
+/* Of one channel, by the formula that is usually given for it: v - v s max(min(k, 4 - k, 1), 0)
+ * with k = (n + 6 h) mod 6 and n 5, 3 and 1. It is not rounded as torch's, so it may be off by one
+ * where that is cut. */
+static float hue_expected(const uint8_t *px, float shift, int c)
+{
+    double r = px[0] / 255.0, g = px[1] / 255.0, b = px[2] / 255.0;
+    double most = fmax(fmax(r, g), b), range = most - fmin(fmin(r, g), b), sixths = 0;
+    if (range > 0)
+        sixths = most == r   ? (g - b) / range
+                 : most == g ? 2 + (b - r) / range
+                             : 4 + (r - g) / range;
+    double k = fmod(5 - 2 * c + sixths + 6 * (double)shift + 24, 6);
+    double share = fmax(fmin(fmin(k, 4 - k), 1), 0);
+    return (float)((most - range * share) * 255.999);
+}
+
+static void check_tensor_hue(const struct pst__kernels *kernels, int n)
+{
+    struct pst__kernels scalar;
+    float shift = draw() % 8 ? unit() - 0.5f : (float)between(-2, 2) * 0.25f;
+    int is_v2 = (int)(draw() % 2);
+    size_t at = (size_t)between(0, 30) * 4, bytes = (size_t)n * 4;
+    struct field px;
+    struct fenced by_scalar;
+    pst__kernels_init(&scalar, 0);
+    field_new(&px, at + bytes + 200);
+    field_allow(&px, at, bytes);
+    fenced_new(&by_scalar, bytes, 1);
+    memcpy(by_scalar.data, px.before + at, bytes);
+    kernels->tensor_hue(px.data + at, n, shift, is_v2);
+    scalar.tensor_hue(by_scalar.data, n, shift, is_v2);
+    for (int i = 0; i < 4 * n; i++) {
+        int got = px.data[at + (size_t)i];
+        float near = hue_expected(px.before + at + (i & ~3), shift, i % 4);
+        if (i % 4 != 3 && (got != by_scalar.data[i] || fabsf((float)got + 0.5f - near) > 0.51f))
+            differ("tensor_hue", kernels->name, n, i, got, by_scalar.data[i]);
+    }
+    field_check(&px, "tensor_hue");
+    field_free(&px);
+    fenced_free(&by_scalar);
+}
+
 static void check_combine(const struct pst__kernels *kernels, int n)
 {
     enum { MOST = 5 };
