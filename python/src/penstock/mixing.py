@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 from keyword import iskeyword
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from penstock.capture import check_instance
 from penstock.kept import Kept
 from penstock.refusal import describe, refuse
 from penstock.tables import Table
+from penstock.user_code import NOTHING, value
 from torch.distributions import Beta, Dirichlet
 from torch.utils.data._utils import collate
 
@@ -124,39 +125,17 @@ def _roles(code: CodeType) -> tuple[str, str] | None:
     return None
 
 
-_NOTHING = object()
-
-
-def _value(function: FunctionType, name: str) -> Any:
-    """What a name of its code stands for now; dots only through modules."""
-    first, *others = name.split(".")
-    if first in function.__code__.co_freevars:
-        cells: tuple[CellType, ...] = function.__closure__ or ()
-        cell = cells[function.__code__.co_freevars.index(first)]
-        try:
-            value = cell.cell_contents
-        except ValueError:  # not yet
-            return _NOTHING
-    else:
-        value = function.__globals__.get(first, _NOTHING)
-    for other in others:
-        if type(value) is not ModuleType:
-            return _NOTHING
-        value = vars(value).get(other, _NOTHING)
-    return value
-
-
 def _transform_of(collate_fn: Any) -> Any:
-    """What mixes, or _NOTHING for a function that is not known."""
+    """What mixes, or NOTHING for a function that is not known."""
     if type(collate_fn) is CollateWith:
         is_whole = CollateWith.__call__ is _CALL and list(vars(collate_fn)) == ["transform"]
-        return collate_fn.transform if is_whole else _NOTHING
+        return collate_fn.transform if is_whole else NOTHING
     if type(collate_fn) is not FunctionType:
-        return _NOTHING
+        return NOTHING
     roles = _roles(collate_fn.__code__)
-    if roles is None or _value(collate_fn, roles[1]) is not collate.default_collate:
-        return _NOTHING
-    return _value(collate_fn, roles[0])
+    if roles is None or value(collate_fn, roles[1]) is not collate.default_collate:
+        return NOTHING
+    return value(collate_fn, roles[0])
 
 
 # --- the transform
@@ -229,7 +208,7 @@ def read(collate_fn: Any) -> Mix | None:
     if collate_fn is collate.default_collate:
         return None
     thing = _transform_of(collate_fn)
-    if thing is _NOTHING:
+    if thing is NOTHING:
         return None
     v2: Any = sys.modules.get("torchvision.transforms.v2")
     is_choice = v2 is not None and type(thing) is v2.RandomChoice
