@@ -82,11 +82,17 @@ class Output:
         images, labels = default_collate(samples)
         if mix is not None:
             images, labels = mix(images, labels)
+        # Of crops that nothing stacks there is a list of tensors.
+        images = [*map(self._made, images)] if isinstance(images, list) else self._made(images)
+        return [images, labels] if mix is None else (images, labels)
+
+    def _made(self, images: torch.Tensor) -> torch.Tensor:
         if self.dtype is not None:
             images = images.to(self.dtype)
         if self.layout is not None:
-            images = images.contiguous(memory_format=self.layout)
-        return [images, labels] if mix is None else (images, labels)
+            flat = images.reshape(-1, *images.shape[-3:]).contiguous(memory_format=self.layout)
+            images = flat.view(images.shape)
+        return images
 
     def things(self) -> list[str]:
         named = {"dtype": self.dtype, "memory format": self.layout}

@@ -263,6 +263,37 @@ def _of_tensors(rng: random.Random, channels: int) -> list[Any]:
     return [first, *steps, *numbers]
 
 
+def crops(rng: random.Random, family: Any) -> Any:
+    """FiveCrop or TenCrop."""
+    size = rng.choice([rng.randint(1, 30), [rng.randint(1, 40)], (rng.randint(1, 50), 20)])
+    if rng.random() < 0.5:
+        return family.FiveCrop(size)
+    return family.TenCrop(size, vertical_flip=rng.random() < 0.5)
+
+
+def _crops_as_numbers(rng: random.Random, family: Any, channels: int) -> list[Any]:
+    """What users put behind these: a function that stacks them, or v2's on all of them."""
+    numbers = [transforms.ToTensor(), _normalize(rng, transforms, channels)]
+    both, norm = transforms.Compose(numbers), numbers[1]
+    ways = [
+        [lambda crops: torch.stack([transforms.PILToTensor()(crop) for crop in crops])],
+        [lambda crops: torch.stack([norm(transforms.ToTensor()(crop)) for crop in crops])],
+        [
+            lambda crops: torch.stack([transforms.ToTensor()(crop) for crop in crops]),
+            lambda tensors: torch.stack([norm(tensor) for tensor in tensors]),
+        ],
+        [lambda crops: [both(crop) for crop in crops]],
+        [lambda crops: torch.stack([v2.ToImage()(crop) for crop in crops]), v2.RGB()],
+    ]
+    if family is v2 and rng.random() < 0.6:
+        scale = v2.ToDtype(torch.float32, scale=rng.random() < 0.8)
+        return [v2.ToImage(), scale, *([_normalize(rng, v2, channels)] * rng.randint(0, 1))]
+    return [
+        step if isinstance(step, nn.Module) or rng.random() < 0.2 else transforms.Lambda(step)
+        for step in rng.choice(ways)
+    ]
+
+
 def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
     """For images of so many channels."""
     if rng.random() < 0.15:
@@ -283,6 +314,10 @@ def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
             weights = [rng.random() for _ in parts] if rng.random() < 0.5 else None
             step = rng.choice([family.RandomChoice(parts, weights), family.RandomOrder(parts)])
         steps.insert(rng.randint(0, len(steps)), step)
+    if rng.random() < 0.08:
+        return family.Compose(
+            [*steps, crops(rng, family), *_crops_as_numbers(rng, family, channels)]
+        )
     steps += _numbers(rng, other, channels)
     if rng.random() < 0.2:
         steps.append(_erasing(rng, other))
@@ -302,7 +337,7 @@ def is_even(pipeline: Any) -> bool:
     even = False
     for step in pipeline.modules() if isinstance(pipeline, nn.Module) else flat(pipeline):
         name = type(step).__name__
-        if name in ("CenterCrop", "RandomResizedCrop", "RandomCrop"):
+        if name in ("CenterCrop", "RandomResizedCrop", "RandomCrop", "FiveCrop", "TenCrop"):
             even = True
         elif name == "RandomRotation" and step.expand:
             even = False

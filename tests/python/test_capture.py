@@ -67,7 +67,7 @@ def after_tensor(*after: Any) -> Any:
             lambda: to_tensor(transforms.ElasticTransform()),
             "ElasticTransform has no native counter",
         ),
-        (lambda: to_tensor(transforms.FiveCrop(1)), "FiveCrop has no native counterpart"),
+        (lambda: to_tensor(transforms.FiveCrop(1)), "ToTensor comes behind crops"),
         (lambda: to_tensor(Flip()), "is a subclass of torchvision.transforms"),
         (lambda: Tensored(), "is a subclass of torchvision.transforms"),
         (lambda: after_tensor(transforms.Resize(8)), "Resize works on a tensor"),

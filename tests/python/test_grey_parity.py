@@ -53,6 +53,11 @@ def random_step(rng: random.Random, family: Any) -> Any:
 def random_pipeline(rng: random.Random) -> Any:
     family = rng.choice([transforms, v2])
     picked = [random_step(rng, family) for _ in range(rng.randint(0, 4))]
+    if rng.random() < 0.1:
+        stack = transforms.Lambda(
+            lambda crops: torch.stack([transforms.PILToTensor()(crop) for crop in crops])
+        )
+        return family.Compose([*picked, pipelines.crops(rng, family), stack])
     picked.append(family.PILToTensor())
     if rng.random() < 0.2:
         picked.append(family.RandomErasing(0.7, value=rng.choice([0, 7])))

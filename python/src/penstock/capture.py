@@ -6,18 +6,27 @@ transforms and settings of the process between epochs and, with num_workers=0, b
 A thing is known only if it is exactly the class or function it seems to be; doubt is a refusal.
 """
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter, is_
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.modules.module as torch_module
-from penstock import blurring, collation, python_random, sources, steps, tensor_steps, worker_init
+from penstock import (
+    blurring,
+    collation,
+    python_random,
+    sources,
+    stacking,
+    steps,
+    tensor_steps,
+    user_code,
+    worker_init,
+)
 from penstock.refusal import Refusal as Refusal
 from penstock.refusal import describe as describe
 from penstock.refusal import refuse as refuse
@@ -40,6 +49,7 @@ class Reading:
     versions: tuple[tuple[torch.Tensor, int], ...]
     channels: int = 3  # of the images: 1 for grey ones
     draws_python: bool = False  # from Python's random
+    functions: tuple[stacking.Reading, ...] = ()  # the user's own that were read
 
 
 # --- the process
@@ -171,13 +181,11 @@ class _Calls:
 _OF_CODE = attrgetter(
     "co_code", "co_exceptiontable", "co_argcount", "co_kwonlyargcount", "co_freevars", "co_cellvars"
 )
-# Flags of what the code does; others say where it stands and what its module imports.
-_FLAGS = 0x3FF & ~inspect.CO_NESTED
 _get_call = attrgetter("__call__")
 
 
 def _code(code: CodeType) -> tuple[Any, ...]:
-    return (code.co_flags & _FLAGS, *_OF_CODE(code))
+    return (code.co_flags & user_code.FLAGS, *_OF_CODE(code))
 
 
 _CALLS = _code(_Calls.__call__.__code__)
@@ -209,6 +217,10 @@ class _Walk:
         self.seen: list[tuple[Any, dict[str, Any]]] = []
         self.versions: list[tuple[torch.Tensor, int]] = []
         self.values: tensor_steps.Values | None = None  # of the image, once it is a tensor
+        self.functions: list[stacking.Reading] = []
+        # Behind FiveCrop and TenCrop: of a tuple of images, of each of them by itself, of one
+        # tensor.
+        self.form: Literal["one", "tuple", "each", "stacked"] = "one"
 
     @property
     def is_tensor(self) -> bool:
@@ -218,6 +230,11 @@ class _Walk:
         if steps.is_exif_transpose(thing):
             self._step(thing, steps.UPRIGHT)
             return
+        if self.form in ("tuple", "stacked"):
+            function = stacking.function_of(thing)
+            if function is not None:
+                self._call(thing, function)
+                return
         kind = self.kinds.get(type(thing))
         if kind is None:
             called = _called_by(thing)
@@ -233,6 +250,9 @@ class _Walk:
         check_instance(thing)
         self._see(thing)
         if kind.group == "nothing" or (kind.group == "picture" and not self.is_tensor):
+            if self.form == "tuple" and kind.name == "ToPureTensor":  # v2 takes these otherwise
+                self.key.append((kind.group, type(thing)))
+                self.tail.append(thing)
             return
         if kind.group not in ("container", "random"):
             self._step(thing, kind)
@@ -247,6 +267,33 @@ class _Walk:
             ends.append(len(self.key))
         if kind.group == "random":
             self._close(at, [end - start for start, end in pairwise(ends)])
+
+    def _call(self, thing: Any, function: FunctionType) -> None:
+        """A function of the user's own, that gets the crops."""
+        if thing is not function:
+            check_instance(thing)
+            self._see(thing)
+        reading = stacking.read(function)
+        n, self.form = len(self.tail), "each"
+        for one in reading.each:
+            self.visit(one)
+        if reading.is_stacked and not self.is_tensor:
+            refuse("transform", f"{describe(function)} stacks PIL images")
+        self.form = "stacked" if reading.is_stacked else "tuple"
+        # Of what it calls the parameters count; what it does is its own.
+        self.tail[n:] = [thing]
+        self.functions.append(reading)
+        self.key.append(("stack", type(thing), reading.is_stacked))
+
+    def _check_behind(self, thing: Any, name: str, group: str) -> None:
+        """A step behind FiveCrop or TenCrop."""
+        is_fit = group in ("convert", "pixels")
+        if self.form == "stacked":
+            is_fit = group == "pixels"
+        elif self.form == "tuple":  # v1's take no tuple
+            is_fit = is_fit and ".v2." in type(thing).__module__
+        if not is_fit:
+            refuse("transform", f"{name} comes behind crops")
 
     def _enter(self, depth: int) -> None:
         if depth >= 16:
@@ -286,6 +333,8 @@ class _Walk:
     def _step(self, thing: Any, kind: steps.Kind) -> None:
         name = kind.name if kind is steps.UPRIGHT else type(thing).__name__
         group = (self.is_tensor and kind.on_tensors) or kind.group
+        if self.form != "one":
+            self._check_behind(thing, name, group)
         # What a container holds is asked by itself, and Pillow's function can only be first.
         on_tensors = ("convert", "pixels", "flip", "erase", "random", "upright")
         is_known = group in on_tensors or tensor_steps.is_known(thing, kind)
@@ -303,6 +352,8 @@ class _Walk:
             )
         except steps.Unknown as error:
             refuse("transform", f"{name}: {error}")
+        if group == "crops":
+            self.form = "tuple"
         if group in ("convert", "pixels", "erase"):
             self.tail.append(thing)
             self.values = tensor_steps.values_after(kind, values, self.values)
@@ -327,6 +378,7 @@ def read_transform(transform: Any) -> Reading:
         tuple(walk.seen),
         tuple(walk.versions),
         draws_python=any(e[0] == "random" and steps.draws_python(e[2]) for e in walk.key),
+        functions=tuple(walk.functions),
     )
 
 
@@ -345,6 +397,7 @@ def _read_transforms(transforms: tuple[Any, ...]) -> Reading:
         tuple(entry for reading in readings for entry in reading.seen),
         tuple(entry for reading in readings for entry in reading.versions),
         draws_python=first.draws_python,
+        functions=tuple(function for reading in readings for function in reading.functions),
     )
 
 
@@ -374,6 +427,8 @@ def _is_unchanged(reading: Reading, source: Source) -> bool:
         _check_methods(type(thing))
         if vars(thing) != copies:
             return False
+    if not all(function.is_unchanged() for function in reading.functions):
+        return False
     return all(tensor._version == version for tensor, version in reading.versions)
 
 

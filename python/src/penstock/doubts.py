@@ -47,12 +47,14 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
         core.leave_normal(ticket, slot, rng.kept_normal(torch.default_generator))
         taken = ahead.taken(), sum(state.taken() for state in pythons)
     with torch._C.DisableTorchFunction():
+        if prepared.is_apart:
+            sample = torch.stack(list(sample))
         if prepared.output.dtype is None and sample.dtype != prepared.dtype:
             raise RuntimeError(f"a sample is {sample.dtype}, the batch {prepared.dtype}")
-        _, height, width = sample.shape
+        height, width = sample.shape[-2:]
         sample = sample.detach().to(prepared.dtype)
         if prepared.output.layout:
-            sample = sample.permute(1, 2, 0)
+            sample = sample.movedim(-3, -1)
         data = bytearray(sample.numel() * sample.element_size())
         torch.frombuffer(data, dtype=sample.dtype).copy_(sample.reshape(-1))
     core.finish(ticket, slot, data, height, width, *taken)

@@ -68,6 +68,9 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
     if group == "upright":
         why = "upright images stay as they are; Pillow turns others, with exif=True the engine"
         return Stage("exif_transpose", "native", why)
+    if group == "stack" and not entry[2]:
+        why_stack = "known by its code; a tensor for each crop"
+        return Stage(cls.__name__, "native", why_stack)
     family = "v2" if ".v2." in cls.__module__ else "v1"
     why = {
         "geometry": "on the pixels, in the engine",
@@ -75,6 +78,9 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
         "colour": "on the pixels, in the engine",
         "erase": "in the sample, after its last pass",
         "random": "drawn in the engine; what it holds follows",
+        "crops": "of one image, each written in its place of the batch",
+        "stack": "known by its code; the crops are written one after the other",
+        "nothing": "the batch is of plain tensors anyway",
         "convert": "while the last pass writes",
         "pixels": "one table of 256 values a channel, made by this very object",
     }[group]

@@ -44,7 +44,7 @@ def _read(loader: Any) -> _Read:
     chosen = options.of(loader, own=_is_ours(loader))
     prepared = prepare.prepare(reading, chosen.profile, chosen.output)
     if mix is not None:
-        mixing.check_dtype(mix, prepared.dtype)
+        mixing.check_images(mix, prepared.dtype, prepared.n_images)
     return _Read(prepared, chosen, mix)
 
 

@@ -227,8 +227,10 @@ def read(collate_fn: Any) -> Mix | None:
 _ranges: Kept[tuple[int, int]] = Kept()  # least and largest label of a table
 
 
-def check_dtype(mix: Mix, dtype: torch.dtype) -> None:
-    """Raises Refusal."""
+def check_images(mix: Mix, dtype: torch.dtype, n_images: int) -> None:
+    """Whether they are of a kind that is mixed: n_images of each sample. Raises Refusal."""
+    if n_images > 1:
+        refuse("collate", f"{mix} of samples of {n_images} images")
     if dtype is not torch.float32 and any(kind == UP for kind, _, _ in mix.parts):
         refuse("collate", f"MixUp of {dtype} images")
     why = refusal()

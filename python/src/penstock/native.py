@@ -41,7 +41,15 @@ def wrap(array: Any, dtype: torch.dtype, layout: int = 0) -> torch.Tensor:
     """A tensor over a batch's memory, which lives as long as the tensor."""
     with torch._C.DisableTorchFunction():
         tensor = pinned.over(array, dtype)
-        return tensor.permute(0, 3, 1, 2) if layout else tensor
+        return tensor.movedim(-1, -3) if layout else tensor
+
+
+def wrap_images(array: Any, prepared: Prepared) -> torch.Tensor | list[torch.Tensor]:
+    """The images of a batch; a tensor for each crop, where they were not stacked."""
+    dtype, layout = prepared.dtype, prepared.output.layout
+    if not prepared.is_apart:
+        return wrap(array, dtype, layout)
+    return [wrap(array[which], dtype, layout) for which in range(prepared.n_images)]
 
 
 def _ragged(
@@ -149,7 +157,7 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
 
     def _take(
         self, engine: Engine, ticket: int, places: Places
-    ) -> list[torch.Tensor] | tuple[torch.Tensor, ...] | None:
+    ) -> list[Any] | tuple[Any, ...] | None:
         """A batch, None if none of its samples could be had."""
         self._note(engine.core, ticket, places)
         if places.is_changed:
@@ -162,8 +170,7 @@ class _NativeIter(_core.Finalized, _BaseDataLoaderIter):
         if batch is None:
             raise RuntimeError(f"batch {ticket} of the engine is empty")
         self._is_in_place = _core.owner(batch[0]) is not None
-        prepared = engine.spec.prepared
-        images = wrap(batch[0], prepared.dtype, prepared.output.layout)
+        images = wrap_images(batch[0], engine.spec.prepared)
         if engine.spec.mix is not None:
             # What CutMix and MixUp give of two arguments.
             return images, wrap(batch[1], torch.float32)
@@ -303,7 +310,7 @@ class SingleIter(_NativeIter):
             return True
         if mix is None:
             return False
-        mixing.check_dtype(mix, self._spec.prepared.dtype)
+        mixing.check_images(mix, self._spec.prepared.dtype, self._spec.prepared.n_images)
         mixing.check_labels(mix, self._spec.table)
         self._respec(mix=mix)
         return True

@@ -26,6 +26,8 @@ class Prepared:
     draws_python: bool  # from Python's random
     channels: int
     output: Output
+    n_images: int  # of a sample
+    is_apart: bool  # and a batch has a tensor for each
     pillow_turns: bool  # images go through the user's own exif_transpose() first
 
 
@@ -57,16 +59,42 @@ def _erase(image: torch.Tensor, value: tuple[float, ...]) -> torch.Tensor:
     return image
 
 
-def _run_tail(tail: tuple[Any, ...], channels: int, erasing: int | None = None) -> torch.Tensor:
+def _bits(image: torch.Tensor) -> torch.Tensor:
+    return image.as_subclass(torch.Tensor).contiguous().view(torch.uint8)
+
+
+def _one_of(made: Any, n: int) -> torch.Tensor:
+    """What each image of a sample of n has become: all the same."""
+    images: Any = made
+    if isinstance(made, torch.Tensor) and made.dim() == 4:
+        images = list(made.as_subclass(torch.Tensor))
+    if type(images) not in (list, tuple) or len(images) != n:
+        refuse("transform", f"the transforms make a {type(made).__name__} of {n} crops")
+    first: torch.Tensor = images[0]
+    for other in images:
+        if not isinstance(other, torch.Tensor):
+            refuse("transform", f"the transforms make a {type(other).__name__} of a crop")
+        if other.dtype != first.dtype or not torch.equal(_bits(first), _bits(other)):
+            refuse("transform", "the transforms do not make the same of all crops")
+    return first
+
+
+def _run_tail(
+    tail: tuple[Any, ...], channels: int, erasing: int | None = None, n_images: int = 1
+) -> torch.Tensor:
     """The user's own objects on all values: what they give is the specification. What erases is
     left out, but one of the objects, by its place, which erases all."""
     image = _all_values(channels)
+    if n_images > 1:
+        image = tuple(image.copy() for _ in range(n_images))
     with torch.no_grad():
         for place, step in enumerate(tail):
             if place == erasing:
                 image = _erase(image, steps.erased_value(step))
             elif not _is_erasing(step):
                 image = step(image)
+    if n_images > 1:
+        image = _one_of(image, n_images)
     if not isinstance(image, torch.Tensor):
         refuse("transform", f"the transforms give a {type(image).__name__}")
     return image.as_subclass(torch.Tensor)
@@ -74,13 +102,16 @@ def _run_tail(tail: tuple[Any, ...], channels: int, erasing: int | None = None) 
 
 def values_of(reading: Reading, channels: int) -> torch.Tensor:
     """What each of the 256 values of a channel becomes: (channels, 256)."""
-    return _run_tail(reading.tail, channels).reshape(channels, 256)
+    n_images, _ = steps.crops(reading.key)
+    return _run_tail(reading.tail, channels, None, n_images).reshape(channels, 256)
 
 
-def _table_of_values(tail: tuple[Any, ...], channels: int) -> tuple[str, bytes | None]:
+def _table_of_values(
+    tail: tuple[Any, ...], channels: int, n_images: int = 1
+) -> tuple[str, bytes | None]:
     before = torch.default_generator.get_state()
     try:
-        values = _run_tail(tail, channels)
+        values = _run_tail(tail, channels, None, n_images)
     except (RuntimeError, TypeError, ValueError) as error:
         refuse("transform", f"the transforms raise {type(error).__name__}: {error}")
     finally:
@@ -165,6 +196,7 @@ _GREY_STEPS = frozenset(
         "AutoAugment",
         "CenterCrop",
         "ColorJitter",
+        "FiveCrop",
         "Grayscale",
         "Pad",
         "RGB",
@@ -190,6 +222,7 @@ _GREY_STEPS = frozenset(
         "RandomSolarize",
         "RandomVerticalFlip",
         "Resize",
+        "TenCrop",
         "TrivialAugmentWide",
     )
 )
@@ -224,7 +257,11 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
         _check_grey(reading)
     mean, std = _hints(reading.key)
     entries = [entry for entry in reading.key if entry[0] in steps.OPS]
-    ops = [entry[2] for entry in entries]
+    n_images, is_apart = steps.crops(reading.key)
+    ops = [
+        steps.with_number(entry[2], (float(is_apart),)) if entry[0] == "crops" else entry[2]
+        for entry in entries
+    ]
     # After the engine's there is nothing left to turn.
     pillow_turns = not output.exif and any(entry[0] == "upright" for entry in reading.key)
     turns = output.exif or pillow_turns
@@ -232,7 +269,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     try:
         # What the steps make of an image says which values there are.
         channels = _channels(ops, profile, reading.channels)
-        dtype, lut = _table_of_values(reading.tail, channels)
+        dtype, lut = _table_of_values(reading.tail, channels, n_images)
         erased = iter(_erased(reading.tail, channels))
         for place, entry in enumerate(entries):
             if entry[0] == "erase":
@@ -270,6 +307,8 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
         transform.draws_python,
         channels,
         output,
+        n_images,
+        is_apart,
         pillow_turns,
     )
 

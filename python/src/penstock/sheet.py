@@ -44,13 +44,17 @@ def _png(pixels: torch.Tensor) -> bytes:
 
 
 def images_of(batch: Any) -> torch.Tensor | None:
-    """The first thing in a batch that is images."""
+    """The first thing in a batch that is images; the first crop of samples that have several."""
     parts: Iterable[Any] = (batch,)
     if isinstance(batch, Mapping):
         parts = batch.values()
     elif isinstance(batch, list | tuple):
         parts = batch
     for part in parts:
+        if isinstance(part, list | tuple) and part:
+            part = part[0]
+        elif isinstance(part, torch.Tensor) and part.dim() == 5 and part.shape[1] > 0:
+            part = part[:, 0]
         if isinstance(part, torch.Tensor) and part.dim() == 4 and part.shape[1] in (1, 3):
             if part.numel() > 0 and (part.is_floating_point() or part.dtype == torch.uint8):
                 return part

@@ -18,7 +18,7 @@ RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 
 RANDOM_APPLY, RANDOM_CHOICE, RANDOM_ORDER, PYTHON_CHOICE, PYTHON_ORDER = 7, 8, 9, 10, 11
 _IN_PARTS = (RANDOM_CHOICE, RANDOM_ORDER, PYTHON_CHOICE, PYTHON_ORDER)
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
-RANDOM_PERSPECTIVE, EXIF_TRANSPOSE = 35, 36
+RANDOM_PERSPECTIVE, EXIF_TRANSPOSE, CORNER_CROPS = 35, 36, 37
 COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
 RANDOM_DISTORT, RANDOM_CHANNELS, RGB = 55, 56, 60
 MAX_SIDE = 65500
@@ -30,9 +30,9 @@ INVERT, AUTOCONTRAST, EQUALIZE, GREY = range(8, 12)
 # Fields of struct pst_op in the order of _op().
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (which of the steps
-# in it are taken, or in which order, is drawn), erase (of the sample). Objects that make numbers of
-# the image: convert, pixels. Pillow's own exif_transpose(): upright. What leaves images of PIL as
-# they are, and tensors not: picture.
+# in it are taken, or in which order, is drawn), erase (of the sample), crops (several images of
+# one). Objects that make numbers of the image: convert, pixels. Pillow's own exif_transpose():
+# upright. What leaves images of PIL as they are, and tensors not: picture.
 Group = Literal[
     "container",
     "random",
@@ -40,13 +40,14 @@ Group = Literal[
     "flip",
     "colour",
     "erase",
+    "crops",
     "convert",
     "pixels",
     "upright",
     "picture",
     "nothing",
 ]
-OPS = ("random", "geometry", "flip", "colour", "erase")
+OPS = ("random", "geometry", "flip", "colour", "erase", "crops")
 
 
 class Unknown(Exception):
@@ -180,6 +181,27 @@ def _crop_size(thing: Any) -> tuple[int, int]:
 def _read_center_crop(thing: Any) -> tuple[Any, ...]:
     h, w = _crop_size(thing)
     return (_op(CENTER_CROP, h=h, w=w),)
+
+
+def _read_corner_crops(thing: Any, count: int = 0) -> tuple[Any, ...]:
+    h, w = _crop_size(thing)
+    return (_op(CORNER_CROPS, h=h, w=w, count=count),)
+
+
+def _read_ten_crop(thing: Any) -> tuple[Any, ...]:
+    return _read_corner_crops(thing, 2 if thing.vertical_flip else 1)
+
+
+def crops(key: tuple[Any, ...]) -> tuple[int, bool]:
+    """How many images a sample has by what was read of a transform, and whether they are apart: a
+    list of images that nothing has stacked."""
+    n, is_apart = 1, False
+    for entry in key:
+        if entry[0] == "crops":
+            n, is_apart = 10 if entry[2][-2] else 5, True
+        elif entry[0] == "stack":
+            is_apart = not entry[2]
+    return n, is_apart
 
 
 def _read_random_resized_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
@@ -651,6 +673,8 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomApply", "random", lambda thing: _read_random_apply(thing, v2)),
         Kind("Resize", "geometry", lambda thing: _read_resize(thing, v2)),
         Kind("CenterCrop", "geometry", _read_center_crop),
+        Kind("FiveCrop", "crops", _read_corner_crops),
+        Kind("TenCrop", "crops", _read_ten_crop),
         Kind("Pad", "geometry", lambda thing: _read_pad(thing, v2)),
         Kind("RandomCrop", "geometry", lambda thing: _read_random_crop(thing, v2)),
         Kind("RandomRotation", "geometry", lambda thing: _read_random_rotation(thing, v2)),

@@ -112,9 +112,8 @@ def _values(expected: torch.Tensor, found: torch.Tensor) -> tuple[str, str]:
 
 
 def _compare_tensors(
-    batch: int, part: int, expected: torch.Tensor, ours: Seen
+    batch: int, part: int, expected: torch.Tensor, found: torch.Tensor, ours: Seen
 ) -> Difference | None:
-    found = ours.value[part]
     slot = _first_slot(expected, found)
     if slot is None:
         return None
@@ -130,22 +129,30 @@ def _compare(batch: int, stock: Seen, ours: Seen) -> Difference | None:
         return Difference(batch, None, None, None, "error" if is_error else "batch", "", *said)
     if not isinstance(stock.value, list | tuple):
         return None
-    for part, expected in enumerate(stock.value):
-        if isinstance(expected, torch.Tensor) and expected.dim() > 0:
-            difference = _compare_tensors(batch, part, expected, ours)
-            if difference is not None:
-                return difference
-        elif repr(expected) != repr(ours.value[part]):
-            said = repr(expected), repr(ours.value[part])
-            return Difference(batch, None, None, None, "batch", "", *said)
+    for part, (expected, found) in enumerate(zip(stock.value, ours.value, strict=True)):
+        # Of crops that nothing stacks there is a list of tensors.
+        pairs = zip(expected, found, strict=True) if _is_list(expected) else ((expected, found),)
+        for one, other in pairs:
+            if isinstance(one, torch.Tensor) and one.dim() > 0:
+                difference = _compare_tensors(batch, part, one, other, ours)
+                if difference is not None:
+                    return difference
+            elif repr(one) != repr(other):
+                said = repr(one), repr(other)
+                return Difference(batch, None, None, None, "batch", "", *said)
     return None
+
+
+def _is_list(part: Any) -> bool:
+    return isinstance(part, list | tuple)
 
 
 def _samples(seen: Seen) -> int:
     value = seen.value
-    if isinstance(value, list | tuple) and value and isinstance(value[0], torch.Tensor):
-        return int(value[0].shape[0])
-    return 0
+    for _ in range(2):
+        if _is_list(value) and value:
+            value = value[0]
+    return int(value.shape[0]) if isinstance(value, torch.Tensor) and value.dim() > 0 else 0
 
 
 def _asked_dtype(loader: Any) -> torch.dtype | None:
@@ -204,8 +211,12 @@ def _stock(loader: Any) -> Any:
 def _brought_to(seen: Seen, dtype: torch.dtype | None) -> Seen:
     value = seen.value
     if dtype is not None and isinstance(value, list | tuple):
-        if isinstance(value[0], torch.Tensor):
-            seen.value = type(value)((value[0].to(dtype), *value[1:]))
+        images = value[0]
+        if isinstance(images, torch.Tensor):
+            images = images.to(dtype)
+        elif _is_list(images) and all(isinstance(image, torch.Tensor) for image in images):
+            images = [image.to(dtype) for image in images]
+        seen.value = type(value)((images, *value[1:]))
     return seen
 
 
