@@ -128,6 +128,17 @@ enum pst_op_kind {
      * depend on the word. Of each weights the first equals the last, and so on. A smaller image
      * than the half of a kernel cannot be mirrored (PST_ELIMIT), and grey ones are not taken */
     PST_OP_GAUSSIAN_BLUR = 70,
+    /* torchvision AugMix: gammas, of any number of words that is bounded, 1 to 3 words a step, and
+     * 1 for each chain whose depth is drawn. count: of the steps of a chain, 0: it is drawn, 1
+     * to 3. table: as of PST_OP_AUGMENT, and all its magnitudes are drawn from; number: 1 for v2,
+     * alpha, how many chains (at most 4, with 15 steps), the colour outside, and how many of its
+     * values count (0, 1 or 3; 0 is black without a seam); filter: nearest or bilinear. Its steps
+     * are those of tensors: factors, posterize (0 to 8 bits), solarize, autocontrast, equalize; of
+     * shears the tangent, of translations by size element n of linspace(0, side / 3, bins). Between
+     * two samples a normal may be kept (pst_loader_set_normal()). PST_ELIMIT where only torch can
+     * tell: a contrast of more than 65,793 pixels, or with v2 of pixels that are no multiple of 16.
+     * Grey images are not taken */
+    PST_OP_AUGMIX = 71,
 };
 
 /* Changes of colours, as torchvision makes them of PIL images, and what their amount is. */

@@ -26,6 +26,8 @@ struct pst__affine {
 };
 void pst__affine_matrix(const struct pst__affine *affine, double m[6]);
 
+double pst__turn_of(double angle); /* angle % 360.0 of Python */
+
 /* Image.rotate() of Pillow, angle in degrees counterclockwise; center NULL: the middle. warp's
  * filter and fill are given, the rest is filled in. What it turns by quarters is folded so. */
 int pst__fold_rotate(struct pst__plan *plan, struct pst__warp *warp, double angle, int expand,

@@ -19,6 +19,8 @@ struct pst__change_type {
     const char *name;          /* for reports */
     int n_integers, n_numbers; /* of them are shown */
     int is_in_place;           /* dst is src, of the same size; else they do not overlap */
+    /* Bytes of work that it takes, for budgets; NULL: a few rows. */
+    size_t (*work)(const struct pst__change *change);
     /* Runs on any thread. work is memory of the executor, empty or left over from another change.
      * Errors: PST_ENOMEM. */
     int (*run)(const struct pst__change *change, const struct pst__image *src,

@@ -154,15 +154,29 @@ static double gamma_of(struct pst__draws *draws, double *kept, double alpha, siz
     }
 }
 
-/* torch._sample_dirichlet() of two equal concentrations, its first component. */
+/* Gammas divided by their sum, in double. Up to four torch adds up one after the other. A gamma
+ * takes eight words at least, which are left for those that follow it. */
+void pst__draw_dirichlet(struct pst__draws *draws, double *kept, float alpha, int n, size_t words,
+                         float *share)
+{
+    enum { LEAST = 8 };
+    double gamma[PST_MOST_SHARES], sum = 0;
+    size_t limit = draws->used + words;
+    for (int k = 0; k < n; k++) {
+        size_t rest = (size_t)LEAST * (size_t)(n - 1 - k);
+        gamma[k] = fmax(gamma_of(draws, kept, (double)alpha, limit - rest), DBL_MIN);
+        sum += gamma[k];
+    }
+    for (int k = 0; k < n; k++)
+        share[k] = fminf(fmaxf((float)(gamma[k] / sum), FLT_MIN), 0x1.fffffep-1f);
+}
+
+/* Of two equal concentrations the first component. */
 float pst__draw_beta(struct pst__draws *draws, double *kept, float alpha)
 {
-    size_t start = draws->used;
-    double a = gamma_of(draws, kept, (double)alpha, start + PST_BETA_WORDS / 2);
-    double b = gamma_of(draws, kept, (double)alpha, start + PST_BETA_WORDS);
-    a = fmax(a, DBL_MIN);
-    float share = (float)(a / (a + fmax(b, DBL_MIN)));
-    return fminf(fmaxf(share, FLT_MIN), 0x1.fffffep-1f);
+    float share[2];
+    pst__draw_dirichlet(draws, kept, alpha, 2, PST_BETA_WORDS, share);
+    return share[0];
 }
 
 int pst__draw_chance(struct pst__draws *draws, uint32_t threshold)

@@ -31,6 +31,12 @@ int pst__draw_chance(struct pst__draws *draws, uint32_t threshold); /* rand(1) <
  * twenty is refused at most. */
 #define PST_BETA_WORDS 512
 float pst__draw_beta(struct pst__draws *draws, double *kept, float alpha);
+/* torch._sample_dirichlet() of n equal concentrations, from at most so many words, of which
+ * PST_GAMMA_WORDS for each of two and more leave a chance below 10^-20 that they are not enough. */
+#define PST_GAMMA_WORDS 64
+#define PST_MOST_SHARES 4
+void pst__draw_dirichlet(struct pst__draws *draws, double *kept, float alpha, int n, size_t words,
+                         float *share);
 /* Words that normal_() of n float32 takes, n >= 16: where n is not a multiple of 16, the last 16
  * are drawn anew. */
 static inline size_t pst__normal_words(size_t n)

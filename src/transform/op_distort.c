@@ -26,7 +26,7 @@ static int permute(const struct pst__change *change, const struct pst__image *sr
     return PST_OK;
 }
 
-static const struct pst__change_type permutation = {"channels", 3, 0, 1, permute};
+static const struct pst__change_type permutation = {"channels", 3, 0, 1, NULL, permute};
 
 /* A grey image has one channel: nothing is drawn for its order. */
 static int fold_permutation(struct pst__draws *draws, struct pst__plan *plan, struct pst_error *err)

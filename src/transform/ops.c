@@ -37,6 +37,7 @@ static const struct pst__op_type *const types[] = {
     &pst__op_python_order,
     &pst__op_gaussian_blur,
     &pst__op_corner_crops,
+    &pst__op_augmix,
 };
 
 static const struct pst__op_type *type_of(int kind)

@@ -56,7 +56,7 @@ extern const struct pst__op_type pst__op_random_choice, pst__op_random_order, ps
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
     pst__op_augment, pst__op_auto_augment, pst__op_random_distort, pst__op_random_channels,
     pst__op_rgb, pst__op_python_choice, pst__op_python_order, pst__op_gaussian_blur,
-    pst__op_corner_crops;
+    pst__op_corner_crops, pst__op_augmix;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */

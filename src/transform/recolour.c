@@ -13,19 +13,19 @@
 
 #define MOST_FACTOR 1e6
 
-static void map_image(const struct pst__image *image, const struct pst__map *map)
+void pst__map_image(const struct pst__image *image, const struct pst__map *map)
 {
     const struct pst__kernels *kernels = pst__kernels();
     for (int32_t y = 0; y < image->h; y++)
         kernels->map(image->pixels + y * image->stride, image->w, map);
 }
 
-static void map_alike(const struct pst__image *image, const uint8_t lut[256])
+void pst__map_alike(const struct pst__image *image, const uint8_t lut[256])
 {
     struct pst__map map;
     for (int c = 0; c < 3; c++)
         memcpy(map.channel[c], lut, 256);
-    map_image(image, &map);
+    pst__map_image(image, &map);
 }
 
 /* Image.blend() of an image of one colour and this one. */
@@ -34,7 +34,7 @@ static void blend_with(const struct pst__image *image, uint8_t back, double fact
     uint8_t lut[256];
     for (int v = 0; v < 256; v++)
         lut[v] = pst__blend(back, (uint8_t)v, (float)factor);
-    map_alike(image, lut);
+    pst__map_alike(image, lut);
 }
 
 #define RUN(name)                                                                                  \
@@ -102,7 +102,7 @@ RUN(posterize)
     unsigned mask = 0xffu << (8 - (int)change->number[0]);
     for (unsigned v = 0; v < 256; v++)
         lut[v] = (uint8_t)(v & mask);
-    map_alike(dst, lut);
+    pst__map_alike(dst, lut);
     return PST_OK;
 }
 
@@ -112,7 +112,7 @@ RUN(solarize)
     uint8_t lut[256];
     for (int v = 0; v < 256; v++)
         lut[v] = (uint8_t)(v < change->number[0] ? v : 255 - v);
-    map_alike(dst, lut);
+    pst__map_alike(dst, lut);
     return PST_OK;
 }
 
@@ -122,7 +122,7 @@ RUN(invert)
     uint8_t lut[256];
     for (int v = 0; v < 256; v++)
         lut[v] = (uint8_t)(255 - v);
-    map_alike(dst, lut);
+    pst__map_alike(dst, lut);
     return PST_OK;
 }
 
@@ -134,7 +134,7 @@ RUN(grey)
     return PST_OK;
 }
 
-static void count_values(const struct pst__image *image, uint32_t count[3][256])
+void pst__count_values(const struct pst__image *image, uint32_t count[3][256])
 {
     memset(count, 0, 3 * sizeof *count);
     for (int32_t y = 0; y < image->h; y++)
@@ -157,7 +157,7 @@ static void stretch_table(const uint32_t count[256], uint8_t lut[256])
 }
 
 /* The largest value does not count: its pixels are to become 255. */
-static void equal_table(const uint32_t count[256], uint8_t lut[256])
+void pst__equal_table(const uint32_t count[256], uint8_t lut[256])
 {
     uint64_t sum = 0, last = 0;
     int n_values = 0;
@@ -179,10 +179,10 @@ RUN(autocontrast)
     (void)change, (void)src, (void)work, (void)err;
     uint32_t count[3][256];
     struct pst__map map;
-    count_values(dst, count);
+    pst__count_values(dst, count);
     for (int c = 0; c < 3; c++)
         stretch_table(count[c], map.channel[c]);
-    map_image(dst, &map);
+    pst__map_image(dst, &map);
     return PST_OK;
 }
 
@@ -191,10 +191,10 @@ RUN(equalize)
     (void)change, (void)src, (void)work, (void)err;
     uint32_t count[3][256];
     struct pst__map map;
-    count_values(dst, count);
+    pst__count_values(dst, count);
     for (int c = 0; c < 3; c++)
-        equal_table(count[c], map.channel[c]);
-    map_image(dst, &map);
+        pst__equal_table(count[c], map.channel[c]);
+    pst__map_image(dst, &map);
     return PST_OK;
 }
 
@@ -203,17 +203,17 @@ static const struct {
     struct pst__change_type type;
     double least, most;
 } colours[] = {
-    [PST_COLOUR_BRIGHTNESS] = {{"brightness", 0, 1, 1, brightness}, 0, MOST_FACTOR},
-    [PST_COLOUR_CONTRAST] = {{"contrast", 0, 1, 1, contrast}, 0, MOST_FACTOR},
-    [PST_COLOUR_SATURATION] = {{"saturation", 0, 1, 1, saturation}, 0, MOST_FACTOR},
-    [PST_COLOUR_HUE] = {{"hue", 0, 1, 1, hue}, -0.5, 0.5},
-    [PST_COLOUR_SHARPNESS] = {{"sharpness", 0, 1, 0, sharpness}, 0, MOST_FACTOR},
-    [PST_COLOUR_POSTERIZE] = {{"posterize", 0, 1, 1, posterize}, 1, 8},
-    [PST_COLOUR_SOLARIZE] = {{"solarize", 0, 1, 1, solarize}, -MOST_FACTOR, MOST_FACTOR},
-    [PST_COLOUR_INVERT] = {{"invert", 0, 0, 1, invert}, 0, 0},
-    [PST_COLOUR_AUTOCONTRAST] = {{"autocontrast", 0, 0, 1, autocontrast}, 0, 0},
-    [PST_COLOUR_EQUALIZE] = {{"equalize", 0, 0, 1, equalize}, 0, 0},
-    [PST_COLOUR_GREY] = {{"grey", 0, 0, 1, grey}, 0, 0},
+    [PST_COLOUR_BRIGHTNESS] = {{"brightness", 0, 1, 1, NULL, brightness}, 0, MOST_FACTOR},
+    [PST_COLOUR_CONTRAST] = {{"contrast", 0, 1, 1, NULL, contrast}, 0, MOST_FACTOR},
+    [PST_COLOUR_SATURATION] = {{"saturation", 0, 1, 1, NULL, saturation}, 0, MOST_FACTOR},
+    [PST_COLOUR_HUE] = {{"hue", 0, 1, 1, NULL, hue}, -0.5, 0.5},
+    [PST_COLOUR_SHARPNESS] = {{"sharpness", 0, 1, 0, NULL, sharpness}, 0, MOST_FACTOR},
+    [PST_COLOUR_POSTERIZE] = {{"posterize", 0, 1, 1, NULL, posterize}, 1, 8},
+    [PST_COLOUR_SOLARIZE] = {{"solarize", 0, 1, 1, NULL, solarize}, -MOST_FACTOR, MOST_FACTOR},
+    [PST_COLOUR_INVERT] = {{"invert", 0, 0, 1, NULL, invert}, 0, 0},
+    [PST_COLOUR_AUTOCONTRAST] = {{"autocontrast", 0, 0, 1, NULL, autocontrast}, 0, 0},
+    [PST_COLOUR_EQUALIZE] = {{"equalize", 0, 0, 1, NULL, equalize}, 0, 0},
+    [PST_COLOUR_GREY] = {{"grey", 0, 0, 1, NULL, grey}, 0, 0},
 };
 
 int pst__check_colour(int colour, double amount, struct pst_error *err)

@@ -91,8 +91,7 @@ static double round15(double x)
     return whole / 1e15;
 }
 
-/* angle % 360.0 of Python */
-static double turn_of(double angle)
+double pst__turn_of(double angle)
 {
     double rest = fmod(angle, 360.0);
     return rest < 0 ? rest + 360.0 : rest == 0 ? 0.0 : rest;
@@ -145,7 +144,7 @@ int pst__fold_rotate(struct pst__plan *plan, struct pst__warp *warp, double angl
                      const double *center, struct pst_error *err)
 {
     pst__fold_size(plan, &warp->w, &warp->h);
-    double turn = turn_of(angle);
+    double turn = pst__turn_of(angle);
     int quarters = center ? -1 : quarters_of(turn, expand, warp->w, warp->h);
     if (quarters >= 0)
         return pst__fold_quarters(plan, quarters, err);

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "transform/axis.h"
+#include "transform/change.h"
 
 /* The last segment of a plan under construction always describes the image so far. In a segment
  * without a resize rs_w x rs_h is the size of `in`, and `in` has been cut to what `out` shows: what
@@ -381,6 +382,12 @@ static size_t pixels_of(int32_t w, int32_t h)
     return (size_t)w * (size_t)h;
 }
 
+static size_t change_bytes(const struct pst__change *change)
+{
+    size_t bytes = 4 * pixels_of(change->w, change->h);
+    return change->type->work ? bytes + change->type->work(change) : bytes;
+}
+
 size_t pst__plan_bytes(const struct pst__plan *plan, int era)
 {
     struct pst__geometry geometry[PST_MAX_SEGMENTS];
@@ -399,8 +406,7 @@ size_t pst__plan_bytes(const struct pst__plan *plan, int era)
         if (k + 1 < plan->n_segments || plan->n_crops > 0)
             bytes += 4 * pixels_of(g->want.w, g->want.h);
         for (int i = 0; i < s->n_changes; i++)
-            bytes += 4 * pixels_of(plan->change[s->first_change + i].w,
-                                   plan->change[s->first_change + i].h);
+            bytes += change_bytes(&plan->change[s->first_change + i]);
     }
     for (int i = 0; i < plan->n_erased; i++)
         if (plan->erased[i].is_random)

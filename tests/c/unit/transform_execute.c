@@ -432,8 +432,8 @@ static int run_transpose(const struct pst__change *change, const struct pst__ima
     return PST_OK;
 }
 
-static const struct pst__change_type add_type = {"add", 1, 0, 1, run_add};
-static const struct pst__change_type transpose_type = {"transpose", 0, 0, 0, run_transpose};
+static const struct pst__change_type add_type = {"add", 1, 0, 1, NULL, run_add};
+static const struct pst__change_type transpose_type = {"transpose", 0, 0, 0, NULL, run_transpose};
 
 /* A crop of 9 x 7 at (3, 5), two changes, a crop of 4 x 5 at (2, 1), a change, a flip, erased. */
 static void fold_changes(struct pst__plan *plan, int w, int h, int channels)

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "base/status.h"
+#include "transform/augmix.h"
+#include "transform/draw.h"
+#include "transform/ops.h"
+
+/* torchvision AugMix, of PIL images: it makes a tensor of one and an image of the result. */
+
+#define RANDOM_DEPTH 3      /* the most steps of a chain whose depth is drawn */
+#define MOST_SIDE (1 << 16) /* up to here translations were compared with torch's */
+#define BINS_UNIT 4096
+
+/* An entry of the table: what, whether its sign is drawn, how many magnitudes follow. */
+enum { ACTION, SIGNED, COUNT, MAGNITUDES };
+
+/* number of the step */
+enum { IS_V2, ALPHA, WIDTH, FILL, N_FILL = FILL + 3 };
+
+static int width_of(const struct pst_op *op)
+{
+    return (int)op->number[WIDTH];
+}
+
+static int most_depth(const struct pst_op *op)
+{
+    return op->count > 0 ? op->count : RANDOM_DEPTH;
+}
+
+static int is_by_size(int action)
+{
+    return action == PST_ACTION_TRANSLATE_X_BY_SIZE || action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
+}
+
+/* n + bins / 4096 of element n. */
+static int bins_of(double magnitude)
+{
+    return (int)((magnitude - floor(magnitude)) * BINS_UNIT);
+}
+
+static int check_action(const double *entry, double magnitude, struct pst_error *err)
+{
+    int action = entry[ACTION] >= 0 && entry[ACTION] < 256 ? (int)entry[ACTION] : -1;
+    if (action != entry[ACTION])
+        return pst__fail(err, PST_EINVAL, "action %g", entry[ACTION]);
+    if (is_by_size(action)) {
+        if (!(magnitude >= 0 && magnitude < BINS_UNIT) || bins_of(magnitude) < 2 ||
+            floor(magnitude) >= bins_of(magnitude))
+            return pst__fail(err, PST_EINVAL, "action %d by %g", action, magnitude);
+        return PST_OK;
+    }
+    return pst__tensor_step_check(action, magnitude, err);
+}
+
+/* The entry after this one; NULL: the table ends within this one. */
+static const double *next_entry(const double *entry, const double *end)
+{
+    if (end - entry < MAGNITUDES)
+        return NULL;
+    double n = entry[COUNT];
+    if (!(n >= 0 && n <= (double)(end - entry - MAGNITUDES)))
+        return NULL;
+    return entry + MAGNITUDES + (ptrdiff_t)n;
+}
+
+static int check_table(const struct pst_op *op, struct pst_error *err)
+{
+    const double *entry = op->table, *end = op->table + op->n_table;
+    int rc = op->n_table > 0 ? PST_OK : pst__fail(err, PST_EINVAL, "a table of nothing");
+    while (rc == PST_OK && entry < end) {
+        const double *next = next_entry(entry, end);
+        if (!next)
+            return pst__fail(err, PST_EINVAL, "the table ends within an entry");
+        if (next == entry + MAGNITUDES)
+            rc = check_action(entry, 0, err);
+        for (const double *m = entry + MAGNITUDES; m < next && rc == PST_OK; m++)
+            rc = check_action(entry, *m, err);
+        entry = next;
+    }
+    return rc;
+}
+
+/* Written so that a NaN fails. */
+static int check(const struct pst_op *op, struct pst_error *err)
+{
+    if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR)
+        return pst__fail(err, PST_EINVAL, "filter %d, expected nearest or bilinear", op->filter);
+    double width = op->number[WIDTH], n_fill = op->number[N_FILL];
+    if (!(width >= 1 && width <= PST_AUGMIX_CHAINS) || width != floor(width) || op->count < 0 ||
+        op->count > PST_AUGMIX_STEPS || width_of(op) * most_depth(op) > PST_AUGMIX_STEPS)
+        return pst__fail(err, PST_EINVAL, "%g chains of %d steps, the limits are %d and %d in all",
+                         width, op->count, PST_AUGMIX_CHAINS, PST_AUGMIX_STEPS);
+    if (!(op->number[ALPHA] > 0 && isfinite(op->number[ALPHA])))
+        return pst__fail(err, PST_EINVAL, "alpha %g, expected more than 0", op->number[ALPHA]);
+    if (n_fill != 0 && n_fill != 1 && n_fill != 3)
+        return pst__fail(err, PST_EINVAL, "a colour of %g values, expected 0, 1 or 3", n_fill);
+    for (int c = 0; c < n_fill; c++)
+        if (!(op->number[FILL + c] >= 0 && op->number[FILL + c] <= 255))
+            return pst__fail(err, PST_EINVAL, "a colour of %g", op->number[FILL + c]);
+    return check_table(op, err);
+}
+
+static size_t words(const struct pst_op *op)
+{
+    size_t width = (size_t)width_of(op), depth = (size_t)most_depth(op);
+    return PST_GAMMA_WORDS * (2 + width) + width * (1 + 3 * depth);
+}
+
+/* Whole pixels of torch.linspace(0, side / 3, bins)[n]. */
+static int shift_of(double magnitude, int32_t side, double *pixels, struct pst_error *err)
+{
+    if (side > MOST_SIDE)
+        return pst__fail(err, PST_ELIMIT, "a translation of an image of %d pixels, the limit is %d",
+                         side, MOST_SIDE);
+    int n = (int)floor(magnitude), bins = bins_of(magnitude);
+    float end = (float)(side / 3.0), step = end / (float)(bins - 1);
+    float value = n < bins / 2 ? step * (float)n : end - step * (float)(bins - n - 1);
+    *pixels = trunc((double)value);
+    return PST_OK;
+}
+
+static int n_entries(const struct pst_op *op)
+{
+    int n = 0;
+    const double *end = op->table + op->n_table;
+    for (const double *entry = op->table; entry < end; entry = next_entry(entry, end))
+        n++;
+    return n;
+}
+
+/* v1 draws randint(2), v2 rand() <= 0.5. */
+static int draw_is_negative(struct pst__draws *draws, const struct pst_op *op)
+{
+    return op->number[IS_V2] != 0 ? pst__draw_chance(draws, PST_CERTAIN / 2 + 1)
+                                  : pst__draw_below(draws, 2);
+}
+
+static int draw_step(const struct pst_op *op, struct pst__draws *draws, int32_t w, int32_t h,
+                     uint8_t *action, float *magnitude, struct pst_error *err)
+{
+    const double *entry = op->table, *end = op->table + op->n_table;
+    for (int32_t skip = pst__draw_below(draws, n_entries(op)); skip > 0; skip--)
+        entry = next_entry(entry, end);
+    int32_t count = (int32_t)entry[COUNT];
+    double amount = count > 0 ? entry[MAGNITUDES + pst__draw_below(draws, count)] : 0;
+    int is_negative = entry[SIGNED] != 0 && draw_is_negative(draws, op), rc = PST_OK;
+    *action = (uint8_t)entry[ACTION];
+    if (is_by_size(*action)) {
+        int is_y = *action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
+        rc = shift_of(amount, is_y ? h : w, &amount, err);
+        *action = is_y ? PST_ACTION_TRANSLATE_Y : PST_ACTION_TRANSLATE_X;
+    }
+    *magnitude = (float)(is_negative ? -amount : amount);
+    return rc;
+}
+
+static void draw_shares(const struct pst_op *op, struct pst__draws *draws,
+                        struct pst__augmix *augmix)
+{
+    double none = NAN, *kept = draws->normal ? draws->normal : &none;
+    float both[2], share[PST_AUGMIX_CHAINS], alpha = (float)op->number[ALPHA];
+    pst__draw_dirichlet(draws, kept, alpha, 2, 2 * PST_GAMMA_WORDS, both);
+    size_t n_words = PST_GAMMA_WORDS * (size_t)width_of(op);
+    pst__draw_dirichlet(draws, kept, alpha, width_of(op), n_words, share);
+    augmix->own = both[0];
+    for (int k = 0; k < width_of(op); k++)
+        augmix->share[k] = share[k] * both[1];
+}
+
+static int plan(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
+                struct pst_error *err)
+{
+    const struct pst_op *op = &step->op;
+    struct pst__augmix augmix = {0};
+    struct pst__tensor_way way = {.is_v2 = op->number[IS_V2] != 0,
+                                  .is_nearest = op->filter == PST_FILTER_NEAREST,
+                                  .has_fill = op->number[N_FILL] != 0};
+    for (int c = 0; c < 3; c++)
+        way.fill[c] = (float)op->number[FILL + (op->number[N_FILL] == 3 ? c : 0)];
+    int32_t w, h;
+    int rc = PST_OK, at = 0;
+    pst__fold_size(plan, &w, &h);
+    draw_shares(op, draws, &augmix);
+    for (int k = 0; k < width_of(op); k++) {
+        augmix.depth[k] =
+            (uint8_t)(op->count > 0 ? op->count : 1 + pst__draw_below(draws, RANDOM_DEPTH));
+        for (int i = 0; i < augmix.depth[k] && rc == PST_OK; i++, at++)
+            rc = draw_step(op, draws, w, h, &augmix.action[at], &augmix.magnitude[at], err);
+    }
+    return rc < 0 ? rc : pst__fold_augmix(plan, &augmix, &way, err);
+}
+
+/* Of one channel torch adds up in other orders. */
+static int channels(const struct pst_op *op, int channels)
+{
+    (void)op;
+    return channels == 3 ? 3 : 0;
+}
+
+const struct pst__op_type pst__op_augmix = {
+    .kind = PST_OP_AUGMIX,
+    .name = "augmix",
+    .words = words,
+    .check = check,
+    .plan = plan,
+    .channels = channels,
+};
