@@ -187,9 +187,10 @@ def _precisions() -> set[str]:
     return {str(getattr(one, "fp32_precision", "none")) for one in asked}
 
 
-def check_settings() -> None:
-    """The settings of the process that change what a convolution is computed by. Raises Refusal."""
+def check_settings(name: str) -> None:
+    """The settings of the process that change what a convolution or a product of matrices is
+    computed by. Raises Refusal."""
     if torch.is_autocast_enabled("cpu"):
-        refuse("transform", "GaussianBlur is computed by autocast's types")
+        refuse("transform", f"{name} is computed by autocast's types")
     if torch.get_float32_matmul_precision() != "highest" or _precisions() - {"none", "ieee"}:
-        refuse("transform", "GaussianBlur is computed by a lower precision of float32")
+        refuse("transform", f"{name} is computed by a lower precision of float32")

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.modules.module as torch_module
 from penstock import (
+    augmix,
     blurring,
     collation,
     python_random,
@@ -408,9 +409,16 @@ def _channels(source: Source) -> int:
     return channels.pop() if channels else 3
 
 
-def _check_blur(reading: Reading) -> None:
-    if any(thing.__name__ == "GaussianBlur" for _, thing, *_ in reading.key):
-        blurring.check_settings()
+def _check_precision(reading: Reading) -> None:
+    for _, thing, *_ in reading.key:
+        if thing.__name__ in ("GaussianBlur", "AugMix"):
+            blurring.check_settings(thing.__name__)
+
+
+def check_main_process(reading: Reading) -> None:
+    """What depends on torch's number of threads, where there are no workers, which have one each.
+    Raises Refusal."""
+    augmix.check_threads([entry[2] for entry in reading.key if entry[0] in steps.OPS])
 
 
 def _is_unchanged(reading: Reading, source: Source) -> bool:
@@ -440,10 +448,10 @@ def examine(dataset: Any, last: Reading | None = None) -> tuple[Reading, Source]
         source = sources.read(dataset)
         _check_pillow()  # after the dataset: one that is not known may have no use for Pillow
         if last is not None and _is_unchanged(last, source):
-            _check_blur(last)
+            _check_precision(last)
             return last, source
         reading = _read_transforms(source.transforms)
-        _check_blur(reading)
+        _check_precision(reading)
         return replace(reading, channels=_channels(source)), source
     except Refusal:
         raise
@@ -478,4 +486,7 @@ def check_loader(loader: Any, *, knows_collate: bool = False) -> None:
 def read_loader(loader: Any, *, knows_collate: bool = False) -> Reading:
     """What a loader would do if it were iterated now. Raises Refusal."""
     check_loader(loader, knows_collate=knows_collate)
-    return read_dataset(loader.dataset)
+    reading = read_dataset(loader.dataset)
+    if loader.num_workers == 0:
+        check_main_process(reading)
+    return reading

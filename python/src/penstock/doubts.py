@@ -4,6 +4,7 @@ own transform decide it."""
 
 import contextlib
 import errno
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,20 @@ from penstock.engines import Engine
 from penstock.sources import Source
 
 Event = tuple[str, int, int, int, int, bytes | None, tuple[str, int, str], int, float | None]
+
+
+@contextlib.contextmanager
+def _threads_of(engine: Engine) -> Iterator[None]:
+    """As many threads of torch as stock's transforms have: sums of many numbers depend on it."""
+    threads = torch.get_num_threads()
+    if not engine.spec.in_workers or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: Exception) -> None:
@@ -35,7 +50,7 @@ def _finish(engine: Engine, source: Source, event: Event, image: Any, refused: E
     pythons: list[python_random.StateAhead] = []
     if prepared.draws_python:
         pythons.append(python_random.StateAhead(*core.python(ticket, slot)))
-    with generator as ahead, contextlib.ExitStack() as stack:
+    with _threads_of(engine), generator as ahead, contextlib.ExitStack() as stack:
         for state in pythons:
             stack.enter_context(state)
         try:

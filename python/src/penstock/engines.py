@@ -42,6 +42,7 @@ class Spec:
     rng: Literal["torch", "sample"]
     strict: bool = False
     mix: Mix | None = None
+    in_workers: bool = False  # stock's transforms run in processes, with one thread of torch each
 
     @property
     def transform(self) -> _core.Transform | None:

@@ -77,6 +77,7 @@ def _spec(loader: Any, source: sources.Source, read: _Read, *, strict: bool) -> 
         rng=chosen.rng,
         strict=strict,
         mix=read.mix,
+        in_workers=workers > 0,
     )
 
 

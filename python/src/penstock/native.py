@@ -26,7 +26,7 @@ from penstock._torch import (
     unwrap_error,
     wrap_error,
 )
-from penstock.capture import Reading, Refusal, examine
+from penstock.capture import Reading, Refusal, check_main_process, examine
 from penstock.doubts import Event, decide, is_of_sample, is_refusal
 from penstock.engines import Engine, Record, RowSpec, Spec, enlist, park_at_exit
 from penstock.policy import Pair, Places, Policy, Tally, TooManyErrors
@@ -292,6 +292,7 @@ class SingleIter(_NativeIter):
         folder = self._spec.table.folder
         try:
             reading, self._source = examine(self._dataset, self._reading)
+            check_main_process(reading)
             if reading is not self._reading:
                 prepared = prepare(reading, self._spec.prepared.profile, self._spec.prepared.output)
                 if prepared is not self._spec.prepared:

@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any, Literal
 
 import torch
-from penstock import augment, blurring, python_random, rng
+from penstock import augment, augmix, blurring, python_random, rng
 from penstock.refusal import describe, is_from
 
 # enum pst_op_kind
@@ -647,11 +647,39 @@ def _read_auto_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
     return (_augment_op(thing, AUTO_AUGMENT, v2, augment.policy_table),)
 
 
+def _tensor_fill(thing: Any, v2: bool) -> tuple[float, ...]:
+    """The colour for a tensor: none, one value for all channels, or three, which need be no
+    integers."""
+    fill = thing.fill
+    if v2:
+        if type(thing._fill) is not dict or list(thing._fill) != ["others"]:
+            raise Unknown(f"fill is {fill!r}")
+        fill = thing._fill["others"]
+    values = () if fill is None else fill if type(fill) in (list, tuple) else (fill,)
+    if fill is not None and len(values) not in (1, 3):
+        raise Unknown(f"fill is {fill!r}, not one value or three")
+    numbers = tuple(_number(value, "fill") for value in values)
+    if any(not 0 <= number <= 255 for number in numbers):
+        raise Unknown(f"fill is {fill!r}, not from 0 to 255")
+    return numbers
+
+
+def _read_augmix(thing: Any, v2: bool) -> tuple[Any, ...]:
+    mode = thing.interpolation
+    if getattr(mode, "value", mode) == "nearest-exact":
+        raise Unknown(f"interpolation is {mode!r}")
+    try:
+        return (augmix.op(thing, _filter(mode, v2), _tensor_fill(thing, v2), v2),)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise Unknown(f"{error}") from None
+
+
 def _augments(v2: bool) -> Sequence[Kind]:
     return (
         Kind("TrivialAugmentWide", "colour", lambda thing: _read_trivial_augment(thing, v2)),
         Kind("RandAugment", "colour", lambda thing: _read_rand_augment(thing, v2)),
         Kind("AutoAugment", "colour", lambda thing: _read_auto_augment(thing, v2)),
+        Kind("AugMix", "colour", lambda thing: _read_augmix(thing, v2)),
     )
 
 
