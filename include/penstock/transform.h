@@ -102,11 +102,12 @@ enum pst_op_kind {
      * (PST_EINVAL when it is planned) */
     PST_OP_CORNER_CROPS = 37,
     /* torchvision ColorJitter: 3 words for the order, 1 for each part. count: 1 for brightness, 2
-     * for contrast, 4 for saturation, 8 for hue, added up; number: the range of each of the four */
+     * for contrast, 4 for saturation, 8 for hue, added up, and flags of enum pst_colour; number:
+     * the range of each of the four */
     PST_OP_COLOR_JITTER = 50,
-    /* an image of count channels, 1 or 3, that are all the luma */
+    /* an image of count channels, 1 or 3, that are all the luma; flags as above */
     PST_OP_GRAYSCALE = 51,
-    /* 1 word against threshold; count: enum pst_colour, by number[0] */
+    /* 1 word against threshold; count: enum pst_colour and its flags, by number[0] */
     PST_OP_RANDOM_COLOUR = 52,
     /* torchvision TrivialAugmentWide and RandAugment: count changes, 1 to 3 words each. table: for
      * each change there is enum pst_action, 1 if its sign is drawn, how many magnitudes follow, and
@@ -154,6 +155,12 @@ enum pst_colour {
     PST_COLOUR_AUTOCONTRAST = 9,
     PST_COLOUR_EQUALIZE = 10,
     PST_COLOUR_GREY = 11,
+    /* Flags, in the count of steps that change colours: as torchvision's v1, or with the second one
+     * v2, makes them of a tensor of uint8 with three channels. PST_ELIMIT where only torch can
+     * tell: a contrast of more than 65,793 pixels, or with v2 of pixels that are no multiple of 16
+     */
+    PST_COLOUR_OF_TENSOR = 32,
+    PST_COLOUR_V2 = 64,
 };
 
 /* What an augmentation does: enum pst_colour, where a factor is 1 + magnitude, or one of these. */

@@ -4,9 +4,15 @@
 #include "transform/draw.h"
 #include "transform/ops.h"
 
-/* torchvision ColorJitter, Grayscale, RGB and the steps that change colours or not. */
+/* torchvision ColorJitter, Grayscale, RGB and the steps that change colours or not. Flags of enum
+ * pst_colour stand in the step's count. */
 
 #define N_PARTS 4 /* brightness, contrast, saturation, hue: PST_COLOUR_ of index + 1 */
+
+static int flags_of(const struct pst_op *op)
+{
+    return op->count & (PST_COLOUR_OF_TENSOR | PST_COLOUR_V2);
+}
 
 static int check_jitter(const struct pst_op *op, struct pst_error *err)
 {
@@ -41,15 +47,21 @@ static int plan_jitter(const struct pst__step *step, struct pst__draws *draws,
     for (int k = 0; k < N_PARTS && rc == PST_OK; k++) {
         int32_t i = order[k];
         if (step->op.count & 1 << i)
-            rc = pst__fold_colour(plan, i + 1, amount[i], err);
+            rc = pst__fold_colour(plan, (i + 1) | flags_of(&step->op), amount[i], err);
     }
     return rc;
 }
 
+static int channels_of(const struct pst_op *op)
+{
+    return op->count & ~(PST_COLOUR_OF_TENSOR | PST_COLOUR_V2);
+}
+
 static int check_grayscale(const struct pst_op *op, struct pst_error *err)
 {
-    if (op->count != 1 && op->count != 3)
-        return pst__fail(err, PST_EINVAL, "%d channels, expected 1 or 3", op->count);
+    int channels = channels_of(op);
+    if (channels != 1 && channels != 3)
+        return pst__fail(err, PST_EINVAL, "%d channels, expected 1 or 3", channels);
     return PST_OK;
 }
 
@@ -57,15 +69,16 @@ static int plan_grayscale(const struct pst__step *step, struct pst__draws *draws
                           struct pst__plan *plan, struct pst_error *err)
 {
     (void)draws;
-    int rc = plan->channels == 1 ? PST_OK : pst__fold_colour(plan, PST_COLOUR_GREY, 0, err);
-    plan->channels = step->op.count;
+    int colour = PST_COLOUR_GREY | flags_of(&step->op);
+    int rc = plan->channels == 1 ? PST_OK : pst__fold_colour(plan, colour, 0, err);
+    plan->channels = channels_of(&step->op);
     return rc;
 }
 
 static int grayscale_channels(const struct pst_op *op, int channels)
 {
     (void)channels;
-    return op->count;
+    return channels_of(op);
 }
 
 static int check_rgb(const struct pst_op *op, struct pst_error *err)

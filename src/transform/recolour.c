@@ -218,6 +218,8 @@ static const struct {
 
 int pst__check_colour(int colour, double amount, struct pst_error *err)
 {
+    if (colour & PST_COLOUR_OF_TENSOR)
+        colour &= ~(PST_COLOUR_OF_TENSOR | PST_COLOUR_V2);
     if (colour < 0 || (size_t)colour >= PST_COUNTOF(colours) || !colours[colour].type.run)
         return pst__fail(err, PST_EINVAL, "no change of colours has number %d", colour);
     double least = colours[colour].least, most = colours[colour].most;
@@ -231,6 +233,12 @@ int pst__check_colour(int colour, double amount, struct pst_error *err)
 
 int pst__fold_colour(struct pst__plan *plan, int colour, double amount, struct pst_error *err)
 {
+    if (colour & PST_COLOUR_OF_TENSOR) {
+        int kind = colour & ~(PST_COLOUR_OF_TENSOR | PST_COLOUR_V2);
+        if (kind != PST_COLOUR_INVERT)
+            return pst__fold_tensor_colour(plan, colour, amount, err);
+        colour = kind;
+    }
     if (colour == PST_COLOUR_GREY && pst__fold_luma(plan))
         return PST_OK;
     struct pst__change change = {.type = &colours[colour].type, .number = {amount}};

@@ -8,8 +8,13 @@
 
 /* PST_EINVAL: not one of enum pst_colour, or an amount that it does not take. */
 int pst__check_colour(int colour, double amount, struct pst_error *err);
-/* What torchvision makes of a PIL image: the change of enum pst_colour by this amount. */
+/* What torchvision makes of a PIL image, or with PST_COLOUR_OF_TENSOR of a tensor: the change of
+ * enum pst_colour by this amount. */
 int pst__fold_colour(struct pst__plan *plan, int colour, double amount, struct pst_error *err);
+
+/* With PST_COLOUR_OF_TENSOR. PST_ELIMIT: of an image of this size only torch itself can tell. */
+int pst__fold_tensor_colour(struct pst__plan *plan, int colour, double amount,
+                            struct pst_error *err);
 
 /* What the functions on tensors share: a table for each channel or for all, how many pixels have a
  * value, and the table of equalize(). */

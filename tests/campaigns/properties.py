@@ -41,7 +41,11 @@ __all__ = ["IMAGES", "Group", "Result", "make_images", "run"]
 
 
 # Which of torchvision's functions they call depends on the image.
-ON_TENSORS = ("CenterCrop", "Pad", "RandomCrop", "RandomResizedCrop", "Resize")
+ON_TENSORS = (
+    *("CenterCrop", "Pad", "RandomCrop", "RandomResizedCrop", "Resize", "ColorJitter", "Grayscale"),
+    *("RandomGrayscale", "RandomInvert", "RandomPosterize", "RandomSolarize"),
+    *("RandomAdjustSharpness", "RandomAutocontrast", "RandomEqualize", "GaussianBlur"),
+)
 
 
 @dataclass

@@ -240,6 +240,24 @@ def _tensor_resize(rng: random.Random) -> Any:
     return v2.Resize(rng.choice([(h, w), h % 64 + 1]), mode)
 
 
+def _tensor_colour(rng: random.Random, family: Any) -> Any:
+    p = rng.choice([1.0, 0.5])
+    return rng.choice(
+        [
+            family.ColorJitter(0.4, rng.choice([0.0, 0.4]), 0.4, hue=rng.choice([0.0, 0.1, 0.5])),
+            family.Grayscale(3),
+            family.RandomGrayscale(p),
+            family.RandomInvert(p),
+            family.RandomPosterize(rng.randint(1, 8), p),
+            family.RandomSolarize(rng.uniform(0, 255), p),
+            family.RandomAdjustSharpness(rng.uniform(0, 3), p),
+            family.RandomAutocontrast(p),
+            family.RandomEqualize(p),
+            family.GaussianBlur(3),
+        ]
+    )
+
+
 def _of_tensors(rng: random.Random, channels: int) -> list[Any]:
     """A tensor first, then geometry."""
     family = rng.choice([transforms, v2])
@@ -256,8 +274,12 @@ def _of_tensors(rng: random.Random, channels: int) -> list[Any]:
             family.Pad(padding, fill, mode),
             family.RandomCrop(size, rng.choice([None, padding]), True, fill, mode),
         ]
-        takes_resize = is_uint8 and rng.random() < 0.5
-        steps.append(_tensor_resize(rng) if takes_resize else rng.choice(parts))
+        if is_uint8 and rng.random() < 0.4:
+            steps.append(_tensor_resize(rng))
+        elif is_uint8 and channels == 3 and rng.random() < 0.6:
+            steps.append(_tensor_colour(rng, family))
+        else:
+            steps.append(rng.choice(parts))
     if rng.random() < 0.2:
         steps.insert(rng.randint(0, len(steps)), rng.choice([v2.Identity, v2.ToPureTensor])())
     return [first, *steps, *numbers]

@@ -71,7 +71,7 @@ def after_tensor(*after: Any) -> Any:
         (lambda: to_tensor(Flip()), "is a subclass of torchvision.transforms"),
         (lambda: Tensored(), "is a subclass of torchvision.transforms"),
         (lambda: after_tensor(transforms.Resize(8)), "Resize works on a tensor"),
-        (lambda: after_tensor(transforms.ColorJitter(0.1)), "ColorJitter works on a tensor"),
+        (lambda: after_tensor(transforms.RandomRotation(9)), "RandomRotation works on a tensor"),
         (lambda: after_tensor(transforms.RandomResizedCrop(8)), "works on a tensor"),
         (lambda: after_tensor(transforms.ToTensor()), "comes after the image is a tensor"),
         (lambda: to_tensor(transforms.Normalize([0.0], [1.0])), "before the image is a tensor"),

@@ -177,7 +177,7 @@ LATE = v1.Normalize([0.1], [0.2])
         ([v1.ToTensor(), v1.Pad(1, 1)], "that is not of uint8"),
         ([v1.ToTensor(), LATE, v1.CenterCrop(8)], "0 is not black here"),
         ([v1.ToTensor(), LATE, v1.RandomCrop(8, 1)], "0 is not black here"),
-        ([v1.ToTensor(), v1.ColorJitter(0.5)], "ColorJitter works on a tensor here"),
+        ([v1.ToTensor(), v1.RandomAffine(5)], "RandomAffine works on a tensor here"),
         ([v1.ToTensor(), v1.RandomErasing(), v1.RandomCrop(8)], "it comes after random erasing"),
     ],
 )

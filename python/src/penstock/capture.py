@@ -418,7 +418,9 @@ def _check_precision(reading: Reading) -> None:
 def check_main_process(reading: Reading) -> None:
     """What depends on torch's number of threads, where there are no workers, which have one each.
     Raises Refusal."""
-    augmix.check_threads([entry[2] for entry in reading.key if entry[0] in steps.OPS])
+    ops = [entry[2] for entry in reading.key if entry[0] in steps.OPS]
+    augmix.check_threads(ops)
+    tensor_steps.check_threads(ops)
 
 
 def _is_unchanged(reading: Reading, source: Source) -> bool:

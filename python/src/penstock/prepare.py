@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from penstock import _core, rng, steps
+from penstock import _core, rng, steps, tensor_steps
 from penstock.capture import Reading, refuse
 from penstock.options import AS_STOCK, ERAS, Output
 
@@ -229,8 +229,10 @@ _GREY_STEPS = frozenset(
 
 
 def _check_grey(reading: Reading) -> None:
-    for group, cls, *_ in reading.key:
-        if group in steps.OPS and cls.__name__ not in _GREY_STEPS:
+    for group, cls, *rest in reading.key:
+        if group not in steps.OPS:
+            continue
+        if cls.__name__ not in _GREY_STEPS or tensor_steps.is_colour_of_tensor(rest[0]):
             refuse("transform", f"{cls.__name__} is not proven on grey images")
     for thing, attributes in reading.seen:
         # Others have one number a channel, or are a dict.

@@ -98,6 +98,13 @@ def is_exif_transpose(thing: Any) -> bool:
     )
 
 
+def always_coloured(colour: int, amount: float) -> Op:
+    """A change of colours by this amount."""
+    return _op(
+        RANDOM_COLOUR, threshold=rng.flip_threshold(1.0, v2=False), number=(amount,), count=colour
+    )
+
+
 def holding(op: Op, parts: list[int]) -> Op:
     """The op of a container whose parts have so many steps."""
     table = (*map(float, parts), *op[-1]) if op[0] in _IN_PARTS else op[-1]

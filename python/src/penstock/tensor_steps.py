@@ -4,15 +4,20 @@ images of PIL.
 
 Crops and borders move values, whatever they are; what lies outside of an image is 0 in the tensor,
 which is black until something has changed what 0 stands for. A resize of uint8 by v2 is torch's
-interpolate(), whose coefficients are not Pillow's.
+interpolate(), whose coefficients are not Pillow's. Colours of uint8 are computed in float32, by v1
+and v2 in different orders. What the installed torch and torchvision give is compared with the
+engine's once per process.
 """
 
+import random
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 from penstock import _core, steps
+from penstock.refusal import refuse
 
 # uint8, as the image had them; numbers of which 0 is black; others.
 Values = Literal["pixels", "scaled", "other"]
@@ -22,12 +27,29 @@ _OF_TENSOR = 8
 _FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _MOVES = ("CenterCrop", "RandomCrop", "Pad")
 _RESIZES = ("Resize", "RandomResizedCrop")
+_COLOURS = (
+    "ColorJitter",
+    "Grayscale",
+    "RandomGrayscale",
+    "RandomInvert",
+    "RandomPosterize",
+    "RandomSolarize",
+    "RandomAdjustSharpness",
+    "RandomAutocontrast",
+    "RandomEqualize",
+)
+_COLOUR_OF_TENSOR, _COLOUR_V2 = 32, 64  # enum pst_colour
+
+
+def _is_v2(thing: Any) -> bool:
+    return type(thing).__module__.startswith("torchvision.transforms.v2.")
 
 
 def is_known(thing: Any, kind: steps.Kind) -> bool:
     """Whether read() may know the step. v1's Resize computes in float32."""
-    is_v2 = type(thing).__module__.startswith("torchvision.transforms.v2.")
-    return kind.name in (*_MOVES, "GaussianBlur") or (is_v2 and kind.name in _RESIZES)
+    return kind.name in (*_MOVES, *_COLOURS, "GaussianBlur") or (
+        _is_v2(thing) and kind.name in _RESIZES
+    )
 
 
 def values_after(kind: steps.Kind, read: tuple[Any, ...], values: Values | None) -> Values:
@@ -49,7 +71,7 @@ def read(thing: Any, kind: steps.Kind, values: Values) -> tuple[Any, ...]:
         return (op[0] if kind.name == "CenterCrop" else steps.with_count(op[0], 1),)
     if values != "pixels":
         raise steps.Unknown("it works on a tensor here that is not of uint8")
-    return op
+    return (_coloured(thing, kind, op[0]),) if kind.name in _COLOURS else op
 
 
 def _check_outside(thing: Any, kind: steps.Kind, values: Values) -> None:
@@ -79,6 +101,41 @@ def _resized(thing: Any, op: steps.Op, values: Values) -> steps.Op:
     if refusal is not None:
         raise steps.Unknown(refusal)
     return steps.with_filter(op, filter | _OF_TENSOR)
+
+
+def _coloured(thing: Any, kind: steps.Kind, op: steps.Op) -> steps.Op:
+    v2 = _is_v2(thing)
+    if kind.name == "Grayscale" and thing.num_output_channels != 3:
+        raise steps.Unknown("it makes a tensor of one channel")
+    if kind.name == "RandomSolarize" and not 0 <= thing.threshold <= 255:
+        raise steps.Unknown(f"threshold is {thing.threshold}, of a tensor")
+    refusal = colour_refusal(v2)
+    if refusal is not None:
+        raise steps.Unknown(refusal)
+    return steps.with_count(op, op[-2] | _flags(v2))
+
+
+def _flags(v2: bool) -> int:
+    return _COLOUR_OF_TENSOR | (_COLOUR_V2 if v2 else 0)
+
+
+def is_colour_of_tensor(op: steps.Op) -> bool:
+    """Which is not proven of grey images."""
+    kinds = (steps.COLOR_JITTER, steps.GRAYSCALE, steps.RANDOM_COLOUR)
+    return op[0] in kinds and op[-2] & _COLOUR_OF_TENSOR != 0
+
+
+def check_threads(ops: Sequence[steps.Op]) -> None:
+    """In v2's contrast torch rounds the last values of each of its threads in another way. Raises
+    Refusal."""
+    fused = _COLOUR_V2 | 1 << (steps.CONTRAST - 1)
+    has_contrast = any(op[0] == steps.COLOR_JITTER and op[-2] & fused == fused for op in ops)
+    if has_contrast and torch.get_num_threads() > 1:
+        refuse(
+            "transform",
+            "ColorJitter: without workers the contrast of v2 depends on torch's number of threads"
+            f" ({torch.get_num_threads()})",
+        )
 
 
 # --- proof
@@ -111,6 +168,89 @@ def _check_images(filter: int) -> None:
             theirs = functional.resize(pixels, [new_h, new_w], mode, antialias=True)
             if got != bytes(theirs.permute(1, 2, 0).flatten().tolist()):
                 raise ValueError(f"{h} x {w} pixels to {new_h} x {new_w}")
+
+
+# colours by enum pst_colour, with amounts
+_AMOUNTS: Sequence[tuple[int, Sequence[float]]] = (
+    (steps.BRIGHTNESS, (0.0, 0.3, 1.0, 1.75)),
+    (steps.CONTRAST, (0.0, 0.35, 0.9, 1.6)),
+    (steps.SATURATION, (0.0, 0.35, 0.9, 1.6)),
+    (steps.HUE, (-0.5, -0.13, 0.0, 0.21, 0.5)),
+    (steps.SHARPNESS, (0.0, 0.4, 1.0, 2.5)),
+    (steps.POSTERIZE, (1.0, 4.0, 8.0)),
+    (steps.SOLARIZE, (0.0, 128.0, 127.3, 255.0)),
+    (steps.INVERT, (0.0,)),
+    (steps.AUTOCONTRAST, (0.0,)),
+    (steps.EQUALIZE, (0.0,)),
+    (steps.GREY, (0.0,)),
+)
+# of multiples of 16 pixels
+_COLOURED = ((16, 9), (33, 48), (2, 8), (80, 70))
+
+
+def _theirs(v2: bool, colour: int, pixels: torch.Tensor, amount: float) -> torch.Tensor:
+    home = "torchvision.transforms.v2.functional" if v2 else "torchvision.transforms.functional"
+    functional = sys.modules[home]
+    name = {
+        steps.BRIGHTNESS: "adjust_brightness",
+        steps.CONTRAST: "adjust_contrast",
+        steps.SATURATION: "adjust_saturation",
+        steps.HUE: "adjust_hue",
+        steps.SHARPNESS: "adjust_sharpness",
+        steps.POSTERIZE: "posterize",
+        steps.SOLARIZE: "solarize",
+        steps.INVERT: "invert",
+        steps.AUTOCONTRAST: "autocontrast",
+        steps.EQUALIZE: "equalize",
+        steps.GREY: "rgb_to_grayscale",
+    }[colour]
+    if colour == steps.GREY:
+        arguments: tuple[float, ...] = (3,)
+    elif colour == steps.POSTERIZE:
+        arguments = (int(amount),)
+    else:
+        arguments = (
+            () if colour in (steps.INVERT, steps.AUTOCONTRAST, steps.EQUALIZE) else (amount,)
+        )
+    made: torch.Tensor = getattr(functional, name)(pixels, *arguments)
+    return made
+
+
+def _check_colours(v2: bool) -> None:
+    plain = (0.0, 0.0, 0.0)
+    numbers = random.Random(int(v2))
+    for colour, amounts in _AMOUNTS:
+        for amount in amounts:
+            h, w = numbers.choice(_COLOURED)
+            exact = torch.tensor(amount, dtype=torch.float32, device="cpu").item()
+            generator = torch.Generator(device="cpu").manual_seed(colour)
+            image = torch.randint(0, 256, (h, w, 3), generator=generator, dtype=torch.uint8)
+            image[::3] = image[::3] // 4 + 100
+            op = steps.always_coloured(colour | _flags(v2), exact)
+            engine = _core.Transform(
+                [op], dtype="u8", lut=None, mean=plain, std=plain, era=0, channels=3, layout=1
+            )
+            flat = bytes(image.flatten().tolist())
+            got = bytes(memoryview(engine.apply(flat, w, h, bytes(4))[0]))
+            for pixels in (image.permute(2, 0, 1), image.permute(2, 0, 1).contiguous()):
+                theirs = _theirs(v2, colour, pixels, exact)
+                if got != bytes(theirs.permute(1, 2, 0).flatten().tolist()):
+                    raise ValueError(f"colour {colour} by {exact}")
+
+
+@lru_cache(maxsize=2)
+def colour_refusal(v2: bool) -> str | None:
+    """Why the colours of tensors of the installed torch and torchvision are not the engine's, or
+    None."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability not in ("AVX2", "AVX512"):
+        return f"torch computes colours by instructions that are not known ({capability})"
+    try:
+        with torch.no_grad():
+            _check_colours(v2)
+    except Exception as error:
+        return f"colours of tensors of torch {torch.__version__} are not the known ones: {error}"
+    return None
 
 
 @lru_cache(maxsize=8)
