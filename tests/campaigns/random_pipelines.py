@@ -293,8 +293,16 @@ def crops(rng: random.Random, family: Any) -> Any:
     return family.TenCrop(size, vertical_flip=rng.random() < 0.5)
 
 
-def _crops_as_numbers(rng: random.Random, family: Any, channels: int) -> list[Any]:
-    """What users put behind these: a function that stacks them, or v2's on all of them."""
+def _cropped(rng: random.Random, family: Any, channels: int) -> list[Any]:
+    """The crops, and what users put behind them: a function that stacks them, or v2's on all."""
+    if rng.random() < 0.3:  # of a tensor
+        behind = [lambda crops: torch.stack(crops)] if rng.random() < 0.5 else []
+        return [*_numbers(rng, family, channels), crops(rng, family), *behind]
+    picked = _behind_crops(rng, family, channels)
+    return [crops(rng, family), *picked]
+
+
+def _behind_crops(rng: random.Random, family: Any, channels: int) -> list[Any]:
     numbers = [transforms.ToTensor(), _normalize(rng, transforms, channels)]
     both, norm = transforms.Compose(numbers), numbers[1]
     ways = [
@@ -337,9 +345,7 @@ def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
             step = rng.choice([family.RandomChoice(parts, weights), family.RandomOrder(parts)])
         steps.insert(rng.randint(0, len(steps)), step)
     if rng.random() < 0.08:
-        return family.Compose(
-            [*steps, crops(rng, family), *_crops_as_numbers(rng, family, channels)]
-        )
+        return family.Compose([*steps, *_cropped(rng, family, channels)])
     steps += _numbers(rng, other, channels)
     if rng.random() < 0.2:
         steps.append(_erasing(rng, other))

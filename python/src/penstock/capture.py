@@ -337,7 +337,7 @@ class _Walk:
         if self.form != "one":
             self._check_behind(thing, name, group)
         # What a container holds is asked by itself, and Pillow's function can only be first.
-        on_tensors = ("convert", "pixels", "flip", "erase", "random", "upright")
+        on_tensors = ("convert", "pixels", "flip", "erase", "crops", "random", "upright")
         is_known = group in on_tensors or tensor_steps.is_known(thing, kind)
         if self.is_tensor and not is_known:
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
@@ -355,6 +355,7 @@ class _Walk:
             refuse("transform", f"{name}: {error}")
         if group == "crops":
             self.form = "tuple"
+            self.tail.append(thing)
         if group in ("convert", "pixels", "erase"):
             self.tail.append(thing)
             self.values = tensor_steps.values_after(kind, values, self.values)

@@ -79,18 +79,30 @@ def _one_of(made: Any, n: int) -> torch.Tensor:
     return first
 
 
-def _run_tail(
-    tail: tuple[Any, ...], channels: int, erasing: int | None = None, n_images: int = 1
-) -> torch.Tensor:
+def _is_crops(step: Any) -> bool:
+    kind = steps.kinds().get(type(step))
+    return kind is not None and kind.group == "crops"
+
+
+def _crops_of(image: Any, step: Any) -> Any:
+    """As many crops as the step makes, by an object of its class that cuts nothing off: upside
+    down one row is itself."""
+    whole = {"vertical_flip": True} if hasattr(step, "vertical_flip") else {}
+    return type(step)((1, 256), **whole)(image)
+
+
+def _run_tail(tail: tuple[Any, ...], channels: int, erasing: int | None = None) -> torch.Tensor:
     """The user's own objects on all values: what they give is the specification. What erases is
     left out, but one of the objects, by its place, which erases all."""
     image = _all_values(channels)
-    if n_images > 1:
-        image = tuple(image.copy() for _ in range(n_images))
+    n_images = 1
     with torch.no_grad():
         for place, step in enumerate(tail):
             if place == erasing:
                 image = _erase(image, steps.erased_value(step))
+            elif _is_crops(step):
+                image = _crops_of(image, step)
+                n_images = len(image)
             elif not _is_erasing(step):
                 image = step(image)
     if n_images > 1:
@@ -102,16 +114,13 @@ def _run_tail(
 
 def values_of(reading: Reading, channels: int) -> torch.Tensor:
     """What each of the 256 values of a channel becomes: (channels, 256)."""
-    n_images, _ = steps.crops(reading.key)
-    return _run_tail(reading.tail, channels, None, n_images).reshape(channels, 256)
+    return _run_tail(reading.tail, channels).reshape(channels, 256)
 
 
-def _table_of_values(
-    tail: tuple[Any, ...], channels: int, n_images: int = 1
-) -> tuple[str, bytes | None]:
+def _table_of_values(tail: tuple[Any, ...], channels: int) -> tuple[str, bytes | None]:
     before = torch.default_generator.get_state()
     try:
-        values = _run_tail(tail, channels, None, n_images)
+        values = _run_tail(tail, channels)
     except (RuntimeError, TypeError, ValueError) as error:
         refuse("transform", f"the transforms raise {type(error).__name__}: {error}")
     finally:
@@ -271,7 +280,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     try:
         # What the steps make of an image says which values there are.
         channels = _channels(ops, profile, reading.channels)
-        dtype, lut = _table_of_values(reading.tail, channels, n_images)
+        dtype, lut = _table_of_values(reading.tail, channels)
         erased = iter(_erased(reading.tail, channels))
         for place, entry in enumerate(entries):
             if entry[0] == "erase":
