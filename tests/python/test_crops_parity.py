@@ -27,11 +27,13 @@ from torchvision.transforms import functional as tf
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
 SIDE = 20
-FLOAT = torch.float32
+FIRST = "may change the first alone of several pure tensors"
+SCALE = v2.ToDtype(torch.float32, scale=True)
 MEANS, STDS = [0.1, 0.2, 0.3], (0.5, 0.6, 0.7)
 normalize = transforms.Normalize(kit.MEAN, kit.STD)
 to_tensor = transforms.ToTensor()
 both = transforms.Compose([transforms.ToTensor(), v2.Identity(), normalize])
+unwrapped = v2.Compose([v2.ToImage(), v2.ToPureTensor()])
 
 
 def stack_them(crops: Any) -> torch.Tensor:
@@ -568,24 +570,45 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "only sometimes",
     ),
     # Of pure tensors v2 takes the first alone.
-    "the_first": (
-        lambda: v1(v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)),
-        "not make the same of all crops",
-    ),
-    "the_first_of_a_list": (
+    "pure": (lambda: v1(v2.PILToTensor(), SCALE), FIRST),
+    "pure_list": (
         lambda: v1(fn(lambda crops: [tf.to_tensor(c) for c in crops]), v2.Normalize([0.5], [0.5])),
-        "not make the same of all crops",
+        FIRST,
     ),
-    "the_first_of_pure": (
-        lambda: v1(v2.ToImage(), v2.ToPureTensor(), v2.ToDtype(torch.float32)),
-        "not make the same of all crops",
+    "pure_in_a_list": (
+        lambda: v1(fn(lambda crops: [v2.ToPureTensor()(v2.ToImage()(c)) for c in crops]), SCALE),
+        "calls .*ToPureTensor",
+    ),
+    "pure_in_a_compose": (
+        lambda: v1(fn(lambda crops: [unwrapped(crop) for crop in crops]), SCALE),
+        FIRST,
+    ),
+    "unwrapped": (lambda: v1(v2.ToImage(), v2.ToPureTensor(), v2.ToDtype(torch.float32)), FIRST),
+    "unwrapped_before": (
+        lambda: v2.Compose([v2.ToImage(), v2.ToPureTensor(), v2.FiveCrop(5), SCALE]),
+        FIRST,
+    ),
+    "v1s_crops": (
+        lambda: transforms.Compose([v2.ToImage(), transforms.FiveCrop(3), SCALE]),
+        FIRST,
+    ),
+    "v1s_center": (
+        lambda: v2.Compose([v2.ToImage(), transforms.CenterCrop(9), v2.FiveCrop(3), SCALE]),
+        FIRST,
+    ),
+    "v1s_flip": (
+        lambda: v2.Compose(
+            [v2.ToImage(), transforms.RandomVerticalFlip(), v2.TenCrop(3), v2.ToImage(), SCALE]
+        ),
+        FIRST,
+    ),
+    "v1s_normalize": (
+        lambda: v2.Compose(
+            [v2.ToImage(), SCALE, transforms.Normalize([0.5], [0.5]), v2.FiveCrop(9), SCALE]
+        ),
+        FIRST,
     ),
     "subclass": (lambda: v1(Own()), "is a subclass"),
-    # v1's crops of v2's images are pure tensors.
-    "the_first_of_v1s": (
-        lambda: transforms.Compose([v2.ToImage(), transforms.FiveCrop(3), v2.ToDtype(FLOAT)]),
-        "not make the same of all crops",
-    ),
     "erased_before": (
         lambda: v2.Compose([v2.CenterCrop(9), v2.ToImage(), v2.RandomErasing(), v2.FiveCrop(3)]),
         "comes after random erasing",

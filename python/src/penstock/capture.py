@@ -210,6 +210,10 @@ def _called_by(thing: Any) -> Any:
     return vars(thing)[name]
 
 
+def _is_v2(thing: Any) -> bool:
+    return ".v2." in type(thing).__module__
+
+
 class _Walk:
     def __init__(self) -> None:
         self.kinds = steps.kinds()
@@ -222,6 +226,7 @@ class _Walk:
         # Behind FiveCrop and TenCrop: of a tuple of images, of each of them by itself, of one
         # tensor.
         self.form: Literal["one", "tuple", "each", "stacked"] = "one"
+        self.is_wrapped = False  # the tensor is certainly an Image of v2's
 
     @property
     def is_tensor(self) -> bool:
@@ -251,9 +256,7 @@ class _Walk:
         check_instance(thing)
         self._see(thing)
         if kind.group == "nothing" or (kind.group == "picture" and not self.is_tensor):
-            if self.form == "tuple" and kind.name == "ToPureTensor":  # v2 takes these otherwise
-                self.key.append((kind.group, type(thing)))
-                self.tail.append(thing)
+            self.is_wrapped = self.is_wrapped and kind.name != "ToPureTensor"
             return
         if kind.group not in ("container", "random"):
             self._step(thing, kind)
@@ -292,9 +295,11 @@ class _Walk:
         if self.form == "stacked":
             is_fit = group == "pixels"
         elif self.form == "tuple":  # v1's take no tuple
-            is_fit = is_fit and ".v2." in type(thing).__module__
+            is_fit = is_fit and _is_v2(thing)
         if not is_fit:
             refuse("transform", f"{name} comes behind crops")
+        if self.form == "tuple" and self.is_tensor and not self.is_wrapped:
+            refuse("transform", f"{name} may change the first alone of several pure tensors")
 
     def _enter(self, depth: int) -> None:
         if depth >= 16:
@@ -356,6 +361,10 @@ class _Walk:
         if group == "crops":
             self.form = "tuple"
             self.tail.append(thing)
+        if group == "convert":
+            self.is_wrapped = kind.name == "ToImage"
+        elif self.is_tensor:  # v1's functions give pure tensors
+            self.is_wrapped = self.is_wrapped and _is_v2(thing)
         if group in ("convert", "pixels", "erase"):
             self.tail.append(thing)
             self.values = tensor_steps.values_after(kind, values, self.values)

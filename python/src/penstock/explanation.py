@@ -80,7 +80,6 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
         "random": "drawn in the engine; what it holds follows",
         "crops": "of one image, each written in its place of the batch",
         "stack": "known by its code; the crops are written one after the other",
-        "nothing": "the batch is of plain tensors anyway",
         "convert": "while the last pass writes",
         "pixels": "one table of 256 values a channel, made by this very object",
     }[group]
