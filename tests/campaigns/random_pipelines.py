@@ -216,12 +216,25 @@ def _colour(rng: random.Random, family: Any) -> Any:
     ][kind - 3]()
 
 
+def _augmix(rng: random.Random, family: Any, options: dict[str, Any]) -> Any:
+    return family.AugMix(
+        severity=rng.choice([3, 3, rng.randint(1, 10)]),
+        mixture_width=rng.choice([3, 3, rng.randint(1, 4)]),
+        chain_depth=rng.choice([-1, -1, rng.randint(1, 3)]),
+        alpha=rng.choice([1.0, rng.uniform(0.05, 3)]),
+        all_ops=rng.random() < 0.6,
+        **options,
+    )
+
+
 def _augment(rng: random.Random, family: Any) -> Any:
     options: dict[str, Any] = {
         "interpolation": rng.choice([InterpolationMode.NEAREST, InterpolationMode.BILINEAR]),
         "fill": rng.choice([None, 0, 200]),
     }
-    kind = rng.randrange(3)
+    kind = rng.randrange(4)
+    if kind == 3:
+        return _augmix(rng, family, options)
     if kind == 0:
         return family.TrivialAugmentWide(**options)
     if kind == 1:
