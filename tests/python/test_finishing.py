@@ -148,6 +148,21 @@ def test_words_ahead() -> None:
     assert torch.equal(before, torch.default_generator.get_state())
 
 
+def test_as_many_words_as_there_can_be(root: Path) -> None:
+    """No state of torch's generator has a whole block left."""
+    with rng.WordsAhead(bytes(4 * rng.MOST_AHEAD)) as ahead:
+        torch.rand(rng.MOST_AHEAD)
+        assert ahead.taken() == rng.MOST_AHEAD
+    with pytest.raises(RuntimeError, match="at most 623"):
+        rng.WordsAhead(bytes(4 * rng.WORDS))
+    # 23 words each, and one.
+    erasings = [transforms.RandomErasing() for _ in range(26)]
+    for n, lane in ((25, "native"), (26, "python")):
+        flips = [transforms.RandomHorizontalFlip() for _ in range(n)]
+        pipeline = transforms.Compose([*flips, transforms.ToTensor(), *erasings])
+        assert kit.OURS(kit.folder_of(root, pipeline)).explain().lane == lane
+
+
 def test_a_normal_ahead() -> None:
     """It is what normal_() takes first, and none means that there is none."""
     before = torch.default_generator.get_state()

@@ -307,7 +307,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
         refuse("transform", f"the engine does not do it: {error}")
     if transform.draws_normals:
         _check_normals(ops)
-    if transform.max_words > rng.WORDS:  # what torch's generator can be given ahead
+    if transform.max_words > rng.MOST_AHEAD:  # what torch's generator can be given ahead
         refuse("transform", f"it may draw {transform.max_words} random numbers for one image")
     return Prepared(
         reading.key,

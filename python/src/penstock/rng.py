@@ -16,6 +16,9 @@ import torch
 from penstock import _core
 
 WORDS = 624
+MOST_AHEAD = (
+    WORDS - 1
+)  # words that a generator can be given: it takes no state with a whole block left
 _LEFT = 8  # offset in the bytes of a state: words left before the next block, then
 _NEXT = 16  # the place of the next word
 _STATE = 24  # the words, in 8 bytes each
@@ -175,8 +178,8 @@ class WordsAhead:
     def __init__(self, words: bytes, normal: float | None = None) -> None:
         self._normal = normal
         self._values = struct.unpack(f"={len(words) // 4}I", words)
-        if len(self._values) > WORDS:
-            raise RuntimeError(f"{len(self._values)} words ahead, a block has {WORDS}")
+        if len(self._values) > MOST_AHEAD:
+            raise RuntimeError(f"{len(self._values)} words ahead, at most {MOST_AHEAD}")
         self._before: torch.Tensor | None = None
 
     def __enter__(self) -> "WordsAhead":
