@@ -16,9 +16,8 @@ import torch
 from penstock import _core
 
 WORDS = 624
-MOST_AHEAD = (
-    WORDS - 1
-)  # words that a generator can be given: it takes no state with a whole block left
+# Words that a generator can be given: it takes no state with a whole block left.
+MOST_AHEAD = WORDS - 1
 _LEFT = 8  # offset in the bytes of a state: words left before the next block, then
 _NEXT = 16  # the place of the next word
 _STATE = 24  # the words, in 8 bytes each
