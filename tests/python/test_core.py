@@ -206,7 +206,7 @@ def test_types_are_final(name):
 
 def test_signatures_are_there():
     names = [n for n in dir(_core.Loader) if not n.startswith("_") and n != "closed"]
-    assert len(names) == 27
+    assert len(names) == 29
     for name in names:
         assert inspect.signature(getattr(_core.Loader, name)).parameters
     for name in ("folder", "paths", "probe", "decode", "kernels", "build_info", "cpu_count"):
