@@ -255,6 +255,9 @@ PST_API int pst_transform_draws_normals(const struct pst_transform *transform);
 /* What torch's normal_() makes of n float32, n >= 16, where it runs with AVX2 or more: of n words
  * of its generator, and where n is not a multiple of 16 of 16 more. */
 PST_API int pst_normal_fill(float *out, size_t n, const uint32_t *words, struct pst_error *err);
+/* What it makes one by one of a tensor that is not contiguous, from a generator that keeps no
+ * normal: of 2 n words, where n is even. */
+PST_API int pst_normal_pairs(float *out, size_t n, const uint32_t *words, struct pst_error *err);
 
 /* Applies the transform to pixels: rgb is (h, w, 3) uint8, rows h, stride bytes apart. words and
  * n_words are the raw 32-bit draws for this sample (n_words >= pst_transform_max_words()), *used

@@ -21,6 +21,7 @@
 #include "kernels/x86/widen_avx512.h"
 #include "kernels/x86/arith_avx2.h"
 #include "kernels/x86/normal_avx2.h"
+#include "kernels/x86/normal_pairs_avx2.h"
 #include "kernels/x86/arith_avx512.h"
 #include "kernels/x86/blur_avx2.h"
 #include "kernels/x86/blur_avx512.h"
@@ -63,6 +64,7 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->round_sums = round_sums_avx2;
     kernels->spread = spread_avx2;
     kernels->normal = normal_avx2;
+    kernels->normal_pairs = normal_pairs_avx2;
     kernels->grid_bilinear = grid_bilinear_avx2;
     kernels->grid_nearest = grid_nearest_avx2;
     kernels->tensor_luma_sum = tensor_luma_sum_avx2;
@@ -108,8 +110,8 @@ static void init_x86(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->tensor_sharpen = tensor_sharpen_avx512;
     kernels->combine = combine_avx512;
     /* No unfilter, convolve_at and adler32: two go value by value, one is bound by its loads. No
-     * normal: eight lanes of it are quicker than the generator. No tensor_hue: its divisions go no
-     * faster by sixteen. */
+     * normal and normal_pairs: the lanes of AVX2 are quicker than the generator. No tensor_hue: its
+     * divisions go no faster by sixteen. */
 }
 #endif
 
@@ -149,6 +151,7 @@ void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags)
     kernels->round_sums = pst__round_sums_scalar;
     kernels->spread = pst__spread_scalar;
     kernels->normal = pst__normal_scalar;
+    kernels->normal_pairs = pst__normal_pairs_scalar;
     kernels->grid_bilinear = pst__grid_bilinear_scalar;
     kernels->grid_nearest = pst__grid_nearest_scalar;
     kernels->tensor_luma_sum = pst__tensor_luma_sum_scalar;

@@ -211,6 +211,8 @@ struct pst__kernels {
     /* Normals of the words of torch's generator, 16 at a time: n is a multiple of 16. As torch's
      * normal_() makes them where it runs with AVX2 or more. dst and words do not overlap. */
     void (*normal)(float *dst, const uint32_t *words, size_t n);
+    /* Of two words each, n even: as torch draws normals one by one, rounded from double. */
+    void (*normal_pairs)(float *dst, const uint32_t *words, size_t n);
 
     /* n integers to float32, to the nearest, ties to even. Nothing need be aligned; reads and
      * writes exactly n. */
@@ -275,6 +277,9 @@ uint8_t pst__blend(uint8_t back, uint8_t front, float factor);
  * value and another one in these portions, cut to 0..255 and its fraction cut off. */
 float pst__tensor_luma(const uint8_t *px, int is_fused);
 uint8_t pst__tensor_blend(float own, float other, const struct pst__portions *portions);
+
+/* Two normals as torch draws them one by one, in double: the second is what a generator keeps. */
+void pst__normal_pair(double pair[2], const uint32_t words[4]);
 
 /* The versions for a set of CPU flags (enum pst__cpu_flag); 0 gives the scalar ones. */
 void pst__kernels_init(struct pst__kernels *kernels, uint32_t cpu_flags);

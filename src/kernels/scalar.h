@@ -78,6 +78,7 @@ int pst__round_sums_from(uint8_t *px, const float *sum, ptrdiff_t plane, int fir
 void pst__spread_scalar(float *dst, ptrdiff_t plane, const uint8_t *px, int n);
 
 void pst__normal_scalar(float *dst, const uint32_t *words, size_t n);
+void pst__normal_pairs_scalar(float *dst, const uint32_t *words, size_t n);
 
 /* Of the logarithm, the sine and the cosine in normal(). The sum of ln 2's two is ln 2; that of the
  * three others is -pi / 4. */

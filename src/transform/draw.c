@@ -4,6 +4,8 @@
 #include <float.h>
 #include <math.h>
 
+#include "kernels/kernels.h"
+
 /* float32 has 24 bits of mantissa; torch takes as many from a word. */
 #define UNIFORM_BITS 24
 #define UNIFORM_MASK ((1u << UNIFORM_BITS) - 1)
@@ -117,17 +119,19 @@ void pst__draw_python_order(struct pst__draws *draws, int32_t *order, int32_t n)
     }
 }
 
-/* at::normal_distribution<double>: Box and Muller's pair, of which the generator keeps one. */
+/* One of a pair, of which the generator keeps the other. */
 static double normal(struct pst__draws *draws, double *kept)
 {
-    double last = *kept;
+    double last = *kept, pair[2];
+    uint32_t words[4];
     *kept = NAN;
     if (!isnan(last))
         return last;
-    double u1 = uniform53(draws), u2 = uniform53(draws);
-    double r = sqrt(-2.0 * log1p(-u2)), theta = 2.0 * M_PI * u1;
-    *kept = r * sin(theta);
-    return r * cos(theta);
+    for (int i = 0; i < 4; i++)
+        words[i] = next(draws);
+    pst__normal_pair(pair, words);
+    *kept = pair[1];
+    return pair[0];
 }
 
 /* sample_gamma() of ATen (Marsaglia and Tsang 2000), with its constants in float32. Words for a try

@@ -435,6 +435,13 @@ int pst_normal_fill(float *out, size_t n, const uint32_t *words, struct pst_erro
     return PST_OK;
 }
 
+int pst_normal_pairs(float *out, size_t n, const uint32_t *words, struct pst_error *err)
+{
+    PST_REQUIRE(n % 2 == 0, err, "%zu normals, expected an even number", n);
+    pst__kernels()->normal_pairs(out, words, n);
+    return PST_OK;
+}
+
 static int fill_random(struct pst__executor *executor, const struct pst__plan *plan,
                        const struct pst__erased *erased, const struct pst__sink *sink,
                        struct pst_error *err)

@@ -349,7 +349,32 @@ def test_all_sizes() -> None:
         assert torch.equal(drawn.view(torch.int32), found), n
 
 
+def test_one_by_one() -> None:
+    """Of tensors that are not contiguous; words from torch, with all their bits."""
+    assert rng.pairs_refusal() is None
+    for seed, n in enumerate([2, 4, 6, 8, 10, 16, 30, 1 << 20]):
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.empty(n // 2, 2).t().normal_(generator=generator).t().reshape(-1)
+        found = torch.frombuffer(
+            bytearray(_core.normal_pairs(rng.words_of(seed, 2 * n), n)), dtype=torch.int32
+        )
+        assert torch.equal(drawn.view(torch.int32), found), n
+
+
+def test_another_one_by_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng.pairs_refusal.cache_clear()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(_core, "normal_pairs", lambda words, n: bytes(4 * n))
+            assert "one by one, is not the known one: the values" in str(rng.pairs_refusal())
+    finally:
+        rng.pairs_refusal.cache_clear()
+
+
 def test_wrong_arguments() -> None:
+    for words, n in ((bytes(8), 0), (bytes(24), 3), (bytes(15), 2), (b"", -1)):
+        with pytest.raises(ValueError, match=r"expected|bytes|normals"):
+            _core.normal_pairs(words, n)
     for words, n in ((bytes(60), 15), (bytes(64), 17), (bytes(128), 16), (b"", 0), (b"", -1)):
         with pytest.raises(ValueError, match=r"expected|bytes|normals"):
             _core.normals(words, n)

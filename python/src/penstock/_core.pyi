@@ -505,6 +505,9 @@ def permutation(n: int, key: int, start: int, count: int, block: int, /) -> Tens
 def normals(words: Buffer, n: int, /) -> bytes:
     """What torch's normal_() makes of n words, and where n is not a multiple of 16 of 16 more."""
 
+def normal_pairs(words: Buffer, n: int, /) -> bytes:
+    """What torch's normal_() makes one by one of 2 n words, n even."""
+
 def kernels() -> str: ...
 def build_info() -> str: ...
 def cpu_count() -> int: ...

@@ -395,6 +395,41 @@ def normal_refusal() -> str | None:
     return None
 
 
+def _check_one_by_one(seed: int, h: int, w: int, kept: float | None) -> None:
+    generator, ahead = (torch.Generator(device="cpu").manual_seed(seed) for _ in range(2))
+    keep_normal(generator, kept)
+    drawn = torch.empty(h, w, 3, device="cpu").permute(2, 0, 1).normal_(generator=generator)
+    values = drawn.permute(1, 2, 0).reshape(-1)
+    if kept is not None:
+        _expect(values[0].item() == _float32(kept), "the normal that was kept")
+        values = values[1:]
+    n = len(values)
+    even = n + n % 2
+    expected = bytearray(_core.normal_pairs(words_of(seed, 2 * even), even))
+    same = torch.frombuffer(expected, dtype=torch.int32)
+    _expect(torch.equal(values.view(torch.int32), same[:n]), "the values")
+    last = kept_normal(generator)
+    _expect((last is None) == (n % 2 == 0), "whether one is kept")
+    if last is not None:
+        _expect(_float32(last) == same.view(torch.float32)[n].item(), "the one that is kept")
+    advance(ahead, 2 * even)
+    keep_normal(ahead, last)
+    keep_normal(generator, last)
+    _expect(torch.equal(ahead.get_state(), generator.get_state()), "the words it draws")
+
+
+@lru_cache(maxsize=1)
+def pairs_refusal() -> str | None:
+    """The same of a tensor whose pixels lie together, which it fills one by one."""
+    try:
+        for seed, (h, w) in enumerate(((1, 6), (5, 5), (9, 4), (97, 101))):
+            _check_one_by_one(seed, h, w, None)
+            _check_one_by_one(seed + 10, h, w, -0.3 / (seed + 1))
+    except Exception as error:
+        return f"normal_ of torch {torch.__version__}, one by one, is not the known one: {error}"
+    return None
+
+
 @lru_cache(maxsize=16)
 def exp_refusal(low: float, high: float) -> str | None:
     """Why a rectangle's sides cannot be told without torch's exp, or None: in a range the

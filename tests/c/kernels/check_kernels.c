@@ -18,6 +18,7 @@
 #include "kernels/check_widen.h"
 #include "kernels/check_arith.h"
 #include "kernels/check_normal.h"
+#include "kernels/check_normal_pairs.h"
 #include "kernels/kernels.h"
 #include "kernels/taps.h"
 
@@ -430,6 +431,7 @@ static int check_version(const struct pst__kernels *kernels)
                     {"round_sums", check_round_sums},
                     {"spread", check_spread},
                     {"normal", check_normal},
+                    {"normal_pairs", check_normal_pairs},
                     {"grid_bilinear", check_grid_bilinear},
                     {"grid_nearest", check_grid_nearest},
                     {"tensor_luma_sum", check_tensor_luma_sum},
@@ -451,6 +453,7 @@ static int check_version(const struct pst__kernels *kernels)
     check_largest_sums(kernels);
     check_all_paeth(kernels);
     check_known_normals(kernels);
+    check_known_pairs(kernels);
     return done;
 }
 
@@ -511,6 +514,7 @@ static void check_coverage(const struct pst__kernels *k, const struct pst__kerne
     CHECK((k->adler32 != below->adler32) == is_avx2);
     CHECK((k->convolve_at != below->convolve_at) == is_avx2);
     CHECK((k->normal != below->normal) == is_avx2);
+    CHECK((k->normal_pairs != below->normal_pairs) == is_avx2);
 }
 
 int main(int argc, char **argv)

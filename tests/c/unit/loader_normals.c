@@ -250,6 +250,7 @@ static void what_is_refused(void)
     CHECK_INT(made(&op, PST_F32, SIZE), PST_EINVAL);
     float value[16];
     CHECK_INT(pst_normal_fill(value, 15, NULL, NULL), PST_EINVAL);
+    CHECK_INT(pst_normal_pairs(value, 3, NULL, NULL), PST_EINVAL);
     struct pst_transform *transform = transform_new(0);
     struct pst_tensor out;
     const uint8_t rgb[3] = {0};
