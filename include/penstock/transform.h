@@ -140,6 +140,17 @@ enum pst_op_kind {
      * tell: a contrast of more than 65,793 pixels, or with v2 of pixels that are no multiple of 16.
      * Grey images are not taken */
     PST_OP_AUGMIX = 71,
+    /* torchvision v2 GaussianNoise of a float32 sample: a normal for each of its numbers, for a
+     * loader, and samples of one size. number: the mean and sigma; count: enum pst_noise, added up;
+     * table: nothing, or the three means and the three deviations of a Normalize behind it, of
+     * float32 (output.lut is what is in front of the noise). Nothing may follow */
+    PST_OP_GAUSSIAN_NOISE = 80,
+};
+
+enum pst_noise {
+    PST_NOISE_CLIPPED = 1,    /* the sum is cut to 0..1 */
+    PST_NOISE_ONE_BY_ONE = 2, /* to torch the pixels lie together, so it draws as
+                               * pst_normal_pairs(); else plane after plane, as pst_normal_fill() */
 };
 
 /* Changes of colours, as torchvision makes them of PIL images, and what their amount is. */

@@ -102,4 +102,6 @@ void pst__plan_describe(const struct pst__plan *plan, char *text, size_t size)
     }
     say_crops(&line, plan);
     say_erased(&line, plan);
+    if (plan->is_noisy)
+        say(&line, ", noise");
 }

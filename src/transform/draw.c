@@ -134,6 +134,18 @@ static double normal(struct pst__draws *draws, double *kept)
     return pair[0];
 }
 
+void pst__draw_past(struct pst__draws *draws, size_t n)
+{
+    double none = NAN, *kept = draws->normal ? draws->normal : &none;
+    if (n > 0 && !isnan(*kept)) {
+        *kept = NAN;
+        n--;
+    }
+    pst__draw_skip(draws, n / 2 * 4);
+    if (n % 2)
+        normal(draws, kept);
+}
+
 /* sample_gamma() of ATen (Marsaglia and Tsang 2000), with its constants in float32. Words for a try
  * are there up to `limit`: behind it what was tried last is taken. That it is reached has a chance
  * of less than 10^-70, but for generators whose state is not one of a seed. */

@@ -44,6 +44,8 @@ static inline size_t pst__normal_words(size_t n)
     return n % 16 ? n + 16 : n;
 }
 void pst__draw_skip(struct pst__draws *draws, size_t n); /* n words, of the generator alone */
+/* n normals that are drawn one by one, of the generator alone: the last may leave one for later. */
+void pst__draw_past(struct pst__draws *draws, size_t n);
 
 /* torchvision's draw of a box: a share of the area between the scales, then exp of the log of the
  * aspect. Two sides in whole pixels, which may be none or more than the image has: the roots of

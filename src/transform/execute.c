@@ -4,6 +4,7 @@
 #include "transform/change.h"
 #include "transform/draw.h"
 #include "transform/luma_rows.h"
+#include "transform/noise.h"
 #include "transform/ops.h"
 #include "transform/pixels.h"
 #include "transform/segment.h"
@@ -87,7 +88,7 @@ size_t pst__executor_bytes(const struct pst__executor *executor)
     return sizeof *executor + pst__tap_cache_bytes(&executor->taps) + executor->planes.size +
            executor->line.size + executor->unpacked.size + executor->index.size +
            executor->image[0].size + executor->image[1].size + executor->work.size +
-           executor->rgbx.size + executor->luma.size;
+           executor->rgbx.size + executor->luma.size + executor->normals.size;
 }
 
 static int no_memory(const struct job *job, struct pst_error *err)
@@ -548,7 +549,10 @@ static int run_segments(struct pst__executor *executor, const struct pst_transfo
     }
     if (plan->n_crops > 0)
         return run_crops(executor, transform, plan, &image, place, err);
-    return erase(executor, plan, &sink, err);
+    int rc = erase(executor, plan, &sink, err);
+    if (rc == PST_OK && transform->noise)
+        rc = pst__add_noise(transform, plan, place->first, &executor->normals, err);
+    return rc;
 }
 
 static int run_plan(struct pst__executor *executor, const struct pst_transform *transform,

@@ -38,6 +38,7 @@ static const struct pst__op_type *const types[] = {
     &pst__op_gaussian_blur,
     &pst__op_corner_crops,
     &pst__op_augmix,
+    &pst__op_gaussian_noise,
 };
 
 static const struct pst__op_type *type_of(int kind)
@@ -194,9 +195,28 @@ static int check_place(const struct pst__step *before, const struct pst__step *s
 {
     if (before && (before->type->images || (before->type->is_last && !step->type->is_last)))
         return pst__fail(err, PST_EINVAL, "it comes after %s", before->type->name);
+    int is_noise = step->type == &pst__op_gaussian_noise;
+    if (before && before->type->is_last && (is_noise || before->type == &pst__op_gaussian_noise))
+        return pst__fail(err, PST_EINVAL, "it comes after %s", before->type->name);
     if (step->type->images && !is_certain)
         return pst__fail(err, PST_EINVAL, "it makes several images, and only sometimes");
     return PST_OK;
+}
+
+/* Of a step that draws normals. */
+static int add_normals(struct pst_transform *transform, const struct pst__step *step,
+                       struct pst_error *err)
+{
+    int32_t h = transform->fixed_h, w = transform->fixed_w;
+    if (step->type == &pst__op_gaussian_noise) {
+        transform->draws_normals = 1;
+        transform->noise = step;
+        return pst__check_noise(&step->op, h, w, transform->channels, err);
+    }
+    if (!pst__erases_at_random(&step->op))
+        return PST_OK;
+    transform->draws_normals = 1;
+    return pst__check_normals(&step->op, h, w, transform->channels, err);
 }
 
 static int add_step(struct pst_transform *transform, const struct pst_op *op, int is_certain,
@@ -223,11 +243,8 @@ static int add_step(struct pst_transform *transform, const struct pst_op *op, in
         transform->is_apart = step->op.number[0] != 0;
     }
     transform->draws_python |= step->type->draws_python;
-    if (rc == PST_OK && pst__erases_at_random(&step->op)) {
-        transform->draws_normals = 1;
-        rc = pst__check_normals(&step->op, transform->fixed_h, transform->fixed_w,
-                                transform->channels, err);
-    }
+    if (rc == PST_OK)
+        rc = add_normals(transform, step, err);
     if (rc == PST_OK)
         transform->max_words +=
             step->type->words ? step->type->words(&step->op) : step->type->max_words;
@@ -390,6 +407,8 @@ int pst_transform_new(struct pst_transform **out, const struct pst_transform_con
         rc = add_steps(transform, config->ops, (int)config->n_ops, 1, err);
     if (rc == PST_OK && transform->draws_normals && config->output->dtype == PST_U8)
         rc = pst__fail(err, PST_EINVAL, "normals are no pixels of PST_U8");
+    if (rc == PST_OK && transform->noise && config->output->dtype != PST_F32)
+        rc = pst__fail(err, PST_EINVAL, "noise is added to PST_F32 alone");
     for (int r = 0; r < transform->n_ranges && rc == PST_OK && transform->draws_normals; r++)
         if (transform->range[r].taps > 0)
             rc = pst__fail(err, PST_EINVAL, "normals are drawn beside the sigma of a blur");

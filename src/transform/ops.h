@@ -56,7 +56,7 @@ extern const struct pst__op_type pst__op_random_choice, pst__op_random_order, ps
 extern const struct pst__op_type pst__op_color_jitter, pst__op_grayscale, pst__op_random_colour,
     pst__op_augment, pst__op_auto_augment, pst__op_random_distort, pst__op_random_channels,
     pst__op_rgb, pst__op_python_choice, pst__op_python_order, pst__op_gaussian_blur,
-    pst__op_corner_crops, pst__op_augmix;
+    pst__op_corner_crops, pst__op_augmix, pst__op_gaussian_noise;
 
 struct pst_transform {
     _Atomic int refs; /* the last to let go frees: release, then acquire */
@@ -68,6 +68,7 @@ struct pst_transform {
     struct pst__range range[PST_MAX_EXP_RANGES];
     size_t max_words;
     int draws_python, draws_normals;
+    const struct pst__step *noise; /* the one that adds noise; NULL: none does */
     int32_t fixed_h, fixed_w;
     int in_channels, channels;
     int n_images, is_apart; /* of a sample; of a batch the first ones lie together, and so on */
@@ -98,6 +99,10 @@ int pst__op_fill(const struct pst_op *op, const struct pst__plan *plan, uint8_t 
 int pst__erases_at_random(const struct pst_op *op);
 int pst__check_normals(const struct pst_op *op, int32_t h, int32_t w, int channels,
                        struct pst_error *err);
+
+/* As above, of a step that draws a normal for each number of the sample. */
+int pst__check_noise(const struct pst_op *op, int32_t h, int32_t w, int channels,
+                     struct pst_error *err);
 
 /* op.h x op.w, whatever the image. */
 void pst__op_size_fixed(const struct pst_op *op, int32_t *h, int32_t *w);

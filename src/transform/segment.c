@@ -91,6 +91,7 @@ int pst__fold_begin(struct pst__plan *plan, int32_t w, int32_t h, int channels,
     plan->n_segments = 1;
     plan->n_changes = plan->n_erased = plan->n_crops = 0;
     plan->normals_used = 0;
+    plan->is_noisy = 0;
     plan->channels = channels;
     plan->is_luma = channels == 1;
     segment_start(&plan->segment[0], w, h, 0);

@@ -75,6 +75,8 @@ struct pst__plan {
     struct pst__change change[PST_MAX_CHANGES];
     struct pst__erased erased[PST_MAX_ERASED];
     struct pst__crop crop[PST_MAX_CROPS];
+    int is_noisy;           /* noise is added to the sample: a number for each of its values */
+    double normal;          /* that the generator keeps there, NAN: none */
     struct pst__mt normals; /* torch's generator at the first normal */
     size_t normals_used;    /* words that the sample had drawn there */
 };
