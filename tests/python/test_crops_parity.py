@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from penstock import capture
+from penstock import capture, doubts
 from penstock.datasets import ImageFolder
 from PIL import Image
 from torch import nn
@@ -425,6 +425,36 @@ def test_smaller_images_are_left_out(
         assert seen == fine
     else:
         assert len(seen) == len(dataset)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("is_apart", [False, True])
+@pytest.mark.parametrize("layout", [None, torch.channels_last])
+def test_samples_that_torchvision_finishes(
+    root: Path, is_apart: bool, workers: int, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a border mirrors an image more than once; and in front of that a word is drawn."""
+    tail = [v2.ToImage(), v2.ToDtype(torch.float32)] if is_apart else [stack_them]
+    steps = [v2.RandomHorizontalFlip(), v2.Pad(44, padding_mode="reflect"), v2.TenCrop((90, 70))]
+    dataset = kit.folder_of(root, v2.Compose([*steps, *tail]))
+    finished: list[int] = []
+    finish = doubts._finish
+
+    def counted(*args: Any) -> None:
+        finish(*args)
+        finished.append(args[2][3])
+
+    monkeypatch.setattr(doubts, "_finish", counted)
+    if layout is None:
+        compare(lambda cls: cls(dataset, 4, shuffle=True, num_workers=workers))
+    else:
+        torch.manual_seed(2)
+        expected = list(kit.STOCK(dataset, 4, num_workers=workers))
+        torch.manual_seed(2)
+        ours = list(kit.OURS(dataset, 4, num_workers=workers, memory_format=layout))
+        for (one, _), (other, _) in zip(expected, ours, strict=True):
+            assert torch.equal(torch.stack([*one]), torch.stack([*other]))
+    assert len(set(finished)) > 5
 
 
 def whole(dataset: Any, index: int) -> torch.Tensor:

@@ -100,6 +100,25 @@ def stock_of(dataset: Any, **options: Any) -> list[Any]:
     return [kit.visible(batch) for batch in kit.STOCK(dataset, **options)]
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_crops_that_nothing_stacks(pinning: Pinning, root: Path, num_workers: int) -> None:
+    """All of a batch lie in one block."""
+    options = {"batch_size": 4, "num_workers": num_workers}
+    crops = v2.Compose([v2.Resize(24), v2.TenCrop(20), v2.ToImage()])
+    dataset = kit.folder_of(root, crops)
+    expected = stock_of(dataset, **options)
+    loader = kit.OURS(dataset, pin_memory=True, **options)
+    for batch, one in zip(loader, expected, strict=True):
+        assert kit.visible(batch) == one
+        assert all(map(pinning.is_pinned, batch[0]))
+        assert len({image.untyped_storage().data_ptr() for image in batch[0]}) == 1
+        versions = [image._version for image in batch[0][1:]]
+        batch[0][0].zero_()
+        assert [image._version for image in batch[0][1:]] == versions
+    assert counts(loader) == (len(expected), 0)
+    assert pinning.live() <= 2
+
+
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 @pytest.mark.parametrize("pipeline", ["train_v1", "eval_v1", "uint8_v2", "simclr_v2"])
 def test_batches_equal_stocks(
