@@ -613,6 +613,22 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: v1(fn(lambda crops: [unwrapped(crop) for crop in crops]), SCALE),
         FIRST,
     ),
+    "pure_by_stacking": (
+        lambda: v1(
+            fn(lambda crops: torch.stack([v2.ToImage()(crop) for crop in crops])),
+            fn(lambda tensors: [v2.Identity()(t) for t in tensors]),
+            SCALE,
+        ),
+        "calls .*Identity",
+    ),
+    "pure_by_stacking_again": (
+        lambda: v1(
+            fn(lambda crops: torch.stack([v2.ToImage()(crop) for crop in crops])),
+            fn(lambda tensors: [t for t in tensors]),  # noqa: C416
+            SCALE,
+        ),
+        FIRST,
+    ),
     "unwrapped": (lambda: v1(v2.ToImage(), v2.ToPureTensor(), v2.ToDtype(torch.float32)), FIRST),
     "unwrapped_before": (
         lambda: v2.Compose([v2.ToImage(), v2.ToPureTensor(), v2.FiveCrop(5), SCALE]),

@@ -284,6 +284,7 @@ class _Walk:
         if reading.is_stacked and not self.is_tensor:
             refuse("transform", f"{describe(function)} stacks PIL images")
         self.form = "stacked" if reading.is_stacked else "tuple"
+        self.is_wrapped = self.is_wrapped and not reading.is_stacked
         # Of what it calls the parameters count; what it does is its own.
         self.tail[n:] = [thing]
         self.functions.append(reading)
