@@ -4,8 +4,8 @@
 python bench/recipes.py [--data DIR] [--rounds N] [--threads 2] [--workers 2] [--only NAME...]
 
 timm's default for training, torchvision's reference for training, also with AugMix, SimCLR's, what
-torchvision's documentation of v2 shows (a tensor first), and a plain pipeline on folders of WebP and
-of PNG files, which are made from the photographs. Wall and CPU time per image (all processes,
+torchvision's documentation of v2 shows (a tensor first), and a plain pipeline on folders of WebP
+and of PNG files, which are made from the photographs. Wall and CPU time per image (all processes,
 workers included) with the ratio round by round; each recipe names the lane that it took, and where
 that is PyTorch's, why.
 """

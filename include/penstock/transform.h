@@ -111,8 +111,9 @@ enum pst_op_kind {
     PST_OP_RANDOM_COLOUR = 52,
     /* torchvision TrivialAugmentWide and RandAugment: count changes, 1 to 3 words each. table: for
      * each change there is enum pst_action, 1 if its sign is drawn, how many magnitudes follow, and
-     * these. number: 1 for v2, 1 where the magnitude is drawn, the colour outside, and whether 1 or
-     * 3 of its values count; filter: as of PST_OP_RANDOM_ROTATION */
+     * these. number: 1 for v2, 1 where the magnitude is drawn, the colour outside, whether 1 or
+     * 3 of its values count, and 1 where the image is a tensor of uint8: then its steps are as of
+     * PST_OP_AUGMIX, and so are filter and colour; else filter: as of PST_OP_RANDOM_ROTATION */
     PST_OP_AUGMENT = 53,
     /* torchvision AutoAugment: 5 words at most. table: for each policy two times enum pst_action, 1
      * if its sign is drawn, threshold, magnitude; number and filter as above */

@@ -6,9 +6,10 @@
 #include "transform/draw.h"
 #include "transform/ops.h"
 #include "transform/recolour.h"
+#include "transform/tensor_steps.h"
 
-/* torchvision TrivialAugmentWide, RandAugment and AutoAugment on PIL images. Which changes there
- * are and by how much is in the step's table, as the user's torchvision has it. */
+/* torchvision TrivialAugmentWide, RandAugment and AutoAugment, on PIL images and on tensors. Which
+ * changes there are and by how much is in the step's table, as the user's torchvision has it. */
 
 #define MOST_OPS 16         /* of RandAugment */
 #define MOST_SIDE (1 << 16) /* up to here translations were compared with torch's */
@@ -21,7 +22,7 @@ enum { COUNT = 2, MAGNITUDES = 3 };               /* of a list: so many magnitud
 enum { THRESHOLD = 2, MAGNITUDE = 3, ENTRY = 4 }; /* of a policy, which has two entries */
 
 /* number of the step */
-enum { IS_V2, DRAWS_MAGNITUDE, FILL, N_FILL = FILL + 3 };
+enum { IS_V2, DRAWS_MAGNITUDE, FILL, N_FILL = FILL + 3, OF_TENSOR };
 
 static int is_colour(int action)
 {
@@ -62,7 +63,16 @@ static int is_action(double number)
            (number >= PST_ACTION_SHEAR_X && number <= PST_ACTION_ROTATE);
 }
 
-static int check_action(double number, int is_signed, double magnitude, struct pst_error *err)
+static int check_on_tensor(int action, double magnitude, struct pst_error *err)
+{
+    int is_free = action == PST_ACTION_NONE || action == PST_COLOUR_INVERT || is_by_size(action);
+    if (action == PST_ACTION_TRANSLATE_X || action == PST_ACTION_TRANSLATE_Y)
+        magnitude = trunc(magnitude);
+    return is_free ? PST_OK : pst__tensor_step_check(action, magnitude, err);
+}
+
+static int check_action(const struct pst_op *op, double number, int is_signed, double magnitude,
+                        struct pst_error *err)
 {
     /* Written so that a NaN fails. */
     if (!(is_action(number) && number == floor(number) && fabs(magnitude) <= MOST_MAGNITUDE))
@@ -71,6 +81,8 @@ static int check_action(double number, int is_signed, double magnitude, struct p
     struct share share = share_of(magnitude);
     if (is_by_size(action) && (share.bins < 2 || share.index >= share.bins))
         return pst__fail(err, PST_EINVAL, "element %d of %d", share.index, share.bins);
+    if (op->number[OF_TENSOR] != 0)
+        return check_on_tensor(action, magnitude, err);
     if (!is_colour(action))
         return PST_OK;
     int rc = pst__check_colour(action, amount_of(action, magnitude), err);
@@ -79,8 +91,24 @@ static int check_action(double number, int is_signed, double magnitude, struct p
     return rc;
 }
 
+/* Of a tensor the colour is three floats, and without one the edge has no seam. */
+static int check_tensors_common(const struct pst_op *op, struct pst_error *err)
+{
+    double n_fill = op->number[N_FILL];
+    if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR)
+        return pst__fail(err, PST_EINVAL, "filter %d, expected nearest or bilinear", op->filter);
+    if (n_fill != 0 && n_fill != 1 && n_fill != 3)
+        return pst__fail(err, PST_EINVAL, "a colour of %g values, expected 0, 1 or 3", n_fill);
+    for (int c = 0; c < n_fill; c++)
+        if (!(op->number[FILL + c] >= 0 && op->number[FILL + c] <= 255))
+            return pst__fail(err, PST_EINVAL, "a colour of %g", op->number[FILL + c]);
+    return PST_OK;
+}
+
 static int check_common(const struct pst_op *op, struct pst_error *err)
 {
+    if (op->number[OF_TENSOR] != 0)
+        return check_tensors_common(op, err);
     if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR &&
         op->filter != PST_FILTER_BICUBIC)
         return pst__fail(err, PST_EINVAL, "filter %d, expected nearest, bilinear or bicubic",
@@ -117,9 +145,9 @@ static int check_list(const struct pst_op *op, struct pst_error *err)
         if (!next)
             return pst__fail(err, PST_EINVAL, "the table ends within an entry");
         if (next == entry + MAGNITUDES)
-            rc = check_action(entry[ACTION], 0, 0, err);
+            rc = check_action(op, entry[ACTION], 0, 0, err);
         for (const double *m = entry + MAGNITUDES; m < next && rc == PST_OK; m++)
-            rc = check_action(entry[ACTION], entry[SIGNED] != 0, *m, err);
+            rc = check_action(op, entry[ACTION], entry[SIGNED] != 0, *m, err);
         entry = next;
     }
     return rc;
@@ -136,7 +164,7 @@ static int check_policies(const struct pst_op *op, struct pst_error *err)
         const double *entry = op->table + i;
         if (!(entry[THRESHOLD] >= 0 && entry[THRESHOLD] <= PST_CERTAIN))
             return pst__fail(err, PST_EINVAL, "threshold %g", entry[THRESHOLD]);
-        rc = check_action(entry[ACTION], entry[SIGNED] != 0, entry[MAGNITUDE], err);
+        rc = check_action(op, entry[ACTION], entry[SIGNED] != 0, entry[MAGNITUDE], err);
     }
     return rc;
 }
@@ -187,11 +215,38 @@ static int fold_geometry(struct pst__plan *plan, const struct pst_op *op, int ac
     return pst__fold_affine(plan, &warp, &affine, err);
 }
 
+static int fold_on_tensor(struct pst__plan *plan, const struct pst_op *op, int action,
+                          double magnitude, struct pst_error *err)
+{
+    struct pst__tensor_way way = {.is_v2 = op->number[IS_V2] != 0,
+                                  .is_nearest = op->filter == PST_FILTER_NEAREST,
+                                  .has_fill = op->number[N_FILL] != 0};
+    for (int c = 0; c < 3; c++)
+        way.fill[c] = (float)op->number[FILL + (op->number[N_FILL] == 3 ? c : 0)];
+    int flags = PST_COLOUR_OF_TENSOR | (way.is_v2 ? PST_COLOUR_V2 : 0);
+    if (is_colour(action))
+        return pst__fold_colour(plan, action | flags, amount_of(action, magnitude), err);
+    int32_t w, h;
+    double amount = magnitude;
+    pst__fold_size(plan, &w, &h);
+    if (is_by_size(action)) {
+        int is_y = action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
+        int rc = pixels_of(magnitude, is_y ? h : w, &amount, err);
+        if (rc < 0)
+            return rc;
+        action = is_y ? PST_ACTION_TRANSLATE_Y : PST_ACTION_TRANSLATE_X;
+    }
+    int is_shift = action == PST_ACTION_TRANSLATE_X || action == PST_ACTION_TRANSLATE_Y;
+    return pst__fold_tensor_warp(plan, &way, action, is_shift ? trunc(amount) : amount, err);
+}
+
 static int fold_action(struct pst__plan *plan, const struct pst_op *op, int action,
                        double magnitude, struct pst_error *err)
 {
     if (action == PST_ACTION_NONE)
         return PST_OK;
+    if (op->number[OF_TENSOR] != 0)
+        return fold_on_tensor(plan, op, action, magnitude, err);
     if (is_colour(action))
         return pst__fold_colour(plan, action, amount_of(action, magnitude), err);
     return fold_geometry(plan, op, action, magnitude, err);

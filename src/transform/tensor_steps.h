@@ -26,6 +26,10 @@ size_t pst__tensor_lines(int32_t w);
 void pst__tensor_step(const struct pst__tensor_way *way, int action, double magnitude,
                       const struct pst__image *src, const struct pst__image *dst, float *lines);
 
+/* A shear, translation or rotation as a step of its own. PST_ELIMIT: as above. */
+int pst__fold_tensor_warp(struct pst__plan *plan, const struct pst__tensor_way *way, int action,
+                          double magnitude, struct pst_error *err);
+
 /* Shears, translations and rotations. */
 void pst__tensor_warp(const struct pst__tensor_way *way, int action, double magnitude,
                       const struct pst__image *src, const struct pst__image *dst);

@@ -45,6 +45,7 @@ ON_TENSORS = (
     *("CenterCrop", "Pad", "RandomCrop", "RandomResizedCrop", "Resize", "ColorJitter", "Grayscale"),
     *("RandomGrayscale", "RandomInvert", "RandomPosterize", "RandomSolarize"),
     *("RandomAdjustSharpness", "RandomAutocontrast", "RandomEqualize", "GaussianBlur"),
+    *("AugMix", "AutoAugment", "RandAugment", "TrivialAugmentWide", "FiveCrop", "TenCrop"),
 )
 
 

@@ -255,6 +255,8 @@ def _tensor_resize(rng: random.Random) -> Any:
 
 def _tensor_colour(rng: random.Random, family: Any) -> Any:
     p = rng.choice([1.0, 0.5])
+    if rng.random() < 0.25:
+        return _augment(rng, family)
     return rng.choice(
         [
             family.ColorJitter(0.4, rng.choice([0.0, 0.4]), 0.4, hue=rng.choice([0.0, 0.1, 0.5])),

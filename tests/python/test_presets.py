@@ -100,14 +100,12 @@ def test_evaluation(root: Path, name: str, filter: Any, workers: int) -> None:
     compare(root, lambda: bicubic, True, num_workers=workers)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_tensor_backend_is_torchs(root: Path, name: str) -> None:
-    """v1 resizes tensors in float32, and colours of tensors are not Pillow's."""
-    family = FAMILIES[name]
-    makes = [lambda: train(family, "tensor", "ra", 0.1)]
-    if family is transforms:
-        makes.append(lambda: evaluate(family, "tensor"))
-    for make in makes:
+def test_the_tensor_backend_of_v1_is_torchs(root: Path) -> None:
+    """It resizes tensors in float32."""
+    for make in (
+        lambda: train(transforms, "tensor", "ra", 0.1),
+        lambda: evaluate(transforms, "tensor"),
+    ):
         compare(root, make, False)
         reason = kit.OURS(kit.folder_of(root, make())).explain().reason
         assert "works on a tensor here, not on a PIL image" in reason
@@ -122,6 +120,15 @@ def test_the_tensor_backend_is_torchs(root: Path, name: str) -> None:
 def test_the_tensor_backend_of_v2(root: Path, filter: Any, workers: int) -> None:
     compare(root, lambda: train(v2, "tensor", None, 0.1, filter), True, num_workers=workers)
     compare(root, lambda: evaluate(v2, "tensor", filter), True, num_workers=workers)
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
+    reason="torch resizes uint8 in float32 here",
+)
+@pytest.mark.parametrize("policy", ["ra", "ta_wide", "imagenet"])
+def test_the_tensor_backend_of_v2_with_a_policy(root: Path, policy: str) -> None:
+    compare(root, lambda: train(v2, "tensor", policy, 0.1), True, num_workers=2)
 
 
 # --- in the object that the references hold them in

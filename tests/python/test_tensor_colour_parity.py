@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from penstock import _core, capture, tensor_steps
 from torch.utils.data import DataLoader
+from torchvision.transforms import InterpolationMode
 
 pytestmark = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
@@ -85,6 +86,34 @@ def test_colours(
         assert "the contrast of" in str(error)  # noqa: PT017
 
 
+def augments(family: ModuleType) -> Any:
+    options = {
+        "interpolation": st.sampled_from([InterpolationMode.NEAREST, InterpolationMode.BILINEAR]),
+        "fill": st.sampled_from([None, 0, 127, 30.5, [1, 2.5, 255]]),
+    }
+    policies = st.sampled_from(list(family.AutoAugmentPolicy))
+    return st.one_of(
+        st.builds(family.TrivialAugmentWide, **options),
+        st.builds(family.RandAugment, st.integers(1, 4), st.integers(0, 30), **options),
+        st.builds(family.AutoAugment, policies, **options),
+        st.builds(family.AugMix, st.integers(1, 10), **options),
+    )
+
+
+@MANY
+@given(families, st.data(), sizes, seeds)
+def test_automatic_augmentations(
+    family: ModuleType, data: st.DataObject, shape: tuple[int, int], seed: int
+) -> None:
+    torch.set_num_threads(1)
+    steps = [data.draw(augments(family)), data.draw(colours(family))]
+    pipeline = v2.Compose([family.PILToTensor(), *steps, family.RandomHorizontalFlip()])
+    try:
+        parity_kit.check(pipeline, image_of(shape, seed), seed)
+    except _core.Error as error:  # the reference decides
+        assert "the contrast of" in str(error)  # noqa: PT017
+
+
 def every_colour() -> np.ndarray:
     """One of 64 values a channel each."""
     values = np.arange(64, dtype=np.uint8) * 4 + np.arange(64, dtype=np.uint8) % 4
@@ -132,12 +161,15 @@ def test_a_pipeline_of_tensors(tmp_path: Path, family: ModuleType, workers: int)
 def test_threads_of_the_main_process(tmp_path: Path) -> None:
     """They round the last values of v2's contrast in another way, wherever that shows."""
     steps = [v2.ToImage(), v2.ColorJitter(contrast=0.5)]
+    augment = [v2.ToImage(), v2.RandAugment()]
     dataset = kit.folder_of(kit.make_folder(tmp_path), v2.Compose(steps))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
         assert "threads" in penstock.explain(penstock.DataLoader(dataset)).reason
         assert penstock.explain(penstock.DataLoader(dataset, num_workers=1)).lane == "native"
+        another = kit.folder_of(dataset.root, v2.Compose(augment))
+        assert "threads" in penstock.explain(penstock.DataLoader(another)).reason
         torch.set_num_threads(1)
         assert penstock.explain(penstock.DataLoader(dataset)).lane == "native"
     finally:
@@ -153,6 +185,11 @@ def test_threads_of_the_main_process(tmp_path: Path) -> None:
         ([v2.ToImage(), v2.RandomSolarize(300)], "threshold is 300"),
         ([v2.ToImage(), v2.RandomPhotometricDistort()], "works on a tensor here"),
         ([v2.ToImage(), v2.RandomRotation(20)], "works on a tensor here"),
+        ([v1.ToTensor(), v1.RandAugment()], "that is not of uint8"),
+        (
+            [v2.ToImage(), v2.RandAugment(interpolation=InterpolationMode.BICUBIC)],
+            "interpolation is",
+        ),
     ],
 )
 def test_what_is_left_to_torch(tmp_path: Path, steps: list[Any], said: str) -> None:

@@ -81,9 +81,9 @@ def _check_shares(thing: Any, v2: bool, bins: int) -> None:
                 raise ValueError(f"{name} is not by the known share of a side")
 
 
-def _magnitude(name: str, value: float, v2: bool) -> float:
+def _magnitude(name: str, value: float, v2: bool, of_tensor: bool) -> float:
     if name.startswith("Shear"):
-        return math.degrees(math.atan(value))
+        return value if of_tensor else math.degrees(math.atan(value))
     if name == "Posterize":
         return float(int(value))
     return 255.0 * value if name == "Solarize" and v2 else value
@@ -95,7 +95,9 @@ def _action(name: str) -> int:
     return ACTIONS[name]
 
 
-def _chosen(name: str, magnitudes: torch.Tensor, index: int, v2: bool) -> tuple[int, float]:
+def _chosen(
+    name: str, magnitudes: torch.Tensor, index: int, v2: bool, of_tensor: bool
+) -> tuple[int, float]:
     """An action and its magnitude, where translations are by a share of the side."""
     if type(index) is not int or not 0 <= index < len(magnitudes):
         raise ValueError(f"{name} has no magnitude {index!r}")
@@ -103,20 +105,20 @@ def _chosen(name: str, magnitudes: torch.Tensor, index: int, v2: bool) -> tuple[
         if not _is_exact_share(len(magnitudes), index):
             raise ValueError(f"magnitude {index} of {len(magnitudes)} is not rounded as known")
         return _action(name) + _BY_SIZE, index + len(magnitudes) / _BINS_UNIT
-    return _action(name), _magnitude(name, magnitudes[index].item(), v2)
+    return _action(name), _magnitude(name, magnitudes[index].item(), v2, of_tensor)
 
 
-def trivial_table(thing: Any, v2: bool) -> tuple[float, ...]:
+def trivial_table(thing: Any, v2: bool, of_tensor: bool = False) -> tuple[float, ...]:
     """TrivialAugmentWide: for each change all its magnitudes."""
     table: list[float] = []
     for name, (magnitudes, signed) in _space(thing, v2, thing.num_magnitude_bins, None).items():
         values = [] if magnitudes is None else magnitudes.tolist()
         table += (_action(name), float(signed), float(len(values)))
-        table += [_magnitude(name, value, v2) for value in values]
+        table += [_magnitude(name, value, v2, of_tensor) for value in values]
     return tuple(table)
 
 
-def rand_table(thing: Any, v2: bool) -> tuple[float, ...]:
+def rand_table(thing: Any, v2: bool, of_tensor: bool = False) -> tuple[float, ...]:
     """RandAugment: for each change the one magnitude that it has."""
     bins = thing.num_magnitude_bins
     _check_shares(thing, v2, bins)
@@ -125,29 +127,31 @@ def rand_table(thing: Any, v2: bool) -> tuple[float, ...]:
         if magnitudes is None:
             table += (_action(name), float(signed), 0.0)
         else:
-            action, magnitude = _chosen(name, magnitudes, thing.magnitude, v2)
+            action, magnitude = _chosen(name, magnitudes, thing.magnitude, v2, of_tensor)
             table += (action, float(signed), 1.0, magnitude)
     return tuple(table)
 
 
-def _policy_entry(step: Sequence[Any], space: Space, v2: bool) -> tuple[float, ...]:
+def _policy_entry(
+    step: Sequence[Any], space: Space, v2: bool, of_tensor: bool
+) -> tuple[float, ...]:
     name, p, index = step
     magnitudes, signed = space[name]
     if magnitudes is None or (index is None and not v2):
         action, magnitude = _action(name), 0.0
     else:
-        action, magnitude = _chosen(name, magnitudes, index, v2)
+        action, magnitude = _chosen(name, magnitudes, index, v2, of_tensor)
     # v2 draws no sign where there are no magnitudes.
     is_signed = signed and not (v2 and magnitudes is None)
     return action, float(is_signed), float(rng.most_threshold(float(p))), magnitude
 
 
-def policy_table(thing: Any, v2: bool) -> tuple[float, ...]:
+def policy_table(thing: Any, v2: bool, of_tensor: bool = False) -> tuple[float, ...]:
     """AutoAugment: for each policy its two changes."""
     _check_shares(thing, v2, 10)
     space = _space(thing, v2, 10, (7, 9))
     table: list[float] = []
     for first, second in thing._policies if v2 else thing.policies:
-        table += _policy_entry(first, space, v2)
-        table += _policy_entry(second, space, v2)
+        table += _policy_entry(first, space, v2, of_tensor)
+        table += _policy_entry(second, space, v2, of_tensor)
     return tuple(table)

@@ -421,8 +421,9 @@ def _channels(source: Source) -> int:
 
 
 def _check_precision(reading: Reading) -> None:
-    for _, thing, *_ in reading.key:
-        if thing.__name__ in ("GaussianBlur", "AugMix"):
+    for group, thing, *rest in reading.key:
+        is_named = thing.__name__ in ("GaussianBlur", "AugMix")
+        if is_named or (group in steps.OPS and tensor_steps.is_of_tensor(rest[0])):
             blurring.check_settings(thing.__name__)
 
 

@@ -241,7 +241,7 @@ def _check_grey(reading: Reading) -> None:
     for group, cls, *rest in reading.key:
         if group not in steps.OPS:
             continue
-        if cls.__name__ not in _GREY_STEPS or tensor_steps.is_colour_of_tensor(rest[0]):
+        if cls.__name__ not in _GREY_STEPS or tensor_steps.is_of_tensor(rest[0]):
             refuse("transform", f"{cls.__name__} is not proven on grey images")
     for thing, attributes in reading.seen:
         # Others have one number a channel, or are a dict.

@@ -116,6 +116,11 @@ def with_number(op: Op, number: tuple[float, ...]) -> Op:
     return (*op[:-3], number, *op[-2:])
 
 
+def with_table(op: Op, table: tuple[float, ...]) -> Op:
+    """The op with another table."""
+    return (*op[:-1], table)
+
+
 def with_count(op: Op, count: int) -> Op:
     """The op with another count."""
     return (*op[:-2], count, op[-1])
@@ -654,7 +659,7 @@ def _read_auto_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
     return (_augment_op(thing, AUTO_AUGMENT, v2, augment.policy_table),)
 
 
-def _tensor_fill(thing: Any, v2: bool) -> tuple[float, ...]:
+def tensor_fill(thing: Any, v2: bool) -> tuple[float, ...]:
     """The colour for a tensor: none, one value for all channels, or three, which need be no
     integers."""
     fill = thing.fill
@@ -671,12 +676,17 @@ def _tensor_fill(thing: Any, v2: bool) -> tuple[float, ...]:
     return numbers
 
 
-def _read_augmix(thing: Any, v2: bool) -> tuple[Any, ...]:
+def tensor_filter(thing: Any, v2: bool) -> int:
+    """The filter for a tensor, which Pillow's nearest-exact is not."""
     mode = thing.interpolation
     if getattr(mode, "value", mode) == "nearest-exact":
         raise Unknown(f"interpolation is {mode!r}")
+    return _filter(mode, v2)
+
+
+def _read_augmix(thing: Any, v2: bool) -> tuple[Any, ...]:
     try:
-        return (augmix.op(thing, _filter(mode, v2), _tensor_fill(thing, v2), v2),)
+        return (augmix.op(thing, tensor_filter(thing, v2), tensor_fill(thing, v2), v2),)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise Unknown(f"{error}") from None
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from penstock import _core, steps
+from penstock import _core, augment, augmix, steps
 from penstock.refusal import refuse
 
 # uint8, as the image had them; numbers of which 0 is black; others.
@@ -38,6 +38,11 @@ _COLOURS = (
     "RandomAutocontrast",
     "RandomEqualize",
 )
+_AUGMENTS = {
+    "TrivialAugmentWide": augment.trivial_table,
+    "RandAugment": augment.rand_table,
+    "AutoAugment": augment.policy_table,
+}
 _COLOUR_OF_TENSOR, _COLOUR_V2 = 32, 64  # enum pst_colour
 
 
@@ -47,7 +52,7 @@ def _is_v2(thing: Any) -> bool:
 
 def is_known(thing: Any, kind: steps.Kind) -> bool:
     """Whether read() may know the step. v1's Resize computes in float32."""
-    return kind.name in (*_MOVES, *_COLOURS, "GaussianBlur") or (
+    return kind.name in (*_MOVES, *_COLOURS, *_AUGMENTS, "AugMix", "GaussianBlur") or (
         _is_v2(thing) and kind.name in _RESIZES
     )
 
@@ -71,6 +76,8 @@ def read(thing: Any, kind: steps.Kind, values: Values) -> tuple[Any, ...]:
         return (op[0] if kind.name == "CenterCrop" else steps.with_count(op[0], 1),)
     if values != "pixels":
         raise steps.Unknown("it works on a tensor here that is not of uint8")
+    if kind.name in _AUGMENTS:
+        return (_augmented(thing, kind, op[0]),)
     return (_coloured(thing, kind, op[0]),) if kind.name in _COLOURS else op
 
 
@@ -115,25 +122,47 @@ def _coloured(thing: Any, kind: steps.Kind, op: steps.Op) -> steps.Op:
     return steps.with_count(op, op[-2] | _flags(v2))
 
 
+def _augmented(thing: Any, kind: steps.Kind, op: steps.Op) -> steps.Op:
+    v2 = _is_v2(thing)
+    filter, fill = steps.tensor_filter(thing, v2), steps.tensor_fill(thing, v2)
+    if filter not in (0, 2):
+        raise steps.Unknown(f"interpolation is {thing.interpolation!r}, of a tensor")
+    refusal = augmix.refusal(v2, filter, len(fill)) or colour_refusal(v2)
+    if refusal is not None:
+        raise steps.Unknown(refusal)
+    colour = (*fill, *fill, *fill)[:3] or (0.0, 0.0, 0.0)
+    number = (*op[12][:2], *colour, float(len(fill)), 1.0)
+    table = _AUGMENTS[kind.name](thing, v2, of_tensor=True)
+    return steps.with_number(steps.with_table(op, table), number)
+
+
 def _flags(v2: bool) -> int:
     return _COLOUR_OF_TENSOR | (_COLOUR_V2 if v2 else 0)
 
 
-def is_colour_of_tensor(op: steps.Op) -> bool:
-    """Which is not proven of grey images."""
+def _is_augment(op: steps.Op) -> bool:
+    return op[0] in (steps.AUGMENT, steps.AUTO_AUGMENT) and len(op[12]) > 6
+
+
+def is_of_tensor(op: steps.Op) -> bool:
+    """Whether it is computed in float32. That is not proven of grey images."""
     kinds = (steps.COLOR_JITTER, steps.GRAYSCALE, steps.RANDOM_COLOUR)
-    return op[0] in kinds and op[-2] & _COLOUR_OF_TENSOR != 0
+    return _is_augment(op) or (op[0] in kinds and op[-2] & _COLOUR_OF_TENSOR != 0)
 
 
 def check_threads(ops: Sequence[steps.Op]) -> None:
     """In v2's contrast torch rounds the last values of each of its threads in another way. Raises
     Refusal."""
     fused = _COLOUR_V2 | 1 << (steps.CONTRAST - 1)
-    has_contrast = any(op[0] == steps.COLOR_JITTER and op[-2] & fused == fused for op in ops)
+    has_contrast = any(
+        (op[0] == steps.COLOR_JITTER and op[-2] & fused == fused)
+        or (_is_augment(op) and op[12][0] == 1)
+        for op in ops
+    )
     if has_contrast and torch.get_num_threads() > 1:
         refuse(
             "transform",
-            "ColorJitter: without workers the contrast of v2 depends on torch's number of threads"
+            "without workers the contrast of v2 on tensors depends on torch's number of threads"
             f" ({torch.get_num_threads()})",
         )
 

@@ -85,6 +85,51 @@ static void amounts_and_filters(void)
     check_refused(resize(8, 8, 2 * PST_FILTER_OF_TENSOR | PST_FILTER_BICUBIC));
 }
 
+/* One augmentation of one action. */
+static double table[4];
+
+static struct pst_op augment(int action, double magnitude, int filter, double fill, double n_fill)
+{
+    const double entry[4] = {action, 0, 1, magnitude};
+    memcpy(table, entry, sizeof entry);
+    return (struct pst_op){.kind = PST_OP_AUGMENT,
+                           .filter = filter,
+                           .number = {1, 0, fill, fill, fill, n_fill, 1},
+                           .count = 1,
+                           .table = table,
+                           .n_table = 4};
+}
+
+static void augmentations(void)
+{
+    struct pst__plan plan;
+    static const int actions[] = {PST_ACTION_SHEAR_X, PST_ACTION_TRANSLATE_Y, PST_ACTION_ROTATE,
+                                  PST_COLOUR_EQUALIZE, PST_COLOUR_INVERT};
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+        struct pst_op op = augment(actions[i], 0, PST_FILTER_BILINEAR, 30.5, 1);
+        CHECK_INT(plan_of(&op, 16, 9, &plan), PST_OK);
+        CHECK_INT(plan.n_changes, 1);
+    }
+    struct pst_op nothing = augment(PST_ACTION_NONE, 0, PST_FILTER_NEAREST, 0, 0);
+    CHECK_INT(plan_of(&nothing, 16, 9, &plan), PST_OK);
+    CHECK_INT(plan.n_changes, 0);
+    struct pst_op shift = augment(PST_ACTION_TRANSLATE_X, 3.9, PST_FILTER_NEAREST, 0, 3);
+    CHECK_INT(plan_of(&shift, 16, 9, &plan), PST_OK);
+    CHECK(plan.change[0].number[0] == 3);
+    struct pst_op share =
+        augment(PST_ACTION_TRANSLATE_X_BY_SIZE, 9 + 10 / 4096.0, PST_FILTER_NEAREST, 0, 1);
+    CHECK_INT(plan_of(&share, 331, 9, &plan), PST_OK);
+    CHECK(plan.change[0].number[0] == 150);
+    CHECK_INT(plan_of(&share, 65537, 1, &plan), PST_ELIMIT);
+    struct pst_op contrast = augment(PST_COLOUR_CONTRAST, 0.5, PST_FILTER_NEAREST, 0, 1);
+    CHECK_INT(plan_of(&contrast, 15, 3, &plan), PST_ELIMIT);
+    check_refused(augment(PST_ACTION_ROTATE, 5, PST_FILTER_BICUBIC, 0, 1));
+    check_refused(augment(PST_ACTION_ROTATE, 361, PST_FILTER_BILINEAR, 0, 1));
+    check_refused(augment(PST_ACTION_ROTATE, 5, PST_FILTER_BILINEAR, 256, 1));
+    check_refused(augment(PST_ACTION_ROTATE, 5, PST_FILTER_BILINEAR, 0, 2));
+    check_refused(augment(PST_COLOUR_BRIGHTNESS, 1.5, PST_FILTER_NEAREST, 0, 1));
+}
+
 /* What becomes of each value of a grey pixel: its luma is what the float32 weights leave of it. */
 static void check_values(struct pst_op op, int (*made)(int value))
 {
@@ -169,5 +214,5 @@ static void without_memory(void)
 }
 #endif
 
-CHECK_MAIN(CASE(contrasts_that_only_torch_can_tell), CASE(amounts_and_filters),
+CHECK_MAIN(CASE(contrasts_that_only_torch_can_tell), CASE(amounts_and_filters), CASE(augmentations),
            CASE(what_a_step_makes), FAULT("R17", without_memory))
