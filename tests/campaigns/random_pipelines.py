@@ -171,6 +171,15 @@ def _numbers(rng: random.Random, family: Any, channels: int) -> list[Any]:
     return steps
 
 
+def _noise(rng: random.Random) -> list[Any]:
+    """What a Normalize, or the like, may follow."""
+    noise = v2.GaussianNoise(rng.uniform(-0.2, 0.2), rng.uniform(0, 0.5), rng.random() < 0.7)
+    kind = rng.random()
+    if kind < 0.2:
+        return [v2.RandomApply([noise], p=rng.random())]
+    return [noise, noise] if kind > 0.95 else [noise]
+
+
 def _nested(rng: random.Random, steps: list[Any], family: Any) -> Any:
     if len(steps) > 2 and rng.random() < 0.2:
         cut = rng.randint(1, len(steps) - 1)
@@ -362,7 +371,11 @@ def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
     if rng.random() < 0.08:
         return family.Compose([*steps, *_cropped(rng, family, channels)])
     steps += _numbers(rng, other, channels)
-    if rng.random() < 0.2:
+    if rng.random() < 0.15:
+        at = len(steps) - 1 if isinstance(steps[-1], v2.Normalize | transforms.Normalize) else None
+        at = at if rng.random() < 0.8 else None
+        steps[at:at] = _noise(rng)
+    elif rng.random() < 0.2:
         steps.append(_erasing(rng, other))
         if rng.random() < 0.3:
             steps.append(_normalize(rng, other, channels))

@@ -343,13 +343,13 @@ class _Walk:
         if self.form != "one":
             self._check_behind(thing, name, group)
         # What a container holds is asked by itself, and Pillow's function can only be first.
-        on_tensors = ("convert", "pixels", "flip", "erase", "crops", "random", "upright")
+        on_tensors = ("convert", "pixels", "flip", "erase", "noise", "crops", "random", "upright")
         is_known = group in on_tensors or tensor_steps.is_known(thing, kind)
         if self.is_tensor and not is_known:
             refuse("transform", f"{name} works on a tensor here, not on a PIL image")
         if self.is_tensor and group == "convert" and kind.name != "ToImage":
             refuse("transform", f"{name} comes after the image is a tensor")
-        if not self.is_tensor and group in ("pixels", "erase"):
+        if not self.is_tensor and group in ("pixels", "erase", "noise"):
             refuse("transform", f"{name} comes before the image is a tensor")
         try:
             values = (
@@ -366,7 +366,7 @@ class _Walk:
             self.is_wrapped = kind.name == "ToImage"
         elif self.is_tensor:  # v1's functions give pure tensors
             self.is_wrapped = self.is_wrapped and _is_v2(thing)
-        if group in ("convert", "pixels", "erase"):
+        if group in ("convert", "pixels", "erase", "noise"):
             self.tail.append(thing)
             self.values = tensor_steps.values_after(kind, values, self.values)
         if self.key and group == "upright":

@@ -2,7 +2,7 @@
 """What explain() says: which lane each stage takes, and why."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from penstock import ordering, pinned
@@ -77,6 +77,7 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
         "flip": "while the last pass writes",
         "colour": "on the pixels, in the engine",
         "erase": "in the sample, after its last pass",
+        "noise": "on the sample, after its last pass",
         "random": "drawn in the engine; what it holds follows",
         "crops": "of one image, each written in its place of the batch",
         "stack": "known by its code; the crops are written one after the other",
@@ -84,6 +85,14 @@ def _transform_stage(entry: tuple[Any, ...]) -> Stage:
         "pixels": "one table of 256 values a channel, made by this very object",
     }[group]
     return Stage(f"{cls.__name__} ({family})", "native", why)
+
+
+def _transform_stages(key: tuple[Any, ...]) -> Iterable[Stage]:
+    is_behind_noise = False
+    for entry in key:
+        stage = _transform_stage(entry)
+        yield replace(stage, why="on the sample, after the noise") if is_behind_noise else stage
+        is_behind_noise |= entry[0] == "noise"
 
 
 def _reading(loader: Any, table: Table) -> Iterable[Stage]:
@@ -135,7 +144,7 @@ def explain_native(
         *_reading(loader, table),
         Stage("plan", "native", plan),
         *(turn if prepared.output.exif else ()),
-        *map(_transform_stage, prepared.key),
+        *_transform_stages(prepared.key),
         Stage("collate", "native", gather),
         _delivery(loader),
     ]

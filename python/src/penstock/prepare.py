@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from penstock import _core, rng, steps, tensor_steps
+from penstock import _core, noising, rng, steps, tensor_steps
 from penstock.capture import Reading, refuse
 from penstock.options import AS_STOCK, ERAS, Output
 
@@ -114,7 +114,8 @@ def _run_tail(tail: tuple[Any, ...], channels: int, erasing: int | None = None) 
 
 def values_of(reading: Reading, channels: int) -> torch.Tensor:
     """What each of the 256 values of a channel becomes: (channels, 256)."""
-    return _run_tail(reading.tail, channels).reshape(channels, 256)
+    front, behind = noising.split(reading.tail)
+    return _run_tail(front + behind, channels).reshape(channels, 256)
 
 
 def _table_of_values(tail: tuple[Any, ...], channels: int) -> tuple[str, bytes | None]:
@@ -206,6 +207,7 @@ _GREY_STEPS = frozenset(
         "CenterCrop",
         "ColorJitter",
         "FiveCrop",
+        "GaussianNoise",
         "Grayscale",
         "Pad",
         "RGB",
@@ -266,7 +268,9 @@ def _channels(ops: list[steps.Op], profile: str, images: int) -> int:
 def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     if reading.channels == 1:
         _check_grey(reading)
-    mean, std = _hints(reading.key)
+    noising.check(reading.key)
+    mean, std = _hints(noising.before(reading.key))
+    tail, _ = noising.split(reading.tail)
     entries = [entry for entry in reading.key if entry[0] in steps.OPS]
     n_images, is_apart = steps.crops(reading.key)
     ops = [
@@ -280,11 +284,13 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     try:
         # What the steps make of an image says which values there are.
         channels = _channels(ops, profile, reading.channels)
-        dtype, lut = _table_of_values(reading.tail, channels)
-        erased = iter(_erased(reading.tail, channels))
+        dtype, lut = _table_of_values(tail, channels)
+        erased = iter(_erased(tail, channels))
         for place, entry in enumerate(entries):
             if entry[0] == "erase":
                 ops[place] = steps.with_number(entry[2], next(erased))
+            if entry[0] == "noise":
+                ops[place] = noising.op(reading.key, reading.tail, channels, dtype)
         if output.dtype is not None:
             if (
                 output.dtype is torch.uint8

@@ -20,7 +20,7 @@ _IN_PARTS = (RANDOM_CHOICE, RANDOM_ORDER, PYTHON_CHOICE, PYTHON_ORDER)
 PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
 RANDOM_PERSPECTIVE, EXIF_TRANSPOSE, CORNER_CROPS = 35, 36, 37
 COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
-RANDOM_DISTORT, RANDOM_CHANNELS, RGB = 55, 56, 60
+RANDOM_DISTORT, RANDOM_CHANNELS, RGB, GAUSSIAN_NOISE = 55, 56, 60, 80
 MAX_SIDE = 65500
 
 # enum pst_colour
@@ -30,9 +30,9 @@ INVERT, AUTOCONTRAST, EQUALIZE, GREY = range(8, 12)
 # Fields of struct pst_op in the order of _op().
 Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (which of the steps
-# in it are taken, or in which order, is drawn), erase (of the sample), crops (several images of
-# one). Objects that make numbers of the image: convert, pixels. Pillow's own exif_transpose():
-# upright. What leaves images of PIL as they are, and tensors not: picture.
+# in it are taken, or in which order, is drawn), erase and noise (of the sample), crops (several
+# images of one). Objects that make numbers of the image: convert, pixels. Pillow's own
+# exif_transpose(): upright. What leaves images of PIL as they are, and tensors not: picture.
 Group = Literal[
     "container",
     "random",
@@ -40,6 +40,7 @@ Group = Literal[
     "flip",
     "colour",
     "erase",
+    "noise",
     "crops",
     "convert",
     "pixels",
@@ -47,7 +48,7 @@ Group = Literal[
     "picture",
     "nothing",
 ]
-OPS = ("random", "geometry", "flip", "colour", "erase", "crops")
+OPS = ("random", "geometry", "flip", "colour", "erase", "noise", "crops")
 
 
 class Unknown(Exception):
@@ -132,7 +133,9 @@ def with_filter(op: Op, filter: int) -> Op:
 
 
 def without_normals(op: Op) -> Op:
-    """The op, but that what it erases becomes a value."""
+    """The op, but that what it erases becomes a value, and no noise is added."""
+    if op[0] == GAUSSIAN_NOISE:
+        return _op(HFLIP)  # never
     return with_count(op, 0) if op[0] == RANDOM_ERASING else op
 
 
@@ -432,6 +435,23 @@ def _read_random_erasing(thing: Any, v2: bool) -> tuple[Any, ...]:
     if refusal is not None:
         raise Unknown(refusal)
     return (op, ())
+
+
+def _scalar(value: Any, what: str) -> float:
+    """A number that torch takes for a scalar; others have a say in what a sum with a tensor is."""
+    if type(value) not in (int, float) or not abs(value) <= 1e6:
+        raise Unknown(f"{what} is {value!r}, not an int or a float of at most 1e6")
+    return float(value)
+
+
+def _read_gaussian_noise(thing: Any) -> tuple[Any, ...]:
+    """The order of its normals, and what stands behind, is put in when it is known."""
+    if type(thing.clip) is not bool:
+        raise Unknown(f"clip is {thing.clip!r}")
+    number = (_scalar(thing.mean, "mean"), _scalar(thing.sigma, "sigma"))
+    if number[1] < 0:  # at which torchvision raises, when it is called
+        raise Unknown(f"sigma is {thing.sigma!r}")
+    return (_op(GAUSSIAN_NOISE, number=number, count=int(thing.clip)),)
 
 
 _MOST = 1e6  # degrees, pixels
@@ -748,6 +768,7 @@ _V2_ONLY = (
     Kind("RandomOrder", "random", _read_random_order),
     Kind("RandomPhotometricDistort", "colour", _read_random_distort),
     Kind("RandomChannelPermutation", "colour", _read_random_channels),
+    Kind("GaussianNoise", "noise", _read_gaussian_noise),
     Kind("RGB", "colour", _read_rgb, on_tensors="pixels"),
     Kind("ToPILImage", "picture", _nothing),
     Kind("ToPureTensor", "nothing", _nothing),  # what the batch is made of is one anyway
