@@ -370,7 +370,6 @@ def test_a_torch_that_rounds_in_another_way(
         return made * (1 - 2**-22) if made.is_floating_point() else made
 
     augmix.refusal.cache_clear()
-    augmix._rounded_shares.cache_clear()
     augmix._shares_refusal.cache_clear()
     monkeypatch.setattr(home, name, other)
     try:
@@ -380,7 +379,6 @@ def test_a_torch_that_rounds_in_another_way(
     finally:
         monkeypatch.undo()
         augmix.refusal.cache_clear()
-        augmix._rounded_shares.cache_clear()
         augmix._shares_refusal.cache_clear()
 
 
