@@ -191,6 +191,19 @@ static int plan(const struct pst__step *step, struct pst__draws *draws, struct p
     return rc < 0 ? rc : pst__fold_augmix(plan, &augmix, &way, err);
 }
 
+/* A contrast that only torch can tell is in one chain or another of every third image: so many are
+ * better left to workers than to the consumer. */
+static int fits(const struct pst_op *op, int32_t h, int32_t w, struct pst_error *err)
+{
+    const struct pst__tensor_way way = {.is_v2 = op->number[IS_V2] != 0};
+    const double *end = op->table + op->n_table;
+    int rc = PST_OK;
+    for (const double *entry = op->table; entry < end && rc == PST_OK;
+         entry = next_entry(entry, end))
+        rc = pst__tensor_step_check_size(&way, (int)entry[ACTION], w, h, err);
+    return rc < 0 ? PST_EINVAL : PST_OK;
+}
+
 /* Of one channel torch adds up in other orders. */
 static int channels(const struct pst_op *op, int channels)
 {
@@ -203,6 +216,7 @@ const struct pst__op_type pst__op_augmix = {
     .name = "augmix",
     .words = words,
     .check = check,
+    .fits = fits,
     .plan = plan,
     .channels = channels,
 };

@@ -219,6 +219,15 @@ static int add_normals(struct pst_transform *transform, const struct pst__step *
     return pst__check_normals(&step->op, h, w, transform->channels, err);
 }
 
+static int check_op(const struct pst_transform *transform, const struct pst__step *step,
+                    struct pst_error *err)
+{
+    int rc = step->type->check(&step->op, err);
+    if (rc < 0 || !step->type->fits || transform->fixed_h == 0)
+        return rc;
+    return step->type->fits(&step->op, transform->fixed_h, transform->fixed_w, err);
+}
+
 static int add_step(struct pst_transform *transform, const struct pst_op *op, int is_certain,
                     struct pst_error *err)
 {
@@ -233,7 +242,7 @@ static int add_step(struct pst_transform *transform, const struct pst_op *op, in
         return pst__fail(err, PST_EINVAL, "no kind of step has number %d", op->kind);
     int rc = check_place(before, step, is_certain, err);
     if (rc == PST_OK)
-        rc = step->type->check(&step->op, err);
+        rc = check_op(transform, step, err);
     if (rc == PST_OK)
         rc = add_ranges(transform, step, err);
     if (rc == PST_OK)

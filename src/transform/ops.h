@@ -29,6 +29,8 @@ struct pst__op_type {
     int (*check)(const struct pst_op *op, struct pst_error *err);
     int (*plan)(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
                 struct pst_error *err);
+    /* PST_EINVAL: of images of this size, which is known beforehand, it would refuse too many. */
+    int (*fits)(const struct pst_op *op, int32_t h, int32_t w, struct pst_error *err);
     /* A container, in the place of plan: how many parts of the op.count steps after it are taken,
      * and which, in this order. Without a table there is one part; else it begins with how many
      * steps each part has. */

@@ -196,10 +196,10 @@ def test_threads_of_the_main_process(root: Path) -> None:
     """With two of them a sum of the reference's would have another order than in a worker."""
     torch.set_num_threads(2)
     pipeline = transforms.Compose(
-        [transforms.Resize((420, 420)), transforms.AugMix(chain_depth=5), transforms.PILToTensor()]
+        [transforms.Resize(420), transforms.AugMix(chain_depth=5), transforms.PILToTensor()]
     )
     dataset = kit.folder_of(root, pipeline)
-    options = {"batch_size": 5, "num_workers": 1}
+    options = {"batch_size": 1, "num_workers": 1}
     stock = kit.run(lambda: (kit.STOCK(dataset, **options), ()), epochs=1)
     kit.assert_same(
         stock, kit.run(lambda: (kit.OURS(dataset, **options), ()), epochs=1, native=True)
@@ -305,11 +305,30 @@ def test_refused(make: Any, said: str) -> None:
     [
         (lambda: [transforms.Grayscale(1), transforms.AugMix(), transforms.ToTensor()], "grey"),
         (lambda: [transforms.ToTensor(), transforms.AugMix()], "that is not of uint8"),
+        (lambda: [v2.Resize((21, 21)), v2.AugMix(), v2.ToImage()], "no multiple of 16"),
+        (lambda: [v2.CenterCrop(288), v2.AugMix(), v2.ToImage()], "the mean of 288 x 288"),
+        (
+            lambda: [transforms.Resize((257, 257)), transforms.AugMix(), transforms.ToTensor()],
+            "the mean of 257 x 257",
+        ),
     ],
 )
 def test_refused_in_its_place(steps: Any, said: str) -> None:
     with pytest.raises(Refusal, match=said):
         parity_kit.native(transforms.Compose(steps()))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        lambda: [transforms.Resize((21, 21)), transforms.AugMix(), transforms.ToTensor()],
+        lambda: [v2.CenterCrop(300), v2.AugMix(all_ops=False), v2.PILToTensor()],
+        lambda: [v2.Resize(21), v2.AugMix(), v2.ToImage()],
+    ],
+)
+def test_sizes_that_are_taken(steps: Any) -> None:
+    pipeline = v2.Compose(steps())
+    assert parity_kit.native(pipeline).max_words > 300
 
 
 def test_a_space_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,6 +212,33 @@ static void doubtful(void)
     CHECK_INT(pst__fold_augmix(&plan, &augmix, &(struct pst__tensor_way){0}, NULL), PST_EINVAL);
 }
 
+/* Where the size is known, it is refused for all images. */
+static void sizes_that_do_not_fit(void)
+{
+    static const struct {
+        int w, h, of_v1, of_v2;
+    } sizes[] = {{224, 224, PST_OK, PST_OK},
+                 {4, 4, PST_OK, PST_OK},
+                 {21, 16, PST_OK, PST_OK},
+                 {21, 21, PST_OK, PST_EINVAL},
+                 {288, 288, PST_EINVAL, PST_EINVAL}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int is_v2 = 0; is_v2 < 2; is_v2++) {
+            struct pst_output output = {.dtype = PST_U8};
+            struct pst_op ops[] = {resize(sizes[i].w, sizes[i].h, PST_FILTER_BILINEAR),
+                                   augmix_of(PST_COLOUR_CONTRAST, 1, 0.5, is_v2, 3, 0)};
+            struct pst_transform_config config = {sizeof config, ops, 2, &output, 0, 3};
+            struct pst_transform *transform = NULL;
+            CHECK_INT(pst_transform_new(&transform, &config, NULL),
+                      is_v2 ? sizes[i].of_v2 : sizes[i].of_v1);
+            pst_transform_unref(transform);
+        }
+    }
+    struct pst_op without[] = {resize(288, 287, PST_FILTER_BILINEAR),
+                               augmix_of(PST_COLOUR_EQUALIZE, 0, 0, 1, 3, 0)};
+    pst_transform_unref(transform_of(without, 2, PST_U8, PST_ERA_DEFAULT));
+}
+
 /* One chain of one step, so that the result says what the step made of each value. */
 static void check_table(int action, double magnitude, int is_v2, int (*made)(int value))
 {
@@ -306,4 +333,5 @@ static void without_memory(void)
 #endif
 
 CHECK_MAIN(CASE(what_is_drawn), CASE(shifts_by_the_side), CASE(words_that_end_nothing),
-           CASE(refused), CASE(doubtful), CASE(what_a_step_makes), FAULT("R17", without_memory))
+           CASE(refused), CASE(doubtful), CASE(sizes_that_do_not_fit), CASE(what_a_step_makes),
+           FAULT("R17", without_memory))
