@@ -258,6 +258,8 @@ static void what_is_refused(void)
     ops[1].number[0] = 0;
     ops[1].number[1] = 2e6;
     CHECK(strstr(made(ops, 2, PST_F32, 3), "sigma is"));
+    ops[1].number[1] = -0.1;
+    CHECK(strstr(made(ops, 2, PST_F32, 3), "sigma is"));
     ops[1] = noise(&variant);
     ops[1].count = 4;
     CHECK(strstr(made(ops, 2, PST_F32, 3), "count is 4"));
