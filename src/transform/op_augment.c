@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/status.h"
+#include "transform/actions.h"
 #include "transform/affine.h"
 #include "transform/draw.h"
 #include "transform/ops.h"
@@ -11,14 +12,10 @@
 /* torchvision TrivialAugmentWide, RandAugment and AutoAugment, on PIL images and on tensors. Which
  * changes there are and by how much is in the step's table, as the user's torchvision has it. */
 
-#define MOST_OPS 16         /* of RandAugment */
-#define MOST_SIDE (1 << 16) /* up to here translations were compared with torch's */
+#define MOST_OPS 16 /* of RandAugment */
 #define MOST_MAGNITUDE 1e6
-#define BINS_UNIT 4096
 
-/* An entry of the table: what, whether its sign is drawn, and then: */
-enum { ACTION, SIGNED };
-enum { COUNT = 2, MAGNITUDES = 3 };               /* of a list: so many magnitudes follow */
+/* An entry of a policy, which has two: what, whether its sign is drawn, and then: */
 enum { THRESHOLD = 2, MAGNITUDE = 3, ENTRY = 4 }; /* of a policy, which has two entries */
 
 /* number of the step */
@@ -41,22 +38,6 @@ static double amount_of(int action, double magnitude)
     return is_factor(action) ? 1.0 + magnitude : magnitude;
 }
 
-static int is_by_size(int action)
-{
-    return action == PST_ACTION_TRANSLATE_X_BY_SIZE || action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
-}
-
-/* Of torch.linspace(0, 150 / 331 * side, bins). */
-struct share {
-    int index, bins;
-};
-
-static struct share share_of(double magnitude)
-{
-    double whole = floor(fabs(magnitude));
-    return (struct share){(int)whole, (int)((fabs(magnitude) - whole) * BINS_UNIT)};
-}
-
 static int is_action(double number)
 {
     return number == PST_ACTION_NONE || (number >= 1 && is_colour((int)number)) ||
@@ -65,7 +46,8 @@ static int is_action(double number)
 
 static int check_on_tensor(int action, double magnitude, struct pst_error *err)
 {
-    int is_free = action == PST_ACTION_NONE || action == PST_COLOUR_INVERT || is_by_size(action);
+    int is_free =
+        action == PST_ACTION_NONE || action == PST_COLOUR_INVERT || pst__is_by_size(action);
     if (action == PST_ACTION_TRANSLATE_X || action == PST_ACTION_TRANSLATE_Y)
         magnitude = trunc(magnitude);
     return is_free ? PST_OK : pst__tensor_step_check(action, magnitude, err);
@@ -78,8 +60,8 @@ static int check_action(const struct pst_op *op, double number, int is_signed, d
     if (!(is_action(number) && number == floor(number) && fabs(magnitude) <= MOST_MAGNITUDE))
         return pst__fail(err, PST_EINVAL, "action %g by %g", number, magnitude);
     int action = (int)number;
-    struct share share = share_of(magnitude);
-    if (is_by_size(action) && (share.bins < 2 || share.index >= share.bins))
+    struct pst__share share = pst__share_of(magnitude);
+    if (pst__is_by_size(action) && (share.bins < 2 || share.index >= share.bins))
         return pst__fail(err, PST_EINVAL, "element %d of %d", share.index, share.bins);
     if (op->number[OF_TENSOR] != 0)
         return check_on_tensor(action, magnitude, err);
@@ -120,17 +102,6 @@ static int check_common(const struct pst_op *op, struct pst_error *err)
     return pst__check_fill(&fill, err);
 }
 
-/* The entry after this one; NULL: the table ends within this one. */
-static const double *next_entry(const double *entry, const double *end)
-{
-    if (end - entry < MAGNITUDES)
-        return NULL;
-    double n = entry[COUNT];
-    if (!(n >= 0 && n <= (double)(end - entry - MAGNITUDES)))
-        return NULL;
-    return entry + MAGNITUDES + (ptrdiff_t)n;
-}
-
 static int check_list(const struct pst_op *op, struct pst_error *err)
 {
     int rc = check_common(op, err);
@@ -141,13 +112,13 @@ static int check_list(const struct pst_op *op, struct pst_error *err)
                          op->n_table);
     const double *entry = op->table, *end = op->table + op->n_table;
     while (entry < end && rc == PST_OK) {
-        const double *next = next_entry(entry, end);
+        const double *next = pst__next_action(entry, end);
         if (!next)
             return pst__fail(err, PST_EINVAL, "the table ends within an entry");
-        if (next == entry + MAGNITUDES)
-            rc = check_action(op, entry[ACTION], 0, 0, err);
-        for (const double *m = entry + MAGNITUDES; m < next && rc == PST_OK; m++)
-            rc = check_action(op, entry[ACTION], entry[SIGNED] != 0, *m, err);
+        if (next == entry + PST__MAGNITUDES)
+            rc = check_action(op, entry[PST__ACTION], 0, 0, err);
+        for (const double *m = entry + PST__MAGNITUDES; m < next && rc == PST_OK; m++)
+            rc = check_action(op, entry[PST__ACTION], entry[PST__SIGNED] != 0, *m, err);
         entry = next;
     }
     return rc;
@@ -164,7 +135,7 @@ static int check_policies(const struct pst_op *op, struct pst_error *err)
         const double *entry = op->table + i;
         if (!(entry[THRESHOLD] >= 0 && entry[THRESHOLD] <= PST_CERTAIN))
             return pst__fail(err, PST_EINVAL, "threshold %g", entry[THRESHOLD]);
-        rc = check_action(op, entry[ACTION], entry[SIGNED] != 0, entry[MAGNITUDE], err);
+        rc = check_action(op, entry[PST__ACTION], entry[PST__SIGNED] != 0, entry[MAGNITUDE], err);
     }
     return rc;
 }
@@ -173,15 +144,11 @@ static int check_policies(const struct pst_op *op, struct pst_error *err)
  * sides up to the limit. */
 static int pixels_of(double magnitude, int32_t side, double *pixels, struct pst_error *err)
 {
-    if (side > MOST_SIDE)
-        return pst__fail(err, PST_ELIMIT, "a translation of an image of %d pixels, the limit is %d",
-                         side, MOST_SIDE);
-    struct share share = share_of(magnitude);
-    float end = (float)(150.0 / 331.0 * side), step = end / (float)(share.bins - 1);
-    float value = share.index < share.bins / 2 ? step * (float)share.index
-                                               : end - step * (float)(share.bins - share.index - 1);
-    *pixels = magnitude < 0 ? -(double)value : (double)value;
-    return PST_OK;
+    float value;
+    int rc = pst__share_pixels(pst__share_of(magnitude), side, 150.0 / 331.0 * side, &value, err);
+    if (rc == PST_OK)
+        *pixels = magnitude < 0 ? -(double)value : (double)value;
+    return rc;
 }
 
 static int fold_geometry(struct pst__plan *plan, const struct pst_op *op, int action,
@@ -205,7 +172,7 @@ static int fold_geometry(struct pst__plan *plan, const struct pst_op *op, int ac
         return pst__fold_affine(plan, &warp, &affine, err);
     }
     double pixels = magnitude;
-    if (is_by_size(action))
+    if (pst__is_by_size(action))
         rc = pixels_of(magnitude, is_y ? h : w, &pixels, err);
     if (rc < 0)
         return rc;
@@ -229,7 +196,7 @@ static int fold_on_tensor(struct pst__plan *plan, const struct pst_op *op, int a
     int32_t w, h;
     double amount = magnitude;
     pst__fold_size(plan, &w, &h);
-    if (is_by_size(action)) {
+    if (pst__is_by_size(action)) {
         int is_y = action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
         int rc = pixels_of(magnitude, is_y ? h : w, &amount, err);
         if (rc < 0)
@@ -252,39 +219,21 @@ static int fold_action(struct pst__plan *plan, const struct pst_op *op, int acti
     return fold_geometry(plan, op, action, magnitude, err);
 }
 
-/* v1 draws randint(2), v2 rand() <= 0.5. */
-static int draw_is_negative(struct pst__draws *draws, int is_v2)
-{
-    return is_v2 ? pst__draw_chance(draws, PST_CERTAIN / 2 + 1) : pst__draw_below(draws, 2);
-}
-
-static int n_entries(const struct pst_op *op)
-{
-    int n = 0;
-    const double *end = op->table + op->n_table;
-    for (const double *entry = op->table; entry < end; entry = next_entry(entry, end))
-        n++;
-    return n;
-}
-
 static int plan_list(const struct pst__step *step, struct pst__draws *draws, struct pst__plan *plan,
                      struct pst_error *err)
 {
     const struct pst_op *op = &step->op;
-    const double *end = op->table + op->n_table;
-    int n = n_entries(op), rc = PST_OK;
+    int rc = PST_OK;
     for (int i = 0; i < op->count && rc == PST_OK; i++) {
-        const double *entry = op->table;
-        for (int32_t skip = pst__draw_below(draws, n); skip > 0; skip--)
-            entry = next_entry(entry, end);
-        int32_t count = (int32_t)entry[COUNT];
+        const double *entry = pst__draw_action(op, draws);
+        int32_t count = (int32_t)entry[PST__COUNT];
         double magnitude = 0;
         if (count > 0)
-            magnitude = entry[MAGNITUDES +
+            magnitude = entry[PST__MAGNITUDES +
                               (op->number[DRAWS_MAGNITUDE] ? pst__draw_below(draws, count) : 0)];
-        if (entry[SIGNED] != 0 && draw_is_negative(draws, op->number[IS_V2] != 0))
+        if (entry[PST__SIGNED] != 0 && pst__draw_is_negative(draws, op->number[IS_V2] != 0))
             magnitude = -magnitude;
-        rc = fold_action(plan, op, (int)entry[ACTION], magnitude, err);
+        rc = fold_action(plan, op, (int)entry[PST__ACTION], magnitude, err);
     }
     return rc;
 }
@@ -318,11 +267,22 @@ static int plan_policies(const struct pst__step *step, struct pst__draws *draws,
         if (!taken[i])
             continue;
         double magnitude = policy[MAGNITUDE];
-        if (policy[SIGNED] != 0 && (is_v2 ? draw_is_negative(draws, 1) : negative[i]))
+        if (policy[PST__SIGNED] != 0 && (is_v2 ? pst__draw_is_negative(draws, 1) : negative[i]))
             magnitude = -magnitude;
-        rc = fold_action(plan, op, (int)policy[ACTION], magnitude, err);
+        rc = fold_action(plan, op, (int)policy[PST__ACTION], magnitude, err);
     }
     return rc;
+}
+
+/* On tensors a contrast that only torch can tell is drawn for many images: better left to workers
+ * than to the consumer. No augmentation of torchvision's is without a contrast. */
+static int fits(const struct pst_op *op, int32_t h, int32_t w, struct pst_error *err)
+{
+    const struct pst__tensor_way way = {.is_v2 = op->number[IS_V2] != 0};
+    if (op->number[OF_TENSOR] == 0 ||
+        pst__tensor_step_check_size(&way, PST_COLOUR_CONTRAST, w, h, err) == PST_OK)
+        return PST_OK;
+    return PST_EINVAL;
 }
 
 const struct pst__op_type pst__op_augment = {
@@ -330,6 +290,7 @@ const struct pst__op_type pst__op_augment = {
     .name = "augment",
     .max_words = (size_t)3 * MOST_OPS,
     .check = check_list,
+    .fits = fits,
     .plan = plan_list,
 };
 
@@ -338,5 +299,6 @@ const struct pst__op_type pst__op_auto_augment = {
     .name = "auto augment",
     .max_words = 5,
     .check = check_policies,
+    .fits = fits,
     .plan = plan_policies,
 };

@@ -2,18 +2,15 @@
 #include <math.h>
 
 #include "base/status.h"
+#include "transform/actions.h"
 #include "transform/augmix.h"
 #include "transform/draw.h"
 #include "transform/ops.h"
 
 /* torchvision AugMix, of PIL images: it makes a tensor of one and an image of the result. */
 
-#define RANDOM_DEPTH 3      /* the most steps of a chain whose depth is drawn */
-#define MOST_SIDE (1 << 16) /* up to here translations were compared with torch's */
-#define BINS_UNIT 4096
-
-/* An entry of the table: what, whether its sign is drawn, how many magnitudes follow. */
-enum { ACTION, SIGNED, COUNT, MAGNITUDES };
+#define MOST_BINS 4096
+#define RANDOM_DEPTH 3 /* the most steps of a chain whose depth is drawn */
 
 /* number of the step */
 enum { IS_V2, ALPHA, WIDTH, FILL, N_FILL = FILL + 3 };
@@ -28,40 +25,19 @@ static int most_depth(const struct pst_op *op)
     return op->count > 0 ? op->count : RANDOM_DEPTH;
 }
 
-static int is_by_size(int action)
-{
-    return action == PST_ACTION_TRANSLATE_X_BY_SIZE || action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
-}
-
-/* n + bins / 4096 of element n. */
-static int bins_of(double magnitude)
-{
-    return (int)((magnitude - floor(magnitude)) * BINS_UNIT);
-}
-
 static int check_action(const double *entry, double magnitude, struct pst_error *err)
 {
-    int action = entry[ACTION] >= 0 && entry[ACTION] < 256 ? (int)entry[ACTION] : -1;
-    if (action != entry[ACTION])
-        return pst__fail(err, PST_EINVAL, "action %g", entry[ACTION]);
-    if (is_by_size(action)) {
-        if (!(magnitude >= 0 && magnitude < BINS_UNIT) || bins_of(magnitude) < 2 ||
-            floor(magnitude) >= bins_of(magnitude))
+    int action = entry[PST__ACTION] >= 0 && entry[PST__ACTION] < 256 ? (int)entry[PST__ACTION] : -1;
+    if (action != entry[PST__ACTION])
+        return pst__fail(err, PST_EINVAL, "action %g", entry[PST__ACTION]);
+    if (pst__is_by_size(action)) {
+        struct pst__share share = pst__share_of(magnitude);
+        if (!(magnitude >= 0 && magnitude < MOST_BINS) || share.bins < 2 ||
+            share.index >= share.bins)
             return pst__fail(err, PST_EINVAL, "action %d by %g", action, magnitude);
         return PST_OK;
     }
     return pst__tensor_step_check(action, magnitude, err);
-}
-
-/* The entry after this one; NULL: the table ends within this one. */
-static const double *next_entry(const double *entry, const double *end)
-{
-    if (end - entry < MAGNITUDES)
-        return NULL;
-    double n = entry[COUNT];
-    if (!(n >= 0 && n <= (double)(end - entry - MAGNITUDES)))
-        return NULL;
-    return entry + MAGNITUDES + (ptrdiff_t)n;
 }
 
 static int check_table(const struct pst_op *op, struct pst_error *err)
@@ -69,12 +45,12 @@ static int check_table(const struct pst_op *op, struct pst_error *err)
     const double *entry = op->table, *end = op->table + op->n_table;
     int rc = op->n_table > 0 ? PST_OK : pst__fail(err, PST_EINVAL, "a table of nothing");
     while (rc == PST_OK && entry < end) {
-        const double *next = next_entry(entry, end);
+        const double *next = pst__next_action(entry, end);
         if (!next)
             return pst__fail(err, PST_EINVAL, "the table ends within an entry");
-        if (next == entry + MAGNITUDES)
+        if (next == entry + PST__MAGNITUDES)
             rc = check_action(entry, 0, err);
-        for (const double *m = entry + MAGNITUDES; m < next && rc == PST_OK; m++)
+        for (const double *m = entry + PST__MAGNITUDES; m < next && rc == PST_OK; m++)
             rc = check_action(entry, *m, err);
         entry = next;
     }
@@ -110,43 +86,23 @@ static size_t words(const struct pst_op *op)
 /* Whole pixels of torch.linspace(0, side / 3, bins)[n]. */
 static int shift_of(double magnitude, int32_t side, double *pixels, struct pst_error *err)
 {
-    if (side > MOST_SIDE)
-        return pst__fail(err, PST_ELIMIT, "a translation of an image of %d pixels, the limit is %d",
-                         side, MOST_SIDE);
-    int n = (int)floor(magnitude), bins = bins_of(magnitude);
-    float end = (float)(side / 3.0), step = end / (float)(bins - 1);
-    float value = n < bins / 2 ? step * (float)n : end - step * (float)(bins - n - 1);
+    float value = 0;
+    int rc = pst__share_pixels(pst__share_of(magnitude), side, side / 3.0, &value, err);
     *pixels = trunc((double)value);
-    return PST_OK;
-}
-
-static int n_entries(const struct pst_op *op)
-{
-    int n = 0;
-    const double *end = op->table + op->n_table;
-    for (const double *entry = op->table; entry < end; entry = next_entry(entry, end))
-        n++;
-    return n;
-}
-
-/* v1 draws randint(2), v2 rand() <= 0.5. */
-static int draw_is_negative(struct pst__draws *draws, const struct pst_op *op)
-{
-    return op->number[IS_V2] != 0 ? pst__draw_chance(draws, PST_CERTAIN / 2 + 1)
-                                  : pst__draw_below(draws, 2);
+    return rc;
 }
 
 static int draw_step(const struct pst_op *op, struct pst__draws *draws, int32_t w, int32_t h,
                      uint8_t *action, float *magnitude, struct pst_error *err)
 {
-    const double *entry = op->table, *end = op->table + op->n_table;
-    for (int32_t skip = pst__draw_below(draws, n_entries(op)); skip > 0; skip--)
-        entry = next_entry(entry, end);
-    int32_t count = (int32_t)entry[COUNT];
-    double amount = count > 0 ? entry[MAGNITUDES + pst__draw_below(draws, count)] : 0;
-    int is_negative = entry[SIGNED] != 0 && draw_is_negative(draws, op), rc = PST_OK;
-    *action = (uint8_t)entry[ACTION];
-    if (is_by_size(*action)) {
+    const double *entry = pst__draw_action(op, draws);
+    int32_t count = (int32_t)entry[PST__COUNT];
+    double amount = count > 0 ? entry[PST__MAGNITUDES + pst__draw_below(draws, count)] : 0;
+    int is_negative =
+            entry[PST__SIGNED] != 0 && pst__draw_is_negative(draws, op->number[IS_V2] != 0),
+        rc = PST_OK;
+    *action = (uint8_t)entry[PST__ACTION];
+    if (pst__is_by_size(*action)) {
         int is_y = *action == PST_ACTION_TRANSLATE_Y_BY_SIZE;
         rc = shift_of(amount, is_y ? h : w, &amount, err);
         *action = is_y ? PST_ACTION_TRANSLATE_Y : PST_ACTION_TRANSLATE_X;
@@ -199,8 +155,8 @@ static int fits(const struct pst_op *op, int32_t h, int32_t w, struct pst_error 
     const double *end = op->table + op->n_table;
     int rc = PST_OK;
     for (const double *entry = op->table; entry < end && rc == PST_OK;
-         entry = next_entry(entry, end))
-        rc = pst__tensor_step_check_size(&way, (int)entry[ACTION], w, h, err);
+         entry = pst__next_action(entry, end))
+        rc = pst__tensor_step_check_size(&way, (int)entry[PST__ACTION], w, h, err);
     return rc < 0 ? PST_EINVAL : PST_OK;
 }
 

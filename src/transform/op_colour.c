@@ -3,11 +3,14 @@
 #include "transform/recolour.h"
 #include "transform/draw.h"
 #include "transform/ops.h"
+#include "transform/tensor_steps.h"
 
 /* torchvision ColorJitter, Grayscale, RGB and the steps that change colours or not. Flags of enum
  * pst_colour stand in the step's count. */
 
 #define N_PARTS 4 /* brightness, contrast, saturation, hue: PST_COLOUR_ of index + 1 */
+
+#define CONTRAST_PART (1 << (PST_COLOUR_CONTRAST - 1))
 
 static int flags_of(const struct pst_op *op)
 {
@@ -29,6 +32,16 @@ static int check_jitter(const struct pst_op *op, struct pst_error *err)
             return rc;
     }
     return PST_OK;
+}
+
+/* A contrast that only torch can tell is better left to workers than to the consumer. */
+static int jitter_fits(const struct pst_op *op, int32_t h, int32_t w, struct pst_error *err)
+{
+    const struct pst__tensor_way way = {.is_v2 = (op->count & PST_COLOUR_V2) != 0};
+    int is_free = !(op->count & PST_COLOUR_OF_TENSOR) || !(op->count & CONTRAST_PART);
+    if (is_free || pst__tensor_step_check_size(&way, PST_COLOUR_CONTRAST, w, h, err) == PST_OK)
+        return PST_OK;
+    return PST_EINVAL;
 }
 
 /* The order is drawn of all four, whether there are as many or not, and before the amounts. */
@@ -125,6 +138,7 @@ const struct pst__op_type pst__op_color_jitter = {
     .name = "color jitter",
     .max_words = N_PARTS - 1 + N_PARTS,
     .check = check_jitter,
+    .fits = jitter_fits,
     .plan = plan_jitter,
 };
 

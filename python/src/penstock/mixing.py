@@ -26,7 +26,7 @@ from penstock.capture import check_instance
 from penstock.kept import Kept
 from penstock.refusal import describe, refuse
 from penstock.tables import Table
-from penstock.user_code import NOTHING, value
+from penstock.user_code import NOTHING, SAME, value
 from torch.distributions import Beta, Dirichlet
 from torch.utils.data._utils import collate
 
@@ -89,19 +89,6 @@ def _compiled(argument: str, free: tuple[str, ...], mix: str, gather: str) -> Co
     return made
 
 
-_SAME = (
-    "co_code",
-    "co_names",
-    "co_varnames",
-    "co_freevars",
-    "co_cellvars",
-    "co_argcount",
-    "co_posonlyargcount",
-    "co_kwonlyargcount",
-    "co_exceptiontable",
-)
-
-
 @lru_cache(maxsize=64)
 def _roles(code: CodeType) -> tuple[str, str] | None:
     """The names of what mixes and of what gathers the samples, where the code is known."""
@@ -120,7 +107,7 @@ def _roles(code: CodeType) -> tuple[str, str] | None:
         candidates |= {(mix, chain) for mix in (names[0], *free) for chain in chains}
     for mix, gather in candidates:
         known = _compiled(code.co_varnames[0], free, mix, gather)
-        if all(getattr(known, name) == getattr(code, name) for name in _SAME):
+        if all(getattr(known, name) == getattr(code, name) for name in SAME):
             return mix, gather
     return None
 

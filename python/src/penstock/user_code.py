@@ -13,7 +13,8 @@ from typing import Any
 
 NOTHING: Any = object()  # what no name stands for
 
-_SAME = (
+# What of two codes is equal where they do the same with the same names, but for their constants.
+SAME = (
     "co_code",
     "co_names",
     "co_varnames",
@@ -50,7 +51,7 @@ def value(function: FunctionType, name: str) -> Any:
 
 def is_same(one: CodeType, other: CodeType) -> bool:
     """Whether two do the same, with the same names."""
-    if any(getattr(one, name) != getattr(other, name) for name in _SAME):
+    if any(getattr(one, name) != getattr(other, name) for name in SAME):
         return False
     if (one.co_flags ^ other.co_flags) & FLAGS or len(one.co_consts) != len(other.co_consts):
         return False

@@ -46,12 +46,12 @@ static void contrasts_that_only_torch_can_tell(void)
     CHECK_INT(pst__fold_colour(&plan, PST_COLOUR_HUE | PST_COLOUR_OF_TENSOR, 0, NULL), PST_EINVAL);
 }
 
-static int made_of(const struct pst_op *op)
+static int made_of(const struct pst_op *ops, size_t n)
 {
     struct pst_output output = {0};
     struct pst_transform *transform = NULL;
     pst_output_normalize(&output, 0, NULL, NULL);
-    const struct pst_transform_config config = {sizeof config, op, 1, &output, PST_ERA_DEFAULT, 0};
+    const struct pst_transform_config config = {sizeof config, ops, n, &output, PST_ERA_DEFAULT, 0};
     int rc = pst_transform_new(&transform, &config, NULL);
     CHECK(rc == PST_OK || !transform);
     pst_transform_unref(transform);
@@ -60,12 +60,46 @@ static int made_of(const struct pst_op *op)
 
 static void check_refused(struct pst_op op)
 {
-    CHECK_INT(made_of(&op), PST_EINVAL);
+    CHECK_INT(made_of(&op, 1), PST_EINVAL);
 }
 
 static void check_taken(struct pst_op op)
 {
-    CHECK_INT(made_of(&op), PST_OK);
+    CHECK_INT(made_of(&op, 1), PST_OK);
+}
+
+/* One augmentation of one action. */
+static double table[4];
+
+static struct pst_op augment(int action, double magnitude, int filter, double fill, double n_fill)
+{
+    const double entry[4] = {action, 0, 1, magnitude};
+    memcpy(table, entry, sizeof entry);
+    return (struct pst_op){.kind = PST_OP_AUGMENT,
+                           .filter = filter,
+                           .number = {1, 0, fill, fill, fill, n_fill, 1},
+                           .count = 1,
+                           .table = table,
+                           .n_table = 4};
+}
+
+/* Of images that all have one size it is refused for all. */
+static void sizes_that_do_not_fit(void)
+{
+    const struct pst_op jitter = {.kind = PST_OP_COLOR_JITTER,
+                                  .number = {0, 0, 0.5, 1.5},
+                                  .count = 2 | PST_COLOUR_OF_TENSOR | PST_COLOUR_V2};
+    struct pst_op augmented = augment(PST_COLOUR_EQUALIZE, 0, PST_FILTER_NEAREST, 0, 1);
+    const struct pst_op steps[] = {jitter, augmented};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        for (int side = 20; side <= 21; side++) {
+            struct pst_op ops[] = {resize(side, 20, PST_FILTER_BILINEAR), steps[i]};
+            CHECK_INT(made_of(ops, 2), side == 20 ? PST_OK : PST_EINVAL);
+        }
+    }
+    struct pst_op of_v1[] = {resize(21, 20, PST_FILTER_BILINEAR), jitter};
+    of_v1[1].count &= ~PST_COLOUR_V2;
+    CHECK_INT(made_of(of_v1, 2), PST_OK);
 }
 
 static void amounts_and_filters(void)
@@ -83,21 +117,6 @@ static void amounts_and_filters(void)
     check_refused(resize(8, 8, PST_FILTER_OF_TENSOR | PST_FILTER_NEAREST));
     check_refused(resize(8, 8, PST_FILTER_OF_TENSOR | PST_FILTER_BOX));
     check_refused(resize(8, 8, 2 * PST_FILTER_OF_TENSOR | PST_FILTER_BICUBIC));
-}
-
-/* One augmentation of one action. */
-static double table[4];
-
-static struct pst_op augment(int action, double magnitude, int filter, double fill, double n_fill)
-{
-    const double entry[4] = {action, 0, 1, magnitude};
-    memcpy(table, entry, sizeof entry);
-    return (struct pst_op){.kind = PST_OP_AUGMENT,
-                           .filter = filter,
-                           .number = {1, 0, fill, fill, fill, n_fill, 1},
-                           .count = 1,
-                           .table = table,
-                           .n_table = 4};
 }
 
 static void augmentations(void)
@@ -214,5 +233,6 @@ static void without_memory(void)
 }
 #endif
 
-CHECK_MAIN(CASE(contrasts_that_only_torch_can_tell), CASE(amounts_and_filters), CASE(augmentations),
-           CASE(what_a_step_makes), FAULT("R17", without_memory))
+CHECK_MAIN(CASE(contrasts_that_only_torch_can_tell), CASE(sizes_that_do_not_fit),
+           CASE(amounts_and_filters), CASE(augmentations), CASE(what_a_step_makes),
+           FAULT("R17", without_memory))
