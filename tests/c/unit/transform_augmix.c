@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <math.h>
 
-#include "transform_ops.h"
+#include "transform_faults.h"
 
-#include "base/mem.h"
 #include "base/rng.h"
-#include "base/sys.h"
 #include "transform/augmix.h"
 #include "transform/draw.h"
 #include "transform/segment.h"
@@ -299,38 +296,12 @@ static void what_a_step_makes(void)
     }
 }
 
-#ifdef PST_CHECKS
-/* Every allocation fails, in turn. */
 static void without_memory(void)
 {
-    static const uint8_t rgb[10 * 12 * 3];
     struct pst_op op = augmix_of(PST_COLOUR_SHARPNESS, 1, 0.5, 0, 3, 0);
-    struct pst_transform *transform = transform_of(&op, 1, PST_U8, PST_ERA_DEFAULT);
-    int64_t blocks = pst__mem_blocks(), fired = 1;
-    int failed = 0;
     new_words(4);
-    for (int64_t nth = 1; fired > 0; nth++) {
-        struct pst_tensor out = {0};
-        pst__fault_arm(1u << PST_SYS_ALLOC, nth, 0, ENOMEM);
-        int rc =
-            pst_transform_apply(transform, rgb, 10, 12, 30, words, MOST_WORDS, NULL, &out, NULL);
-        fired = pst__fault_fired();
-        pst__fault_disarm();
-        CHECK_INT(rc, fired > 0 ? PST_ENOMEM : PST_OK);
-        failed += rc < 0;
-        pst_tensor_reset(&out);
-        CHECK_INT(pst__mem_blocks(), blocks);
-    }
-    CHECK(failed >= 4); /* result, executor, pixels, the chains' */
-    check_tried(failed);
-    pst_transform_unref(transform);
+    check_without_memory(&op, 1, words, MOST_WORDS, 4); /* result, executor, pixels, the chains' */
 }
-#else
-static void without_memory(void)
-{
-    exit(77);
-}
-#endif
 
 CHECK_MAIN(CASE(what_is_drawn), CASE(shifts_by_the_side), CASE(words_that_end_nothing),
            CASE(refused), CASE(doubtful), CASE(sizes_that_do_not_fit), CASE(what_a_step_makes),

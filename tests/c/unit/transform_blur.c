@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <math.h>
 
-#include "transform_ops.h"
+#include "transform_faults.h"
 
-#include "base/mem.h"
 #include "base/rng.h"
-#include "base/sys.h"
 #include "transform/convolve.h"
 #include "transform/segment.h"
 
@@ -215,37 +212,13 @@ static void doubtful(void)
     CHECK_INT(pst__fold_blur(&plan, 1, even, 3, even, 3, NULL), PST_EINVAL);
 }
 
-#ifdef PST_CHECKS
-/* Every allocation fails, in turn. */
 static void without_memory(void)
 {
-    static const uint8_t rgb[10 * 12 * 3];
     static const uint32_t words[] = {7};
     struct pst_op op = blur_of(3, 5, 0.5, 2);
-    struct pst_transform *transform = transform_of(&op, 1, PST_U8, PST_ERA_DEFAULT);
-    int64_t blocks = pst__mem_blocks(), fired = 1;
-    int failed = 0;
-    for (int64_t nth = 1; fired > 0; nth++) {
-        struct pst_tensor out = {0};
-        pst__fault_arm(1u << PST_SYS_ALLOC, nth, 0, ENOMEM);
-        int rc = pst_transform_apply(transform, rgb, 10, 12, 30, words, 1, NULL, &out, NULL);
-        fired = pst__fault_fired();
-        pst__fault_disarm();
-        CHECK_INT(rc, fired > 0 ? PST_ENOMEM : PST_OK);
-        failed += rc < 0;
-        pst_tensor_reset(&out);
-        CHECK_INT(pst__mem_blocks(), blocks);
-    }
-    CHECK(failed >= 5); /* weights, result, executor, pixels, the blur's own */
-    check_tried(failed);
-    pst_transform_unref(transform);
+    check_without_memory(&op, 1, words, 1,
+                         5); /* weights, result, executor, pixels, the blur's own */
 }
-#else
-static void without_memory(void)
-{
-    exit(77);
-}
-#endif
 
 CHECK_MAIN(CASE(the_sum_is_torchs), CASE(the_words_weights), CASE(refused), CASE(doubtful),
            FAULT("R17", without_memory))

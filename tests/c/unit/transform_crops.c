@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <penstock/penstock.h>
 
-#include <errno.h>
-
-#include "base/mem.h"
 #include "base/rng.h"
-#include "base/sys.h"
-#include "transform_ops.h"
+#include "transform_faults.h"
 
 /* Samples of several images: each is a part of what the steps before it make, by torchvision's
  * definition of FiveCrop and TenCrop. */
@@ -203,36 +199,12 @@ static void not_mixed(void)
     pst_transform_unref(transform);
 }
 
-#ifdef PST_CHECKS
-/* Every allocation fails, in turn. */
 static void without_memory(void)
 {
-    static const uint8_t rgb[10 * 12 * 3];
     struct pst_op op = corner_crops(6, 5, 2);
-    struct pst_transform *transform = transform_of(&op, 1, PST_U8, PST_ERA_DEFAULT);
-    int64_t blocks = pst__mem_blocks(), fired = 1;
-    int failed = 0;
-    for (int64_t nth = 1; fired > 0; nth++) {
-        struct pst_tensor out = {0};
-        pst__fault_arm(1u << PST_SYS_ALLOC, nth, 0, ENOMEM);
-        int rc = pst_transform_apply(transform, rgb, 10, 12, 30, NULL, 0, NULL, &out, NULL);
-        fired = pst__fault_fired();
-        pst__fault_disarm();
-        CHECK_INT(rc, fired > 0 ? PST_ENOMEM : PST_OK);
-        failed += rc < 0;
-        pst_tensor_reset(&out);
-        CHECK_INT(pst__mem_blocks(), blocks);
-    }
-    CHECK(failed >= 5); /* result, pixels, executor, the image, rows in planes */
-    check_tried(failed);
-    pst_transform_unref(transform);
+    check_without_memory(&op, 1, NULL, 0,
+                         5); /* result, pixels, executor, the image, rows in planes */
 }
-#else
-static void without_memory(void)
-{
-    exit(77);
-}
-#endif
 
 CHECK_MAIN(CASE(by_definition), CASE(as_the_output_says), CASE(refused), CASE(of_a_smaller_image),
            CASE(too_large), CASE(described), CASE(not_mixed), FAULT("R17", without_memory))

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <math.h>
 
-#include "transform_ops.h"
+#include "transform_faults.h"
 
-#include "base/mem.h"
-#include "base/sys.h"
 #include "transform/recolour.h"
 #include "transform/segment.h"
 
@@ -200,38 +197,13 @@ static void what_a_step_makes(void)
     }
 }
 
-#ifdef PST_CHECKS
-/* Every allocation fails, in turn, and those after it: what grows asks again for less. */
 static void without_memory(void)
 {
-    static const uint8_t rgb[10 * 12 * 3];
     static const uint32_t words[64];
     const struct pst_op ops[] = {colour(PST_COLOUR_SHARPNESS, 0.5, 1),
                                  resize(5, 4, PST_FILTER_OF_TENSOR | PST_FILTER_BICUBIC)};
-    struct pst_transform *transform = transform_of(ops, 2, PST_U8, PST_ERA_DEFAULT);
-    int64_t blocks = pst__mem_blocks(), fired = 1;
-    int failed = 0;
-    for (int64_t nth = 1; fired > 0; nth++) {
-        struct pst_tensor out = {0};
-        pst__fault_arm(1u << PST_SYS_ALLOC, nth, 1, ENOMEM);
-        int rc = pst_transform_apply(transform, rgb, 10, 12, 30, words, 64, NULL, &out, NULL);
-        fired = pst__fault_fired();
-        pst__fault_disarm();
-        CHECK_INT(rc, fired > 0 ? PST_ENOMEM : PST_OK);
-        failed += rc < 0;
-        pst_tensor_reset(&out);
-        CHECK_INT(pst__mem_blocks(), blocks);
-    }
-    CHECK(failed >= 6); /* result, executor, pixels, lines, weights, coefficients */
-    check_tried(failed);
-    pst_transform_unref(transform);
+    check_without_memory(ops, 2, words, 64, 6); /* result, executor, pixels, lines, weights, taps */
 }
-#else
-static void without_memory(void)
-{
-    exit(77);
-}
-#endif
 
 CHECK_MAIN(CASE(contrasts_that_only_torch_can_tell), CASE(sizes_that_do_not_fit),
            CASE(amounts_and_filters), CASE(augmentations), CASE(what_a_step_makes),
