@@ -469,6 +469,60 @@ static void bench_blurs(const struct pst__kernels *versions, int n)
     }
 }
 
+enum tensor_kernel {
+    GRID_BILINEAR,
+    GRID_FILL,
+    GRID_NEAREST,
+    BLEND_GREY,
+    BLEND_SUMS,
+    COMBINE,
+    N_TENSORS
+};
+
+/* Of a row of 224 pixels out of an image that is turned a little. */
+static double tensor_us(const struct pst__kernels *k, enum tensor_kernel which)
+{
+    enum { W = 224, PLANE = 256 };
+    static uint8_t image[W][4 * W], px[4 * W];
+    static float sum[3 * PLANE];
+    const uint8_t *const rows[4] = {image[0], image[1], image[2], image[3]};
+    const float weight[4] = {0.4f, 0.3f, 0.2f, 0.1f};
+    const struct pst__raster raster = {image[0], 4 * W, W, W, {0}};
+    const struct pst__portions portions = {1.3f, -0.3f, 1};
+    const float along = 0.98f / 112, across = 0.17f / 112;
+    struct pst__grid grid = {{along, -across}, {across, along}, {0}, {112, 112}, 0, 0, {0}};
+    double best = 0;
+    grid.fill_kind = which == GRID_FILL ? PST_GRID_FILL_V2 : PST_GRID_FILL_NONE;
+    for (int repeat = 0; repeat < 400; repeat++) {
+        double t = now_us();
+        if (which == GRID_BILINEAR || which == GRID_FILL)
+            k->grid_bilinear(px, &raster, &grid, W, -111.5f, (float)(repeat % W) - 111.5f);
+        else if (which == GRID_NEAREST)
+            k->grid_nearest(px, &raster, &grid, W, -111.5f, (float)(repeat % W) - 111.5f);
+        else if (which == BLEND_GREY)
+            k->tensor_saturate(px, W, &portions);
+        else if (which == BLEND_SUMS)
+            k->tensor_sharpen(px, image[0], sum, PLANE, W, &portions);
+        else
+            k->combine(px, rows, weight, 4, sizeof px);
+        keep_least(&best, now_us() - t);
+    }
+    return best;
+}
+
+static void bench_tensors(const struct pst__kernels *versions, int n)
+{
+    printf(
+        "a row of 224 pixels, us: by a grid bilinear, with a fill, nearest; saturated, sharpened, "
+        "four images added up\n");
+    for (int v = 0; v < n; v++) {
+        printf("    %-7s", versions[v].name);
+        for (int which = 0; which < N_TENSORS; which++)
+            printf(" %8.3f", tensor_us(versions + v, (enum tensor_kernel)which));
+        printf("\n");
+    }
+}
+
 int bench_kernels(void)
 {
     static const uint32_t masks[MAX_VERSIONS] = {0, PST_CPU_AVX2, PST_CPU_AVX2 | PST_CPU_AVX512};
@@ -493,6 +547,7 @@ int bench_kernels(void)
     bench_elements(versions, n);
     bench_colours(versions, n);
     bench_blurs(versions, n);
+    bench_tensors(versions, n);
     bench_unfilters(versions, n);
     bench_rows_per_call(versions, n);
     bench_warps(versions, n);
