@@ -147,6 +147,16 @@ PIPELINES: dict[str, Any] = {
             transforms.ToTensor(),
         ]
     ),
+    # Noise draws its normals one by one, from the one that AugMix left.
+    "noise_v2": lambda: v2.Compose(
+        [
+            v2.Resize((16, 20)),
+            v2.AugMix(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.GaussianNoise(),
+        ]
+    ),
     # Normals of two kinds, of which one leaves the kept one alone.
     "normals_v1": lambda: transforms.Compose(
         [
@@ -181,7 +191,7 @@ def test_loaders(root: Path, name: str, options: dict[str, Any]) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("name", ["reference_v1", "reference_v2", "normals_v1"])
+@pytest.mark.parametrize("name", ["reference_v1", "reference_v2", "normals_v1", "noise_v2"])
 def test_batches_that_are_mixed(root: Path, name: str, num_workers: int) -> None:
     """Samples and batches take the normal that the other left."""
     dataset = kit.folder_of(root, PIPELINES[name]())
