@@ -144,7 +144,8 @@ class Group:
         rng = random.Random(f"{self.key} dataset")
         self.dataset = rng.choices(MAKERS, [7, 1, 1, 1, 1])[0]
         self.drawn_output = _draw_output(rng)
-        if any(type(one) is v2.MixUp for one in _mixes(self.mix())):  # of float32 alone
+        steps = [*_mixes(self.mix()), *flat(self.pipeline())]
+        if any(type(one) in (v2.MixUp, v2.GaussianNoise) for one in steps):  # of float32 alone
             self.drawn_output = replace(self.drawn_output, dtype=None)
 
     def _rng(self, what: str) -> random.Random:

@@ -372,8 +372,8 @@ def make_pipeline(rng: random.Random, channels: int = 3) -> Any:
         return family.Compose([*steps, *_cropped(rng, family, channels)])
     steps += _numbers(rng, other, channels)
     if rng.random() < 0.15:
-        at = len(steps) - 1 if isinstance(steps[-1], v2.Normalize | transforms.Normalize) else None
-        at = at if rng.random() < 0.8 else None
+        is_last = isinstance(steps[-1], v2.Normalize | transforms.Normalize)
+        at = len(steps) - (is_last and rng.random() < 0.8)
         steps[at:at] = _noise(rng)
     elif rng.random() < 0.2:
         steps.append(_erasing(rng, other))

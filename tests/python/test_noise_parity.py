@@ -90,9 +90,10 @@ def deep() -> Any:
     return v2.Compose(
         [
             v2.RandomPerspective(0.5, 0.9),
-            v2.Resize((24, 23)),
+            v2.Resize((24, 24)),
             v2.AugMix(),
             v2.RandomPerspective(0.5, 0.9),
+            v2.CenterCrop((23, 21)),
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),
             v2.GaussianNoise(),
