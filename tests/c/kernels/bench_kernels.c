@@ -475,6 +475,7 @@ enum tensor_kernel {
     GRID_NEAREST,
     BLEND_GREY,
     BLEND_SUMS,
+    TURN_HUE,
     COMBINE,
     N_TENSORS
 };
@@ -503,6 +504,8 @@ static double tensor_us(const struct pst__kernels *k, enum tensor_kernel which)
             k->tensor_saturate(px, W, &portions);
         else if (which == BLEND_SUMS)
             k->tensor_sharpen(px, image[0], sum, PLANE, W, &portions);
+        else if (which == TURN_HUE)
+            k->tensor_hue(px, W, 0.1f, 1);
         else
             k->combine(px, rows, weight, 4, sizeof px);
         keep_least(&best, now_us() - t);
@@ -514,7 +517,7 @@ static void bench_tensors(const struct pst__kernels *versions, int n)
 {
     printf(
         "a row of 224 pixels, us: by a grid bilinear, with a fill, nearest; saturated, sharpened, "
-        "four images added up\n");
+        "its hue turned, four images added up\n");
     for (int v = 0; v < n; v++) {
         printf("    %-7s", versions[v].name);
         for (int which = 0; which < N_TENSORS; which++)
