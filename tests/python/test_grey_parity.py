@@ -113,8 +113,9 @@ def test_every_step_that_is_taken() -> None:
     for family in (transforms, v2):  # they are refused: torch adds in another order there
         del kinds[family.GaussianBlur], kinds[family.AugMix]
     assert {kind.name for kind in kinds.values()} == prepare._GREY_STEPS
-    # They need a loader: Python's random is not in an image's words.
-    for cls in (transforms.RandomChoice, transforms.RandomOrder):
+    # They need a loader: what they draw is not in an image's words. Grey images with noise are in
+    # test_noise_parity.py.
+    for cls in (transforms.RandomChoice, transforms.RandomOrder, v2.GaussianNoise):
         del kinds[cls]
     for cls in kinds:
         assert compared[name_of(cls)] >= 10, (cls, compared, reasons)

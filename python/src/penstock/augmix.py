@@ -14,20 +14,16 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from penstock import _core, rng
+from penstock import _core, ops, rng
 from penstock.augment import ACTIONS, Space
 from penstock.refusal import refuse
 
-AUGMIX = 71  # enum pst_op_kind
 BINS = 10
 _MOST_CHAINS, _MOST_STEPS, _RANDOM_DEPTH = 4, 15, 3  # PST_AUGMIX_CHAINS, PST_AUGMIX_STEPS
 _MOST_SIDE = 1 << 16
 _BINS_UNIT = 4096
 _BY_SIZE = 2  # added to a translation by a share of the side
 _NEAREST, _BILINEAR = 0, 2  # enum pst_filter
-
-# Fields of struct pst_op up to the numbers, as steps.Op has them.
-_Op = tuple[Any, ...]
 
 
 def _space(thing: Any, v2: bool, size: tuple[int, int]) -> Space:
@@ -95,16 +91,21 @@ def _check_arguments(thing: Any, filter: int) -> None:
         raise ValueError("tensors are interpolated to the nearest, or bilinear")
 
 
-def _step(thing: Any, filter: int, fill: Sequence[float], v2: bool) -> _Op:
+def _step(thing: Any, filter: int, fill: Sequence[float], v2: bool) -> ops.Op:
     alpha = struct.unpack("<f", struct.pack("<f", thing.alpha))[0]
     colour = (*fill, *fill, *fill)[:3] or (0.0, 0.0, 0.0)
     number = (float(v2), alpha, float(thing.mixture_width), *colour, float(len(fill)))
-    head = (AUGMIX, filter, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     table = _table(_space(thing, v2, (7, 9)), thing.severity, v2)
-    return (*head, number, max(thing.chain_depth, 0), table)
+    return ops.make(
+        ops.AUGMIX,
+        filter=filter,
+        number=number,
+        count=max(thing.chain_depth, 0),
+        table=table,
+    )
 
 
-def op(thing: Any, filter: int, fill: Sequence[float], v2: bool) -> _Op:
+def op(thing: Any, filter: int, fill: Sequence[float], v2: bool) -> ops.Op:
     """A step of the engine; filter: enum pst_filter. Raises ValueError."""
     _check_arguments(thing, filter)
     _check_shares(thing, v2)
@@ -257,11 +258,11 @@ def refusal(v2: bool, filter: int, n_fill: int) -> str | None:
 # --- the process
 
 
-def check_threads(ops: Sequence[_Op]) -> None:
+def check_threads(given: Sequence[ops.Op]) -> None:
     """In the main process torch has many threads, and which pixels v2's contrast rounds in another
     way depends on how many. Raises Refusal."""
-    for one in ops:
-        has_contrast = one[0] == AUGMIX and one[12][0] == 1.0 and _has_contrast(one[-1])
+    for one in given:
+        has_contrast = one[0] == ops.AUGMIX and one[12][0] == 1.0 and _has_contrast(one[-1])
         if has_contrast and torch.get_num_threads() > 1:
             refuse(
                 "transform",

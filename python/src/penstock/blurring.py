@@ -15,14 +15,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from penstock import _core
+from penstock import _core, ops
 from penstock.refusal import refuse
 
-GAUSSIAN_BLUR = 70  # enum pst_op_kind
 _MOST_KEPT = 24  # PST_MAX_BLUR_WEIGHTS
-
-# Fields of struct pst_op up to the numbers, as steps.Op has them.
-_Op = tuple[Any, ...]
 
 
 def is_kept(width: int, height: int) -> bool:
@@ -56,12 +52,11 @@ def fixed_table(sigma: float, width: int, height: int, v2: bool) -> tuple[float,
     return (*weights(one, width, v2)[0].tolist(), *weights(one, height, v2)[0].tolist())
 
 
-def op(sigma: tuple[float, float], width: int, height: int, v2: bool) -> _Op:
+def op(sigma: tuple[float, float], width: int, height: int, v2: bool) -> ops.Op:
     """A step of the engine. A sigma that does not vary has its weights with it."""
     low, high = torch.tensor(sigma, dtype=torch.float32, device="cpu").tolist()
     table = fixed_table(low, width, height, v2) if low == high else ()
-    head = (GAUSSIAN_BLUR, 0, height, width, 0, 0)
-    return (*head, *sigma, 0.0, 0.0, 0.0, 0.0, (), int(v2), table)
+    return ops.make(ops.GAUSSIAN_BLUR, h=height, w=width, scale=sigma, count=int(v2), table=table)
 
 
 # --- proof

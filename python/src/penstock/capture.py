@@ -20,9 +20,11 @@ from penstock import (
     augmix,
     blurring,
     collation,
+    ops,
     python_random,
     sources,
     stacking,
+    step_arguments,
     steps,
     tensor_steps,
     user_code,
@@ -313,7 +315,7 @@ class _Walk:
         for entry in inside:
             if entry[0] not in steps.OPS:
                 refuse("transform", f"{entry[1].__name__} is in {cls.__name__}: it may be left out")
-        self.key[at] = group, cls, steps.holding(op, parts)
+        self.key[at] = group, cls, ops.holding(op, parts)
 
     def _see(self, thing: Any) -> None:
         copies = {}
@@ -357,7 +359,7 @@ class _Walk:
                 if self.values is None or group in on_tensors
                 else tensor_steps.read(thing, kind, self.values)
             )
-        except steps.Unknown as error:
+        except step_arguments.Unknown as error:
             refuse("transform", f"{name}: {error}")
         if group == "crops":
             self.form = "tuple"
@@ -389,7 +391,7 @@ def read_transform(transform: Any) -> Reading:
         tuple(walk.tail),
         tuple(walk.seen),
         tuple(walk.versions),
-        draws_python=any(e[0] == "random" and steps.draws_python(e[2]) for e in walk.key),
+        draws_python=any(e[0] == "random" and ops.draws_python(e[2]) for e in walk.key),
         functions=tuple(walk.functions),
     )
 
@@ -430,9 +432,9 @@ def _check_precision(reading: Reading) -> None:
 def check_main_process(reading: Reading) -> None:
     """What depends on torch's number of threads, where there are no workers, which have one each.
     Raises Refusal."""
-    ops = [entry[2] for entry in reading.key if entry[0] in steps.OPS]
-    augmix.check_threads(ops)
-    tensor_steps.check_threads(ops)
+    given = [entry[2] for entry in reading.key if entry[0] in steps.OPS]
+    augmix.check_threads(given)
+    tensor_steps.check_threads(given)
 
 
 def _is_unchanged(reading: Reading, source: Source) -> bool:

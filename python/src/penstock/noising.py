@@ -10,7 +10,7 @@ are no table of 256 any more: what the engine does there is one Normalize.
 from typing import Any
 
 import torch
-from penstock import rng, steps
+from penstock import ops, rng, steps
 from penstock.refusal import refuse
 
 Key = tuple[Any, ...]
@@ -70,7 +70,7 @@ def _normalized(step: Any, entry: tuple[Any, ...], channels: int) -> tuple[float
     return tuple(table)
 
 
-def op(key: Key, tail: Tail, channels: int, dtype: str) -> steps.Op:
+def op(key: Key, tail: Tail, channels: int, dtype: str) -> ops.Op:
     """The op, for a sample of so many channels whose table of values in front of the noise is of
     this dtype. Raises Refusal."""
     if dtype != "f32":
@@ -84,5 +84,5 @@ def op(key: Key, tail: Tail, channels: int, dtype: str) -> steps.Op:
     table: tuple[float, ...] = ()
     for step, entry in zip(split(tail)[1], key[place + 1 :], strict=True):
         table = _normalized(step, entry, channels)
-    made: steps.Op = key[place][2]
-    return steps.with_table(steps.with_count(made, made[-2] | _ONE_BY_ONE * is_together), table)
+    made: ops.Op = key[place][2]
+    return ops.with_table(ops.with_count(made, made[-2] | _ONE_BY_ONE * is_together), table)

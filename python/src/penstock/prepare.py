@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from penstock import _core, noising, rng, steps, tensor_steps
+from penstock import _core, noising, ops, rng, steps, tensor_steps
 from penstock.capture import Reading, refuse
 from penstock.options import AS_STOCK, ERAS, Output
 
@@ -182,9 +182,9 @@ def _erased(tail: tuple[Any, ...], channels: int) -> list[tuple[float, ...]]:
     return written
 
 
-def _check_normals(ops: list[steps.Op]) -> None:
+def _check_normals(given: list[ops.Op]) -> None:
     """Then exponentials are not torch's own."""
-    for op in ops:
+    for op in given:
         refusal = None if op[10:12] == (0.0, 0.0) else rng.exp_refusal(*op[10:12])
         if refusal is not None:
             refuse("transform", refusal)
@@ -251,10 +251,10 @@ def _check_grey(reading: Reading) -> None:
             refuse("transform", f"{type(thing).__name__}'s fill is not an int, on grey images")
 
 
-def _channels(ops: list[steps.Op], profile: str, images: int) -> int:
+def _channels(given: list[ops.Op], profile: str, images: int) -> int:
     plain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     return _core.Transform(
-        [steps.without_normals(op) for op in ops],  # of which there are none of uint8
+        [ops.without_normals(op) for op in given],  # of which there are none of uint8
         dtype="u8",
         lut=None,
         mean=plain,
@@ -273,24 +273,24 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     tail, _ = noising.split(reading.tail)
     entries = [entry for entry in reading.key if entry[0] in steps.OPS]
     n_images, is_apart = steps.crops(reading.key)
-    ops = [
-        steps.with_number(entry[2], (float(is_apart),)) if entry[0] == "crops" else entry[2]
+    given = [
+        ops.with_number(entry[2], (float(is_apart),)) if entry[0] == "crops" else entry[2]
         for entry in entries
     ]
     # After the engine's there is nothing left to turn.
     pillow_turns = not output.exif and any(entry[0] == "upright" for entry in reading.key)
     turns = output.exif or pillow_turns
-    turn = [steps.exif_transpose(is_pillows=pillow_turns)] if turns else []
+    turn = [ops.exif_transpose(is_pillows=pillow_turns)] if turns else []
     try:
         # What the steps make of an image says which values there are.
-        channels = _channels(ops, profile, reading.channels)
+        channels = _channels(given, profile, reading.channels)
         dtype, lut = _table_of_values(tail, channels)
         erased = iter(_erased(tail, channels))
         for place, entry in enumerate(entries):
             if entry[0] == "erase":
-                ops[place] = steps.with_number(entry[2], next(erased))
+                given[place] = ops.with_number(entry[2], next(erased))
             if entry[0] == "noise":
-                ops[place] = noising.op(reading.key, reading.tail, channels, dtype)
+                given[place] = noising.op(reading.key, reading.tail, channels, dtype)
         if output.dtype is not None:
             if (
                 output.dtype is torch.uint8
@@ -300,7 +300,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
                 refuse("transform", "what is erased has no value before the conversion to numbers")
             dtype, lut = _converted(dtype, lut, output.dtype)
         transform = _core.Transform(
-            turn + ops,
+            turn + given,
             dtype=dtype,
             lut=lut,
             mean=(mean[0], mean[1], mean[2]),
@@ -312,7 +312,7 @@ def _build(reading: Reading, profile: str, output: Output) -> Prepared:
     except (ValueError, _core.Error) as error:
         refuse("transform", f"the engine does not do it: {error}")
     if transform.draws_normals:
-        _check_normals(ops)
+        _check_normals(given)
     if transform.max_words > rng.MOST_AHEAD:  # what torch's generator can be given ahead
         refuse("transform", f"it may draw {transform.max_words} random numbers for one image")
     return Prepared(

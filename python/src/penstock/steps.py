@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The transforms that have a native counterpart: how each is read, and what it is to the engine."""
 
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,29 +9,13 @@ from types import FunctionType
 from typing import Any, Literal
 
 import torch
-from penstock import augment, augmix, blurring, python_random, rng
+from penstock import augment, augmix, blurring, ops, python_random, rng, step_arguments
 from penstock.refusal import describe, is_from
 
-# enum pst_op_kind
-RESIZE_SHORT, RESIZE, CENTER_CROP, RANDOM_RESIZED_CROP, HFLIP, VFLIP = 1, 2, 3, 4, 5, 6
-RANDOM_APPLY, RANDOM_CHOICE, RANDOM_ORDER, PYTHON_CHOICE, PYTHON_ORDER = 7, 8, 9, 10, 11
-_IN_PARTS = (RANDOM_CHOICE, RANDOM_ORDER, PYTHON_CHOICE, PYTHON_ORDER)
-PAD, RANDOM_CROP, RANDOM_ERASING, RANDOM_ROTATION, RANDOM_AFFINE = 30, 31, 32, 33, 34
-RANDOM_PERSPECTIVE, EXIF_TRANSPOSE, CORNER_CROPS = 35, 36, 37
-COLOR_JITTER, GRAYSCALE, RANDOM_COLOUR, AUGMENT, AUTO_AUGMENT = 50, 51, 52, 53, 54
-RANDOM_DISTORT, RANDOM_CHANNELS, RGB, GAUSSIAN_NOISE = 55, 56, 60, 80
-MAX_SIDE = 65500
-
-# enum pst_colour
-BRIGHTNESS, CONTRAST, SATURATION, HUE, SHARPNESS, POSTERIZE, SOLARIZE = range(1, 8)
-INVERT, AUTOCONTRAST, EQUALIZE, GREY = range(8, 12)
-
-# Fields of struct pst_op in the order of _op().
-Op = tuple[Any, ...]
 # An op of the engine: geometry, a flip, a change of an image's colours, random (which of the steps
 # in it are taken, or in which order, is drawn), erase and noise (of the sample), crops (several
 # images of one). Objects that make numbers of the image: convert, pixels. Pillow's own
-# exif_transpose(): upright. What leaves images of PIL as they are, and tensors not: picture.
+# ops.exif_transpose(): upright. What leaves images of PIL as they are, and tensors not: picture.
 Group = Literal[
     "container",
     "random",
@@ -51,40 +34,12 @@ Group = Literal[
 OPS = ("random", "geometry", "flip", "colour", "erase", "noise", "crops")
 
 
-class Unknown(Exception):
-    """An argument that the engine does not do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Kind:
     name: str
     group: Group
     read: Callable[[Any], tuple[Any, ...]]  # hashable values; one of OPS: an op
     on_tensors: Group | None = None  # in the place of group, where the image is one already
-
-
-def _op(
-    kind: int,
-    *,
-    filter: int = 0,
-    h: int = 0,
-    w: int = 0,
-    max_size: int = 0,
-    threshold: int = 0,
-    scale: tuple[float, float] = (0.0, 0.0),
-    ratio: tuple[float, float] = (0.0, 0.0),
-    log_ratio: tuple[float, float] = (0.0, 0.0),
-    number: tuple[float, ...] = (),
-    count: int = 0,
-    table: tuple[float, ...] = (),
-) -> Op:
-    head = (kind, filter, h, w, max_size, threshold)
-    return (*head, *scale, *ratio, *log_ratio, number, count, table)
-
-
-def exif_transpose(*, is_pillows: bool = False) -> Op:
-    """is_pillows: by the user's own call, which has exceptions of its own."""
-    return _op(EXIF_TRANSPOSE, count=is_pillows)
 
 
 def is_exif_transpose(thing: Any) -> bool:
@@ -99,108 +54,38 @@ def is_exif_transpose(thing: Any) -> bool:
     )
 
 
-def always_coloured(colour: int, amount: float) -> Op:
-    """A change of colours by this amount."""
-    return _op(
-        RANDOM_COLOUR, threshold=rng.flip_threshold(1.0, v2=False), number=(amount,), count=colour
-    )
-
-
-def holding(op: Op, parts: list[int]) -> Op:
-    """The op of a container whose parts have so many steps."""
-    table = (*map(float, parts), *op[-1]) if op[0] in _IN_PARTS else op[-1]
-    return (*op[:-2], sum(parts), table)
-
-
-def with_number(op: Op, number: tuple[float, ...]) -> Op:
-    """The op with other numbers."""
-    return (*op[:-3], number, *op[-2:])
-
-
-def with_table(op: Op, table: tuple[float, ...]) -> Op:
-    """The op with another table."""
-    return (*op[:-1], table)
-
-
-def with_count(op: Op, count: int) -> Op:
-    """The op with another count."""
-    return (*op[:-2], count, op[-1])
-
-
-def with_filter(op: Op, filter: int) -> Op:
-    """The op with another filter."""
-    return (op[0], filter, *op[2:])
-
-
-def without_normals(op: Op) -> Op:
-    """The op, but that what it erases becomes a value, and no noise is added."""
-    if op[0] == GAUSSIAN_NOISE:
-        return _op(HFLIP)  # never
-    return with_count(op, 0) if op[0] == RANDOM_ERASING else op
-
-
-def _side(value: Any, what: str) -> int:
-    if type(value) is not int or not 1 <= value <= MAX_SIDE:
-        raise Unknown(f"{what} is {value!r}, not an int from 1 to {MAX_SIDE}")
-    return value
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Unknown(f"{what} is {value!r}, not a finite number")
-    return float(value)
-
-
-def _pair(value: Any, what: str) -> tuple[float, float]:
-    if type(value) not in (list, tuple) or len(value) != 2:
-        raise Unknown(f"{what} is {value!r}, not a pair")
-    return _number(value[0], what), _number(value[1], what)
-
-
-def _filter(value: Any, v2: bool) -> int:
-    functional = sys.modules["torchvision.transforms.functional"]
-    mode = functional.InterpolationMode
-    if v2 and type(value) is str:
-        value = next((member for member in mode if member.value == value), value)
-    elif type(value) is int and 0 <= value <= 5:
-        return value
-    if type(value) is not mode:
-        raise Unknown(f"interpolation is {value!r}")
-    return int(functional.pil_modes_mapping[value])
-
-
 def _read_resize(thing: Any, v2: bool) -> tuple[Any, ...]:
     size, longest = thing.size, thing.max_size
     if type(size) is int:
         size = (size,)
     if type(size) not in (list, tuple) or len(size) not in (1, 2):
-        raise Unknown(f"size is {thing.size!r}")
-    filter = _filter(thing.interpolation, v2)
+        raise step_arguments.Unknown(f"size is {thing.size!r}")
+    filter = step_arguments.filter_of(thing.interpolation, v2)
     if len(size) == 2:
         if longest is not None:
-            raise Unknown("max_size beside a pair")
-        return (_op(RESIZE, filter=filter, h=_side(size[0], "size"), w=_side(size[1], "size")),)
-    short = _side(size[0], "size")
-    if longest is not None and _side(longest, "max_size") <= short:
-        raise Unknown(f"max_size {longest} is not above size {short}")
-    return (_op(RESIZE_SHORT, filter=filter, h=short, max_size=longest or 0),)
-
-
-def _crop_size(thing: Any) -> tuple[int, int]:
-    size = thing.size
-    if type(size) not in (list, tuple) or len(size) != 2:
-        raise Unknown(f"size is {size!r}")
-    return _side(size[0], "size"), _side(size[1], "size")
+            raise step_arguments.Unknown("max_size beside a pair")
+        return (
+            ops.make(
+                ops.RESIZE,
+                filter=filter,
+                h=step_arguments.side(size[0], "size"),
+                w=step_arguments.side(size[1], "size"),
+            ),
+        )
+    short = step_arguments.side(size[0], "size")
+    if longest is not None and step_arguments.side(longest, "max_size") <= short:
+        raise step_arguments.Unknown(f"max_size {longest} is not above size {short}")
+    return (ops.make(ops.RESIZE_SHORT, filter=filter, h=short, max_size=longest or 0),)
 
 
 def _read_center_crop(thing: Any) -> tuple[Any, ...]:
-    h, w = _crop_size(thing)
-    return (_op(CENTER_CROP, h=h, w=w),)
+    h, w = step_arguments.crop_size(thing)
+    return (ops.make(ops.CENTER_CROP, h=h, w=w),)
 
 
 def _read_corner_crops(thing: Any, count: int = 0) -> tuple[Any, ...]:
-    h, w = _crop_size(thing)
-    return (_op(CORNER_CROPS, h=h, w=w, count=count),)
+    h, w = step_arguments.crop_size(thing)
+    return (ops.make(ops.CORNER_CROPS, h=h, w=w, count=count),)
 
 
 def _read_ten_crop(thing: Any) -> tuple[Any, ...]:
@@ -220,32 +105,39 @@ def crops(key: tuple[Any, ...]) -> tuple[int, bool]:
 
 
 def _read_random_resized_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
-    h, w = _crop_size(thing)
-    scale, ratio = _pair(thing.scale, "scale"), _pair(thing.ratio, "ratio")
+    h, w = step_arguments.crop_size(thing)
+    scale, ratio = (
+        step_arguments.pair(thing.scale, "scale"),
+        step_arguments.pair(thing.ratio, "ratio"),
+    )
     for what, (low, high) in (("scale", scale), ("ratio", ratio)):
         # Outside of these bounds torchvision's own arithmetic can fail.
         if not 1e-6 <= low <= high <= 1e6:
-            raise Unknown(f"{what} is {low}, {high}")
-    filter = _filter(thing.interpolation, v2)
+            raise step_arguments.Unknown(f"{what} is {low}, {high}")
+    filter = step_arguments.filter_of(thing.interpolation, v2)
     return (
-        _op(
-            RANDOM_RESIZED_CROP,
+        ops.make(
+            ops.RANDOM_RESIZED_CROP,
             filter=filter,
             h=h,
             w=w,
             scale=scale,
             ratio=ratio,
-            log_ratio=_ratio_logs(thing, ratio, v2),
+            log_ratio=step_arguments.ratio_logs(thing, ratio, v2),
         ),
     )
 
 
 def _read_flip(thing: Any, kind: int, v2: bool) -> tuple[Any, ...]:
-    return (_op(kind, threshold=rng.flip_threshold(_number(thing.p, "p"), v2)),)
+    return (ops.make(kind, threshold=rng.flip_threshold(step_arguments.number(thing.p, "p"), v2)),)
 
 
 def _read_random_apply(thing: Any, v2: bool) -> tuple[Any, ...]:
-    return (_op(RANDOM_APPLY, threshold=rng.apply_threshold(_number(thing.p, "p"), v2)),)
+    return (
+        ops.make(
+            ops.RANDOM_APPLY, threshold=rng.apply_threshold(step_arguments.number(thing.p, "p"), v2)
+        ),
+    )
 
 
 # PST_MAX_OPS
@@ -255,43 +147,43 @@ _MOST_PARTS = 64
 def _read_random_choice(thing: Any) -> tuple[Any, ...]:
     p = thing.p
     if type(p) is not list or len(p) != len(thing.transforms) or len(p) > _MOST_PARTS:
-        raise Unknown(f"p is {p!r}")
+        raise step_arguments.Unknown(f"p is {p!r}")
     for value in p:
         # Of NumPy's numbers torch makes a tensor of float64.
         if type(value) is not float or not 0 <= value <= 1:
-            raise Unknown(f"a probability is {value!r}")
+            raise step_arguments.Unknown(f"a probability is {value!r}")
     refusal = rng.choice_refusal()
     if refusal is not None:
-        raise Unknown(refusal)
-    return (_op(RANDOM_CHOICE, table=tuple(torch.tensor(p, device="cpu").tolist())),)
+        raise step_arguments.Unknown(refusal)
+    return (ops.make(ops.RANDOM_CHOICE, table=tuple(torch.tensor(p, device="cpu").tolist())),)
 
 
 def _parts(thing: Any) -> int:
     n = len(thing.transforms)
     if not 1 <= n <= _MOST_PARTS:
-        raise Unknown(f"it has {n} transforms")
+        raise step_arguments.Unknown(f"it has {n} transforms")
     return n
 
 
 def _read_random_order(thing: Any) -> tuple[Any, ...]:
     _parts(thing)
-    return (_op(RANDOM_ORDER),)
+    return (ops.make(ops.RANDOM_ORDER),)
 
 
 def _expect_python() -> None:
     refusal = python_random.refusal() or python_random.replaced()
     if refusal is not None:
-        raise Unknown(refusal)
+        raise step_arguments.Unknown(refusal)
 
 
 def _sums(p: Any, n: int) -> tuple[float, ...]:
     """What random.choices() makes of weights."""
     if type(p) not in (list, tuple) or len(p) != n:
-        raise Unknown(f"p is {p!r}")
+        raise step_arguments.Unknown(f"p is {p!r}")
     for value in p:
         # Integers that a float does not hold are compared as what they are.
         if type(value) not in (int, float) or not 0 <= value <= 2.0**40:
-            raise Unknown(f"a weight is {value!r}")
+            raise step_arguments.Unknown(f"a weight is {value!r}")
     return tuple(map(float, accumulate(p)))
 
 
@@ -299,24 +191,19 @@ def _read_python_choice(thing: Any) -> tuple[Any, ...]:
     n = _parts(thing)
     _expect_python()
     if thing.p is None:
-        return (_op(PYTHON_CHOICE),)
-    return (_op(PYTHON_CHOICE, number=(1.0,), table=_sums(thing.p, n)),)
+        return (ops.make(ops.PYTHON_CHOICE),)
+    return (ops.make(ops.PYTHON_CHOICE, number=(1.0,), table=_sums(thing.p, n)),)
 
 
 def _read_python_order(thing: Any) -> tuple[Any, ...]:
     _parts(thing)
     _expect_python()
-    return (_op(PYTHON_ORDER),)
-
-
-def draws_python(op: Op) -> bool:
-    """Whether the op draws from Python's random."""
-    return op[0] in (PYTHON_CHOICE, PYTHON_ORDER)
+    return (ops.make(ops.PYTHON_ORDER),)
 
 
 def _read_dtype(thing: Any) -> tuple[Any, ...]:
     if type(thing.dtype) is not torch.dtype:
-        raise Unknown(f"dtype is {thing.dtype!r}")
+        raise step_arguments.Unknown(f"dtype is {thing.dtype!r}")
     return (thing.dtype, bool(getattr(thing, "scale", True)))
 
 
@@ -324,89 +211,47 @@ def _read_normalize(thing: Any) -> tuple[Any, ...]:
     values = []
     for what, sequence in (("mean", thing.mean), ("std", thing.std)):
         if type(sequence) not in (list, tuple) or len(sequence) not in (1, 3):
-            raise Unknown(f"{what} is {sequence!r}, not three numbers")
-        values.append(tuple(_number(value, what) for value in sequence))
+            raise step_arguments.Unknown(f"{what} is {sequence!r}, not three numbers")
+        values.append(tuple(step_arguments.number(value, what) for value in sequence))
     return (*values, bool(thing.inplace))
 
 
 _PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
 
 
-def _fill(thing: Any, v2: bool) -> tuple[float, ...]:
-    """A colour: one value for all channels, or three."""
-    fill = thing.fill
-    if v2:  # what it made of it; a dict has a value for each type of input
-        if type(thing._fill) is not dict or list(thing._fill) != ["others"]:
-            raise Unknown(f"fill is {fill!r}")
-        fill = thing._fill["others"]
-    values = (0,) if fill is None else fill if type(fill) in (list, tuple) else (fill,)
-    if len(values) not in (1, 3):
-        raise Unknown(f"fill is {fill!r}, not one value or three")
-    whole = tuple(int(_number(value, "fill")) for value in values)  # as torchvision does
-    if min(whole) < 0 or max(whole) > 255:
-        raise Unknown(f"fill is {fill!r}, not from 0 to 255")
-    return tuple(map(float, whole))
-
-
-def _padding(padding: Any) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom."""
-    sides = padding if type(padding) in (list, tuple) else (padding,)
-    if len(sides) not in (1, 2, 4):
-        raise Unknown(f"padding is {padding!r}")
-    for side in sides:
-        if type(side) is not int or not 0 <= side <= MAX_SIDE:
-            raise Unknown(f"padding is {padding!r}, not of 0 to {MAX_SIDE} pixels")
-    left, top, right, bottom = (sides * (4 // len(sides)))[:4]
-    return left, top, right, bottom
-
-
 def _padded_op(thing: Any, kind: int, padding: Any, v2: bool, **more: Any) -> tuple[Any, ...]:
     mode = thing.padding_mode
     if mode not in _PADDING_MODES:
-        raise Unknown(f"padding_mode is {mode!r}")
+        raise step_arguments.Unknown(f"padding_mode is {mode!r}")
     number = (*padding, float(_PADDING_MODES.index(mode)), *more.pop("flags", ()))
-    fill = _fill(thing, v2) if mode == "constant" else ()
-    return (_op(kind, number=number, table=fill, **more),)
+    fill = step_arguments.fill(thing, v2) if mode == "constant" else ()
+    return (ops.make(kind, number=number, table=fill, **more),)
 
 
 def _read_pad(thing: Any, v2: bool) -> tuple[Any, ...]:
-    return _padded_op(thing, PAD, _padding(thing.padding), v2)
+    return _padded_op(thing, ops.PAD, step_arguments.padding(thing.padding), v2)
 
 
 def _read_random_crop(thing: Any, v2: bool) -> tuple[Any, ...]:
-    h, w = _crop_size(thing)
+    h, w = step_arguments.crop_size(thing)
     padding = thing.padding
     if v2 and padding is not None:  # in an order of its own
         left, right, top, bottom = padding
         padding = (left, top, right, bottom)
-    sides = (0, 0, 0, 0) if padding is None else _padding(padding)
+    sides = (0, 0, 0, 0) if padding is None else step_arguments.padding(padding)
     flags = (bool(thing.pad_if_needed), v2)
-    return _padded_op(thing, RANDOM_CROP, sides, v2, h=h, w=w, flags=flags)
-
-
-def _ratio_logs(thing: Any, ratio: tuple[float, float], v2: bool) -> tuple[float, float]:
-    """The logarithms as torch has them."""
-    if v2:  # made when the transform was
-        logs = thing._log_ratio
-        if type(logs) is not torch.Tensor or logs.shape != (2,) or logs.dtype != torch.float32:
-            raise Unknown("_log_ratio was replaced")
-        low, high = logs.tolist()
-    else:
-        low, high = rng.log_ratio(ratio)
-    if not low <= high:
-        raise Unknown(f"the logarithms of ratio are {low}, {high}")
-    return low, high
+    return _padded_op(thing, ops.RANDOM_CROP, sides, v2, h=h, w=w, flags=flags)
 
 
 def erased_value(thing: Any) -> tuple[float, ...]:
     """What RandomErasing puts in the place of pixels: one value, or three."""
     value = thing.value
     if type(value) is str or value is None:
-        raise Unknown("value is 'random'")
+        raise step_arguments.Unknown("value is 'random'")
     values = value if type(value) in (list, tuple) else (value,)
     if len(values) not in (1, 3):
-        raise Unknown(f"value is {value!r}, not one number or three")
-    return tuple(_number(one, "value") for one in values)
+        raise step_arguments.Unknown(f"value is {value!r}, not one number or three")
+    return tuple(step_arguments.number(one, "value") for one in values)
 
 
 def erases_at_random(thing: Any) -> bool:
@@ -416,202 +261,174 @@ def erases_at_random(thing: Any) -> bool:
 
 def _read_random_erasing(thing: Any, v2: bool) -> tuple[Any, ...]:
     """The op's numbers are put in when it is known what becomes of the value after it."""
-    scale, ratio = _pair(thing.scale, "scale"), _pair(thing.ratio, "ratio")
+    scale, ratio = (
+        step_arguments.pair(thing.scale, "scale"),
+        step_arguments.pair(thing.ratio, "ratio"),
+    )
     if not 0 <= scale[0] <= scale[1] <= 1:
-        raise Unknown(f"scale is {scale[0]}, {scale[1]}")
+        raise step_arguments.Unknown(f"scale is {scale[0]}, {scale[1]}")
     if not 1e-6 <= ratio[0] <= ratio[1] <= 1e6:
-        raise Unknown(f"ratio is {ratio[0]}, {ratio[1]}")
-    op = _op(
-        RANDOM_ERASING,
-        threshold=rng.flip_threshold(_number(thing.p, "p"), v2),
+        raise step_arguments.Unknown(f"ratio is {ratio[0]}, {ratio[1]}")
+    op = ops.make(
+        ops.RANDOM_ERASING,
+        threshold=rng.flip_threshold(step_arguments.number(thing.p, "p"), v2),
         scale=scale,
         ratio=ratio,
-        log_ratio=_ratio_logs(thing, ratio, v2),
+        log_ratio=step_arguments.ratio_logs(thing, ratio, v2),
         count=erases_at_random(thing),
     )
     if not erases_at_random(thing):
         return (op, erased_value(thing))
     refusal = rng.normal_refusal()
     if refusal is not None:
-        raise Unknown(refusal)
+        raise step_arguments.Unknown(refusal)
     return (op, ())
-
-
-def _scalar(value: Any, what: str) -> float:
-    """A number that torch takes for a scalar; others have a say in what a sum with a tensor is."""
-    if type(value) not in (int, float) or not abs(value) <= 1e6:
-        raise Unknown(f"{what} is {value!r}, not an int or a float of at most 1e6")
-    return float(value)
 
 
 def _read_gaussian_noise(thing: Any) -> tuple[Any, ...]:
     """The order of its normals, and what stands behind, is put in when it is known."""
     if type(thing.clip) is not bool:
-        raise Unknown(f"clip is {thing.clip!r}")
-    number = (_scalar(thing.mean, "mean"), _scalar(thing.sigma, "sigma"))
+        raise step_arguments.Unknown(f"clip is {thing.clip!r}")
+    number = (
+        step_arguments.scalar(thing.mean, "mean"),
+        step_arguments.scalar(thing.sigma, "sigma"),
+    )
     if number[1] < 0:  # at which torchvision raises, when it is called
-        raise Unknown(f"sigma is {thing.sigma!r}")
-    return (_op(GAUSSIAN_NOISE, number=number, count=int(thing.clip)),)
-
-
-_MOST = 1e6  # degrees, pixels
-
-
-def _bounded(value: Any, what: str) -> float:
-    number = _number(value, what)
-    if abs(number) > _MOST:
-        raise Unknown(f"{what} is {value!r}")
-    return number
-
-
-def _range(value: Any, what: str) -> tuple[float, float]:
-    low, high = _pair(value, what)
-    if not -_MOST <= low <= high <= _MOST:
-        raise Unknown(f"{what} is {value!r}")
-    return low, high
-
-
-def _warp_filter(thing: Any, v2: bool) -> int:
-    filter = _filter(thing.interpolation, v2)
-    if filter not in (0, 2, 3):
-        raise Unknown(f"interpolation is {thing.interpolation!r}")
-    return filter
-
-
-def _center(thing: Any) -> tuple[float, float] | None:
-    if thing.center is None:
-        return None
-    x, y = _pair(thing.center, "center")
-    return _bounded(x, "center"), _bounded(y, "center")
+        raise step_arguments.Unknown(f"sigma is {thing.sigma!r}")
+    return (ops.make(ops.GAUSSIAN_NOISE, number=number, count=int(thing.clip)),)
 
 
 def _read_random_rotation(thing: Any, v2: bool) -> tuple[Any, ...]:
-    center = _center(thing)
+    center = step_arguments.center(thing)
     place = (0.0, 0.0, 0.0) if center is None else (1.0, *center)
-    number = (*_range(thing.degrees, "degrees"), float(bool(thing.expand)), *place)
-    filter, fill = _warp_filter(thing, v2), _fill(thing, v2)
-    return (_op(RANDOM_ROTATION, filter=filter, number=number, table=fill),)
+    number = (
+        *step_arguments.bounded_range(thing.degrees, "degrees"),
+        float(bool(thing.expand)),
+        *place,
+    )
+    filter, fill = step_arguments.warp_filter(thing, v2), step_arguments.fill(thing, v2)
+    return (ops.make(ops.RANDOM_ROTATION, filter=filter, number=number, table=fill),)
 
 
 def _read_random_affine(thing: Any, v2: bool) -> tuple[Any, ...]:
     none = (0.0, 0.0)
-    translate, scale, shear_x, shear_y, center = none, none, none, none, _center(thing)
+    translate, scale, shear_x, shear_y, center = (
+        none,
+        none,
+        none,
+        none,
+        step_arguments.center(thing),
+    )
     given = 16 if v2 else 0
     if thing.translate is not None:
-        translate = _pair(thing.translate, "translate")
+        translate = step_arguments.pair(thing.translate, "translate")
         given += 1
         if not 0 <= min(translate) <= max(translate) <= 1:
-            raise Unknown(f"translate is {thing.translate!r}")
+            raise step_arguments.Unknown(f"translate is {thing.translate!r}")
     if thing.scale is not None:
-        scale = _pair(thing.scale, "scale")
+        scale = step_arguments.pair(thing.scale, "scale")
         if not 1e-6 <= scale[0] <= scale[1] <= 1e6:
-            raise Unknown(f"scale is {thing.scale!r}")
+            raise step_arguments.Unknown(f"scale is {thing.scale!r}")
     if thing.shear is not None:
         if type(thing.shear) not in (list, tuple) or len(thing.shear) not in (2, 4):
-            raise Unknown(f"shear is {thing.shear!r}")
-        shear_x = _range(thing.shear[:2], "shear")
+            raise step_arguments.Unknown(f"shear is {thing.shear!r}")
+        shear_x = step_arguments.bounded_range(thing.shear[:2], "shear")
         given += 2
         if len(thing.shear) == 4:
-            shear_y = _range(thing.shear[2:], "shear")
+            shear_y = step_arguments.bounded_range(thing.shear[2:], "shear")
             given += 4
     if center is not None:
         given += 8
-    op = _op(
-        RANDOM_AFFINE,
-        filter=_warp_filter(thing, v2),
+    op = ops.make(
+        ops.RANDOM_AFFINE,
+        filter=step_arguments.warp_filter(thing, v2),
         scale=scale,
         ratio=center or none,
-        number=(*_range(thing.degrees, "degrees"), *translate, *shear_x, *shear_y),
+        number=(
+            *step_arguments.bounded_range(thing.degrees, "degrees"),
+            *translate,
+            *shear_x,
+            *shear_y,
+        ),
         count=given,
-        table=_fill(thing, v2),
+        table=step_arguments.fill(thing, v2),
     )
     return (op,)
 
 
 def _read_random_perspective(thing: Any, v2: bool) -> tuple[Any, ...]:
-    scale = _number(thing.distortion_scale, "distortion_scale")
+    scale = step_arguments.number(thing.distortion_scale, "distortion_scale")
     if not 0 <= scale <= 1:
-        raise Unknown(f"distortion_scale is {scale}")
+        raise step_arguments.Unknown(f"distortion_scale is {scale}")
     if not torch._C.has_lapack:
-        raise Unknown("this torch has no LAPACK")
-    op = _op(
-        RANDOM_PERSPECTIVE,
-        filter=_warp_filter(thing, v2),
-        threshold=rng.flip_threshold(_number(thing.p, "p"), v2),
+        raise step_arguments.Unknown("this torch has no LAPACK")
+    op = ops.make(
+        ops.RANDOM_PERSPECTIVE,
+        filter=step_arguments.warp_filter(thing, v2),
+        threshold=rng.flip_threshold(step_arguments.number(thing.p, "p"), v2),
         number=(scale,),
-        table=_fill(thing, v2),
+        table=step_arguments.fill(thing, v2),
     )
     return (op,)
-
-
-_JITTERS = ("brightness", "contrast", "saturation", "hue")
-
-
-def _jitter(value: Any, what: str) -> tuple[float, float]:
-    low, high = _pair(value, what)
-    if not (-0.5 <= low <= high <= 0.5 if what == "hue" else 0 <= low <= high <= 1e6):
-        raise Unknown(f"{what} is {value!r}")
-    return low, high
 
 
 def _read_color_jitter(thing: Any) -> tuple[Any, ...]:
     number: list[float] = []
     parts = 0
-    for i, what in enumerate(_JITTERS):
+    for i, what in enumerate(step_arguments.JITTERS):
         value = getattr(thing, what)
-        number += (0.0, 0.0) if value is None else _jitter(value, what)
+        number += (0.0, 0.0) if value is None else step_arguments.jitter(value, what)
         parts |= 0 if value is None else 1 << i
-    return (_op(COLOR_JITTER, number=tuple(number), count=parts),)
+    return (ops.make(ops.COLOR_JITTER, number=tuple(number), count=parts),)
 
 
 def _read_random_distort(thing: Any) -> tuple[Any, ...]:
-    number = [value for what in _JITTERS for value in _jitter(getattr(thing, what), what)]
-    threshold = rng.flip_threshold(_number(thing.p, "p"), v2=False)  # it acts where rand < p
-    return (_op(RANDOM_DISTORT, threshold=threshold, number=tuple(number)),)
+    number = [
+        value
+        for what in step_arguments.JITTERS
+        for value in step_arguments.jitter(getattr(thing, what), what)
+    ]
+    threshold = rng.flip_threshold(
+        step_arguments.number(thing.p, "p"), v2=False
+    )  # it acts where rand < p
+    return (ops.make(ops.RANDOM_DISTORT, threshold=threshold, number=tuple(number)),)
 
 
 def _read_random_channels(_: Any) -> tuple[Any, ...]:
-    return (_op(RANDOM_CHANNELS),)
+    return (ops.make(ops.RANDOM_CHANNELS),)
 
 
 def _read_grayscale(thing: Any) -> tuple[Any, ...]:
     channels = thing.num_output_channels
     if type(channels) is not int or channels not in (1, 3):
-        raise Unknown(f"num_output_channels is {channels!r}")
-    return (_op(GRAYSCALE, count=channels),)
+        raise step_arguments.Unknown(f"num_output_channels is {channels!r}")
+    return (ops.make(ops.GRAYSCALE, count=channels),)
 
 
 def _read_rgb(_: Any) -> tuple[Any, ...]:
-    return (_op(RGB),)
+    return (ops.make(ops.RGB),)
 
 
 def _read_gaussian_blur(thing: Any, v2: bool) -> tuple[Any, ...]:
     size = thing.kernel_size
     if type(size) not in (list, tuple) or len(size) != 2:
-        raise Unknown(f"kernel_size is {size!r}")
-    width, height = (_side(side, "kernel_size") for side in size)
+        raise step_arguments.Unknown(f"kernel_size is {size!r}")
+    width, height = (step_arguments.side(side, "kernel_size") for side in size)
     if width % 2 == 0 or height % 2 == 0 or not blurring.is_kept(width, height):
-        raise Unknown(f"kernel_size is {size!r}, not odd numbers of at most 47")
-    sigma = _pair(thing.sigma, "sigma")
+        raise step_arguments.Unknown(f"kernel_size is {size!r}, not odd numbers of at most 47")
+    sigma = step_arguments.pair(thing.sigma, "sigma")
     if not 1e-6 <= sigma[0] <= sigma[1] <= 1e6:
-        raise Unknown(f"sigma is {sigma[0]}, {sigma[1]}")
+        raise step_arguments.Unknown(f"sigma is {sigma[0]}, {sigma[1]}")
     refusal = blurring.refusal(width, height, v2)
     if refusal is not None:
-        raise Unknown(refusal)
+        raise step_arguments.Unknown(refusal)
     return (blurring.op(sigma, width, height, v2),)
-
-
-def _amount(thing: Any, what: str, low: float, high: float) -> float:
-    amount = _number(getattr(thing, what), what)
-    if not low <= amount <= high:
-        raise Unknown(f"{what} is {amount:g}, not {low:g} to {high:g}")
-    return amount
 
 
 def _read_bits(thing: Any) -> float:
     if type(thing.bits) is not int:
-        raise Unknown(f"bits is {thing.bits!r}")
-    return _amount(thing, "bits", 1, 8)
+        raise step_arguments.Unknown(f"bits is {thing.bits!r}")
+    return step_arguments.amount(thing, "bits", 1, 8)
 
 
 def _random_colours(v2: bool) -> Sequence[Kind]:
@@ -619,96 +436,84 @@ def _random_colours(v2: bool) -> Sequence[Kind]:
 
     def kind(name: str, colour: int, amount: Callable[[Any], float] = lambda _: 0.0) -> Kind:
         def read(thing: Any) -> tuple[Any, ...]:
-            p = _number(thing.p, "p")
-            by_tensor = v2 or colour == GREY
+            p = step_arguments.number(thing.p, "p")
+            by_tensor = v2 or colour == ops.GREY
             threshold = rng.flip_threshold(p, v2) if by_tensor else rng.item_threshold(p)
             number = (amount(thing),)
-            return (_op(RANDOM_COLOUR, threshold=threshold, number=number, count=colour),)
+            return (ops.make(ops.RANDOM_COLOUR, threshold=threshold, number=number, count=colour),)
 
         return Kind(name, "colour", read)
 
     return (
-        kind("RandomGrayscale", GREY),
-        kind("RandomInvert", INVERT),
-        kind("RandomPosterize", POSTERIZE, _read_bits),
-        kind("RandomSolarize", SOLARIZE, lambda thing: _amount(thing, "threshold", -1e6, 1e6)),
+        kind("RandomGrayscale", ops.GREY),
+        kind("RandomInvert", ops.INVERT),
+        kind("RandomPosterize", ops.POSTERIZE, _read_bits),
+        kind(
+            "RandomSolarize",
+            ops.SOLARIZE,
+            lambda thing: step_arguments.amount(thing, "threshold", -1e6, 1e6),
+        ),
         kind(
             "RandomAdjustSharpness",
-            SHARPNESS,
-            lambda thing: _amount(thing, "sharpness_factor", 0, 1e6),
+            ops.SHARPNESS,
+            lambda thing: step_arguments.amount(thing, "sharpness_factor", 0, 1e6),
         ),
-        kind("RandomAutocontrast", AUTOCONTRAST),
-        kind("RandomEqualize", EQUALIZE),
+        kind("RandomAutocontrast", ops.AUTOCONTRAST),
+        kind("RandomEqualize", ops.EQUALIZE),
     )
 
 
 def _augment_op(
     thing: Any, kind: int, v2: bool, make: Callable[[Any, bool], Any], **more: Any
-) -> Op:
-    fill = _fill(thing, v2)
+) -> ops.Op:
+    fill = step_arguments.fill(thing, v2)
     colour = (fill * 3)[:3]
     draws = float(more.pop("draws_magnitude", False))
     number = (float(v2), draws, *colour, float(len(fill)))
     try:
         table = make(thing, v2)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise Unknown(f"{error}") from None
-    return _op(kind, filter=_warp_filter(thing, v2), number=number, table=table, **more)
+        raise step_arguments.Unknown(f"{error}") from None
+    return ops.make(
+        kind, filter=step_arguments.warp_filter(thing, v2), number=number, table=table, **more
+    )
 
 
 def _bins(thing: Any) -> None:
     bins = thing.num_magnitude_bins
     if type(bins) is not int or not 2 <= bins < 4096:
-        raise Unknown(f"num_magnitude_bins is {bins!r}")
+        raise step_arguments.Unknown(f"num_magnitude_bins is {bins!r}")
 
 
 def _read_trivial_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
     _bins(thing)
     more = {"count": 1, "draws_magnitude": True}
-    return (_augment_op(thing, AUGMENT, v2, augment.trivial_table, **more),)
+    return (_augment_op(thing, ops.AUGMENT, v2, augment.trivial_table, **more),)
 
 
 def _read_rand_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
     _bins(thing)
     if type(thing.num_ops) is not int or not 0 <= thing.num_ops <= 16:
-        raise Unknown(f"num_ops is {thing.num_ops!r}")
-    return (_augment_op(thing, AUGMENT, v2, augment.rand_table, count=thing.num_ops),)
+        raise step_arguments.Unknown(f"num_ops is {thing.num_ops!r}")
+    return (_augment_op(thing, ops.AUGMENT, v2, augment.rand_table, count=thing.num_ops),)
 
 
 def _read_auto_augment(thing: Any, v2: bool) -> tuple[Any, ...]:
-    return (_augment_op(thing, AUTO_AUGMENT, v2, augment.policy_table),)
-
-
-def tensor_fill(thing: Any, v2: bool) -> tuple[float, ...]:
-    """The colour for a tensor: none, one value for all channels, or three, which need be no
-    integers."""
-    fill = thing.fill
-    if v2:
-        if type(thing._fill) is not dict or list(thing._fill) != ["others"]:
-            raise Unknown(f"fill is {fill!r}")
-        fill = thing._fill["others"]
-    values = () if fill is None else fill if type(fill) in (list, tuple) else (fill,)
-    if fill is not None and len(values) not in (1, 3):
-        raise Unknown(f"fill is {fill!r}, not one value or three")
-    numbers = tuple(_number(value, "fill") for value in values)
-    if any(not 0 <= number <= 255 for number in numbers):
-        raise Unknown(f"fill is {fill!r}, not from 0 to 255")
-    return numbers
-
-
-def tensor_filter(thing: Any, v2: bool) -> int:
-    """The filter for a tensor, which Pillow's nearest-exact is not."""
-    mode = thing.interpolation
-    if getattr(mode, "value", mode) == "nearest-exact":
-        raise Unknown(f"interpolation is {mode!r}")
-    return _filter(mode, v2)
+    return (_augment_op(thing, ops.AUTO_AUGMENT, v2, augment.policy_table),)
 
 
 def _read_augmix(thing: Any, v2: bool) -> tuple[Any, ...]:
     try:
-        return (augmix.op(thing, tensor_filter(thing, v2), tensor_fill(thing, v2), v2),)
+        return (
+            augmix.op(
+                thing,
+                step_arguments.filter_of_tensor(thing, v2),
+                step_arguments.fill_of_tensor(thing, v2),
+                v2,
+            ),
+        )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise Unknown(f"{error}") from None
+        raise step_arguments.Unknown(f"{error}") from None
 
 
 def _augments(v2: bool) -> Sequence[Kind]:
@@ -722,9 +527,9 @@ def _augments(v2: bool) -> Sequence[Kind]:
 
 def _read_lambda(thing: Any) -> tuple[Any, ...]:
     if not is_exif_transpose(thing.lambd):
-        raise Unknown(f"it calls {describe(thing.lambd)}")
+        raise step_arguments.Unknown(f"it calls {describe(thing.lambd)}")
     if getattr(thing, "types", (object,)) != (object,):
-        raise Unknown(f"types are {thing.types!r}")
+        raise step_arguments.Unknown(f"types are {thing.types!r}")
     return ()
 
 
@@ -746,8 +551,8 @@ def _family(v2: bool) -> Sequence[Kind]:
         Kind("RandomAffine", "geometry", lambda thing: _read_random_affine(thing, v2)),
         Kind("RandomPerspective", "geometry", lambda thing: _read_random_perspective(thing, v2)),
         Kind("RandomResizedCrop", "geometry", lambda thing: _read_random_resized_crop(thing, v2)),
-        Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, HFLIP, v2)),
-        Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, VFLIP, v2)),
+        Kind("RandomHorizontalFlip", "flip", lambda thing: _read_flip(thing, ops.HFLIP, v2)),
+        Kind("RandomVerticalFlip", "flip", lambda thing: _read_flip(thing, ops.VFLIP, v2)),
         Kind("ColorJitter", "colour", _read_color_jitter),
         Kind("Grayscale", "colour", _read_grayscale),
         Kind("GaussianBlur", "colour", lambda thing: _read_gaussian_blur(thing, v2)),

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from penstock import _core, augment, augmix, steps
+from penstock import _core, augment, augmix, ops, step_arguments, steps
 from penstock.refusal import refuse
 
 # uint8, as the image had them; numbers of which 0 is black; others.
@@ -73,9 +73,9 @@ def read(thing: Any, kind: steps.Kind, values: Values) -> tuple[Any, ...]:
         return (_resized(thing, op[0], values),)
     if kind.name in _MOVES:
         _check_outside(thing, kind, values)
-        return (op[0] if kind.name == "CenterCrop" else steps.with_count(op[0], 1),)
+        return (op[0] if kind.name == "CenterCrop" else ops.with_count(op[0], 1),)
     if values != "pixels":
-        raise steps.Unknown("it works on a tensor here that is not of uint8")
+        raise step_arguments.Unknown("it works on a tensor here that is not of uint8")
     if kind.name in _AUGMENTS:
         return (_augmented(thing, kind, op[0]),)
     return (_coloured(thing, kind, op[0]),) if kind.name in _COLOURS else op
@@ -88,76 +88,79 @@ def _check_outside(thing: Any, kind: steps.Kind, values: Values) -> None:
     if getattr(thing, "padding_mode", "constant") != "constant":
         return  # pixels of the image
     if values == "other":
-        raise steps.Unknown("it puts 0 around a tensor, in which 0 is not black here")
+        raise step_arguments.Unknown("it puts 0 around a tensor, in which 0 is not black here")
     fill = getattr(thing, "fill", 0)
     if type(fill) not in (int, type(None)):
-        raise steps.Unknown(f"fill is {fill!r}, not an int, around a tensor")
+        raise step_arguments.Unknown(f"fill is {fill!r}, not an int, around a tensor")
     if fill and values != "pixels":
-        raise steps.Unknown(f"fill is {fill!r}, around a tensor that is not of uint8")
+        raise step_arguments.Unknown(f"fill is {fill!r}, around a tensor that is not of uint8")
 
 
-def _resized(thing: Any, op: steps.Op, values: Values) -> steps.Op:
+def _resized(thing: Any, op: ops.Op, values: Values) -> ops.Op:
     if values != "pixels":
-        raise steps.Unknown("it works on a tensor here that is not of uint8")
+        raise step_arguments.Unknown("it works on a tensor here that is not of uint8")
     if thing.antialias is not True:
-        raise steps.Unknown(f"antialias is {thing.antialias!r}, of a tensor")
+        raise step_arguments.Unknown(f"antialias is {thing.antialias!r}, of a tensor")
     filter = op[1]
     if filter not in _FILTERS:
-        raise steps.Unknown(f"interpolation is {thing.interpolation!r}, of a tensor")
+        raise step_arguments.Unknown(f"interpolation is {thing.interpolation!r}, of a tensor")
     refusal = resize_refusal(filter)
     if refusal is not None:
-        raise steps.Unknown(refusal)
-    return steps.with_filter(op, filter | _OF_TENSOR)
+        raise step_arguments.Unknown(refusal)
+    return ops.with_filter(op, filter | _OF_TENSOR)
 
 
-def _coloured(thing: Any, kind: steps.Kind, op: steps.Op) -> steps.Op:
+def _coloured(thing: Any, kind: steps.Kind, op: ops.Op) -> ops.Op:
     v2 = _is_v2(thing)
     if kind.name == "Grayscale" and thing.num_output_channels != 3:
-        raise steps.Unknown("it makes a tensor of one channel")
+        raise step_arguments.Unknown("it makes a tensor of one channel")
     if kind.name == "RandomSolarize" and not 0 <= thing.threshold <= 255:
-        raise steps.Unknown(f"threshold is {thing.threshold}, of a tensor")
+        raise step_arguments.Unknown(f"threshold is {thing.threshold}, of a tensor")
     refusal = colour_refusal(v2)
     if refusal is not None:
-        raise steps.Unknown(refusal)
-    return steps.with_count(op, op[-2] | _flags(v2))
+        raise step_arguments.Unknown(refusal)
+    return ops.with_count(op, op[-2] | _flags(v2))
 
 
-def _augmented(thing: Any, kind: steps.Kind, op: steps.Op) -> steps.Op:
+def _augmented(thing: Any, kind: steps.Kind, op: ops.Op) -> ops.Op:
     v2 = _is_v2(thing)
-    filter, fill = steps.tensor_filter(thing, v2), steps.tensor_fill(thing, v2)
+    filter, fill = (
+        step_arguments.filter_of_tensor(thing, v2),
+        step_arguments.fill_of_tensor(thing, v2),
+    )
     if filter not in (0, 2):
-        raise steps.Unknown(f"interpolation is {thing.interpolation!r}, of a tensor")
+        raise step_arguments.Unknown(f"interpolation is {thing.interpolation!r}, of a tensor")
     refusal = augmix.refusal(v2, filter, len(fill)) or colour_refusal(v2)
     if refusal is not None:
-        raise steps.Unknown(refusal)
+        raise step_arguments.Unknown(refusal)
     colour = (*fill, *fill, *fill)[:3] or (0.0, 0.0, 0.0)
     number = (*op[12][:2], *colour, float(len(fill)), 1.0)
     table = _AUGMENTS[kind.name](thing, v2, of_tensor=True)
-    return steps.with_number(steps.with_table(op, table), number)
+    return ops.with_number(ops.with_table(op, table), number)
 
 
 def _flags(v2: bool) -> int:
     return _COLOUR_OF_TENSOR | (_COLOUR_V2 if v2 else 0)
 
 
-def _is_augment(op: steps.Op) -> bool:
-    return op[0] in (steps.AUGMENT, steps.AUTO_AUGMENT) and len(op[12]) > 6
+def _is_augment(op: ops.Op) -> bool:
+    return op[0] in (ops.AUGMENT, ops.AUTO_AUGMENT) and len(op[12]) > 6
 
 
-def is_of_tensor(op: steps.Op) -> bool:
+def is_of_tensor(op: ops.Op) -> bool:
     """Whether it is computed in float32. That is not proven of grey images."""
-    kinds = (steps.COLOR_JITTER, steps.GRAYSCALE, steps.RANDOM_COLOUR)
+    kinds = (ops.COLOR_JITTER, ops.GRAYSCALE, ops.RANDOM_COLOUR)
     return _is_augment(op) or (op[0] in kinds and op[-2] & _COLOUR_OF_TENSOR != 0)
 
 
-def check_threads(ops: Sequence[steps.Op]) -> None:
+def check_threads(given: Sequence[ops.Op]) -> None:
     """In v2's contrast torch rounds the last values of each of its threads in another way. Raises
     Refusal."""
-    fused = _COLOUR_V2 | 1 << (steps.CONTRAST - 1)
+    fused = _COLOUR_V2 | 1 << (ops.CONTRAST - 1)
     has_contrast = any(
-        (op[0] == steps.COLOR_JITTER and op[-2] & fused == fused)
+        (op[0] == ops.COLOR_JITTER and op[-2] & fused == fused)
         or (_is_augment(op) and op[12][0] == 1)
-        for op in ops
+        for op in given
     )
     if has_contrast and torch.get_num_threads() > 1:
         refuse(
@@ -187,7 +190,7 @@ def _check_images(filter: int) -> None:
     for (h, w), (new_h, new_w) in _SIZES:
         image = torch.randint(0, 256, (h, w, 3), generator=generator, dtype=torch.uint8)
         image[::2] = image[::2] // 128 * 255
-        op = (steps.RESIZE, filter | _OF_TENSOR, new_h, new_w, 0, 0, *[0.0] * 6, (), 0, ())
+        op = ops.make(ops.RESIZE, filter=filter | _OF_TENSOR, h=new_h, w=new_w)
         engine = _core.Transform(
             [op], dtype="u8", lut=None, mean=plain, std=plain, era=0, channels=3, layout=1
         )
@@ -201,17 +204,17 @@ def _check_images(filter: int) -> None:
 
 # colours by enum pst_colour, with amounts
 _AMOUNTS: Sequence[tuple[int, Sequence[float]]] = (
-    (steps.BRIGHTNESS, (0.0, 0.3, 1.0, 1.75)),
-    (steps.CONTRAST, (0.0, 0.35, 0.9, 1.6)),
-    (steps.SATURATION, (0.0, 0.35, 0.9, 1.6)),
-    (steps.HUE, (-0.5, -0.13, 0.0, 0.21, 0.5)),
-    (steps.SHARPNESS, (0.0, 0.4, 1.0, 2.5)),
-    (steps.POSTERIZE, (1.0, 4.0, 8.0)),
-    (steps.SOLARIZE, (0.0, 128.0, 127.3, 255.0)),
-    (steps.INVERT, (0.0,)),
-    (steps.AUTOCONTRAST, (0.0,)),
-    (steps.EQUALIZE, (0.0,)),
-    (steps.GREY, (0.0,)),
+    (ops.BRIGHTNESS, (0.0, 0.3, 1.0, 1.75)),
+    (ops.CONTRAST, (0.0, 0.35, 0.9, 1.6)),
+    (ops.SATURATION, (0.0, 0.35, 0.9, 1.6)),
+    (ops.HUE, (-0.5, -0.13, 0.0, 0.21, 0.5)),
+    (ops.SHARPNESS, (0.0, 0.4, 1.0, 2.5)),
+    (ops.POSTERIZE, (1.0, 4.0, 8.0)),
+    (ops.SOLARIZE, (0.0, 128.0, 127.3, 255.0)),
+    (ops.INVERT, (0.0,)),
+    (ops.AUTOCONTRAST, (0.0,)),
+    (ops.EQUALIZE, (0.0,)),
+    (ops.GREY, (0.0,)),
 )
 # of multiples of 16 pixels
 _COLOURED = ((16, 9), (33, 48), (2, 8), (80, 70))
@@ -221,26 +224,24 @@ def _theirs(v2: bool, colour: int, pixels: torch.Tensor, amount: float) -> torch
     home = "torchvision.transforms.v2.functional" if v2 else "torchvision.transforms.functional"
     functional = sys.modules[home]
     name = {
-        steps.BRIGHTNESS: "adjust_brightness",
-        steps.CONTRAST: "adjust_contrast",
-        steps.SATURATION: "adjust_saturation",
-        steps.HUE: "adjust_hue",
-        steps.SHARPNESS: "adjust_sharpness",
-        steps.POSTERIZE: "posterize",
-        steps.SOLARIZE: "solarize",
-        steps.INVERT: "invert",
-        steps.AUTOCONTRAST: "autocontrast",
-        steps.EQUALIZE: "equalize",
-        steps.GREY: "rgb_to_grayscale",
+        ops.BRIGHTNESS: "adjust_brightness",
+        ops.CONTRAST: "adjust_contrast",
+        ops.SATURATION: "adjust_saturation",
+        ops.HUE: "adjust_hue",
+        ops.SHARPNESS: "adjust_sharpness",
+        ops.POSTERIZE: "posterize",
+        ops.SOLARIZE: "solarize",
+        ops.INVERT: "invert",
+        ops.AUTOCONTRAST: "autocontrast",
+        ops.EQUALIZE: "equalize",
+        ops.GREY: "rgb_to_grayscale",
     }[colour]
-    if colour == steps.GREY:
+    if colour == ops.GREY:
         arguments: tuple[float, ...] = (3,)
-    elif colour == steps.POSTERIZE:
+    elif colour == ops.POSTERIZE:
         arguments = (int(amount),)
     else:
-        arguments = (
-            () if colour in (steps.INVERT, steps.AUTOCONTRAST, steps.EQUALIZE) else (amount,)
-        )
+        arguments = () if colour in (ops.INVERT, ops.AUTOCONTRAST, ops.EQUALIZE) else (amount,)
     made: torch.Tensor = getattr(functional, name)(pixels, *arguments)
     return made
 
@@ -255,7 +256,7 @@ def _check_colours(v2: bool) -> None:
             generator = torch.Generator(device="cpu").manual_seed(colour)
             image = torch.randint(0, 256, (h, w, 3), generator=generator, dtype=torch.uint8)
             image[::3] = image[::3] // 4 + 100
-            op = steps.always_coloured(colour | _flags(v2), exact)
+            op = ops.always_coloured(colour | _flags(v2), exact)
             engine = _core.Transform(
                 [op], dtype="u8", lut=None, mean=plain, std=plain, era=0, channels=3, layout=1
             )
