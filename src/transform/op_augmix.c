@@ -7,7 +7,7 @@
 #include "transform/draw.h"
 #include "transform/ops.h"
 
-/* torchvision AugMix, of PIL images: it makes a tensor of one and an image of the result. */
+/* torchvision AugMix. Of a PIL image it makes a tensor, and an image of the result. */
 
 #define MOST_BINS 4096
 #define RANDOM_DEPTH 3 /* the most steps of a chain whose depth is drawn */
