@@ -40,6 +40,30 @@ int pst__draw_is_negative(struct pst__draws *draws, int is_v2)
     return is_v2 ? pst__draw_chance(draws, PST_CERTAIN / 2 + 1) : pst__draw_below(draws, 2);
 }
 
+int pst__check_tensor_way(const struct pst_op *op, int fill, struct pst_error *err)
+{
+    const double *colour = op->number + fill, n_fill = colour[3];
+    if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR)
+        return pst__fail(err, PST_EINVAL, "filter %d, expected nearest or bilinear", op->filter);
+    if (n_fill != 0 && n_fill != 1 && n_fill != 3)
+        return pst__fail(err, PST_EINVAL, "a colour of %g values, expected 0, 1 or 3", n_fill);
+    for (int c = 0; c < n_fill; c++)
+        if (!(colour[c] >= 0 && colour[c] <= 255)) /* a NaN fails */
+            return pst__fail(err, PST_EINVAL, "a colour of %g", colour[c]);
+    return PST_OK;
+}
+
+struct pst__tensor_way pst__tensor_way_of(const struct pst_op *op, int fill)
+{
+    const double *colour = op->number + fill, n_fill = colour[3];
+    struct pst__tensor_way way = {.is_v2 = op->number[0] != 0,
+                                  .is_nearest = op->filter == PST_FILTER_NEAREST,
+                                  .has_fill = n_fill != 0};
+    for (int c = 0; c < 3; c++)
+        way.fill[c] = (float)colour[n_fill == 3 ? c : 0];
+    return way;
+}
+
 int pst__is_by_size(int action)
 {
     return action == PST_ACTION_TRANSLATE_X_BY_SIZE || action == PST_ACTION_TRANSLATE_Y_BY_SIZE;

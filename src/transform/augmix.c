@@ -53,12 +53,6 @@ static size_t work(const struct pst__change *change)
            pst__tensor_lines(change->w) * sizeof(float);
 }
 
-static void copy_image(const struct pst__image *src, const struct pst__image *dst)
-{
-    for (int32_t y = 0; y < src->h; y++)
-        memcpy(dst->pixels + y * dst->stride, src->pixels + y * src->stride, (size_t)src->w * 4);
-}
-
 /* The steps of one chain, of which the first reads the image itself; the result is made[k]. */
 static void run_chain(struct chains *chains, int k, int first, const struct pst__image *image,
                       int n)
@@ -70,7 +64,7 @@ static void run_chain(struct chains *chains, int k, int first, const struct pst_
         double magnitude = (double)chains->augmix.magnitude[i];
         if (pst__tensor_is_in_place(action)) {
             if (from == image)
-                copy_image(image, own);
+                pst__image_copy(own, image);
             pst__tensor_step(&chains->way, action, magnitude, own, own, chains->lines);
         } else {
             pst__tensor_step(&chains->way, action, magnitude, from, spare, chains->lines);

@@ -2,6 +2,8 @@
 #ifndef PST_TRANSFORM_CHANGE_H
 #define PST_TRANSFORM_CHANGE_H
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "transform/transform.h"
 
@@ -13,6 +15,13 @@ struct pst__image {
     ptrdiff_t stride;
     int32_t w, h;
 };
+
+/* Of two images of one size, which do not overlap. */
+static inline void pst__image_copy(const struct pst__image *dst, const struct pst__image *src)
+{
+    for (int32_t y = 0; y < src->h; y++)
+        memcpy(dst->pixels + y * dst->stride, src->pixels + y * src->stride, (size_t)src->w * 4);
+}
 
 /* One kind of change. A row of this for each; steps fold changes into a plan. */
 struct pst__change_type {

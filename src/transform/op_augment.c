@@ -73,24 +73,10 @@ static int check_action(const struct pst_op *op, double number, int is_signed, d
     return rc;
 }
 
-/* Of a tensor the colour is three floats, and without one the edge has no seam. */
-static int check_tensors_common(const struct pst_op *op, struct pst_error *err)
-{
-    double n_fill = op->number[N_FILL];
-    if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR)
-        return pst__fail(err, PST_EINVAL, "filter %d, expected nearest or bilinear", op->filter);
-    if (n_fill != 0 && n_fill != 1 && n_fill != 3)
-        return pst__fail(err, PST_EINVAL, "a colour of %g values, expected 0, 1 or 3", n_fill);
-    for (int c = 0; c < n_fill; c++)
-        if (!(op->number[FILL + c] >= 0 && op->number[FILL + c] <= 255))
-            return pst__fail(err, PST_EINVAL, "a colour of %g", op->number[FILL + c]);
-    return PST_OK;
-}
-
 static int check_common(const struct pst_op *op, struct pst_error *err)
 {
     if (op->number[OF_TENSOR] != 0)
-        return check_tensors_common(op, err);
+        return pst__check_tensor_way(op, FILL, err);
     if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR &&
         op->filter != PST_FILTER_BICUBIC)
         return pst__fail(err, PST_EINVAL, "filter %d, expected nearest, bilinear or bicubic",
@@ -185,11 +171,7 @@ static int fold_geometry(struct pst__plan *plan, const struct pst_op *op, int ac
 static int fold_on_tensor(struct pst__plan *plan, const struct pst_op *op, int action,
                           double magnitude, struct pst_error *err)
 {
-    struct pst__tensor_way way = {.is_v2 = op->number[IS_V2] != 0,
-                                  .is_nearest = op->filter == PST_FILTER_NEAREST,
-                                  .has_fill = op->number[N_FILL] != 0};
-    for (int c = 0; c < 3; c++)
-        way.fill[c] = (float)op->number[FILL + (op->number[N_FILL] == 3 ? c : 0)];
+    struct pst__tensor_way way = pst__tensor_way_of(op, FILL);
     int flags = PST_COLOUR_OF_TENSOR | (way.is_v2 ? PST_COLOUR_V2 : 0);
     if (is_colour(action))
         return pst__fold_colour(plan, action | flags, amount_of(action, magnitude), err);

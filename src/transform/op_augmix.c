@@ -13,7 +13,7 @@
 #define RANDOM_DEPTH 3 /* the most steps of a chain whose depth is drawn */
 
 /* number of the step */
-enum { IS_V2, ALPHA, WIDTH, FILL, N_FILL = FILL + 3 };
+enum { IS_V2, ALPHA, WIDTH, FILL };
 
 static int width_of(const struct pst_op *op)
 {
@@ -60,20 +60,16 @@ static int check_table(const struct pst_op *op, struct pst_error *err)
 /* Written so that a NaN fails. */
 static int check(const struct pst_op *op, struct pst_error *err)
 {
-    if (op->filter != PST_FILTER_NEAREST && op->filter != PST_FILTER_BILINEAR)
-        return pst__fail(err, PST_EINVAL, "filter %d, expected nearest or bilinear", op->filter);
-    double width = op->number[WIDTH], n_fill = op->number[N_FILL];
+    int rc = pst__check_tensor_way(op, FILL, err);
+    if (rc < 0)
+        return rc;
+    double width = op->number[WIDTH];
     if (!(width >= 1 && width <= PST_AUGMIX_CHAINS) || width != floor(width) || op->count < 0 ||
         op->count > PST_AUGMIX_STEPS || width_of(op) * most_depth(op) > PST_AUGMIX_STEPS)
         return pst__fail(err, PST_EINVAL, "%g chains of %d steps, the limits are %d and %d in all",
                          width, op->count, PST_AUGMIX_CHAINS, PST_AUGMIX_STEPS);
     if (!(op->number[ALPHA] > 0 && isfinite(op->number[ALPHA])))
         return pst__fail(err, PST_EINVAL, "alpha %g, expected more than 0", op->number[ALPHA]);
-    if (n_fill != 0 && n_fill != 1 && n_fill != 3)
-        return pst__fail(err, PST_EINVAL, "a colour of %g values, expected 0, 1 or 3", n_fill);
-    for (int c = 0; c < n_fill; c++)
-        if (!(op->number[FILL + c] >= 0 && op->number[FILL + c] <= 255))
-            return pst__fail(err, PST_EINVAL, "a colour of %g", op->number[FILL + c]);
     return check_table(op, err);
 }
 
@@ -129,11 +125,7 @@ static int plan(const struct pst__step *step, struct pst__draws *draws, struct p
 {
     const struct pst_op *op = &step->op;
     struct pst__augmix augmix = {0};
-    struct pst__tensor_way way = {.is_v2 = op->number[IS_V2] != 0,
-                                  .is_nearest = op->filter == PST_FILTER_NEAREST,
-                                  .has_fill = op->number[N_FILL] != 0};
-    for (int c = 0; c < 3; c++)
-        way.fill[c] = (float)op->number[FILL + (op->number[N_FILL] == 3 ? c : 0)];
+    struct pst__tensor_way way = pst__tensor_way_of(op, FILL);
     int32_t w, h;
     int rc = PST_OK, at = 0;
     pst__fold_size(plan, &w, &h);

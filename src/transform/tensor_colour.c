@@ -239,12 +239,6 @@ static void in_place(const struct pst__tensor_way *way, int action, double magni
     }
 }
 
-static void copy_rows(const struct pst__image *src, const struct pst__image *dst)
-{
-    for (int32_t y = 0; y < src->h; y++)
-        memcpy(dst->pixels + y * dst->stride, src->pixels + y * src->stride, (size_t)src->w * 4);
-}
-
 void pst__tensor_step(const struct pst__tensor_way *way, int action, double magnitude,
                       const struct pst__image *src, const struct pst__image *dst, float *lines)
 {
@@ -254,7 +248,7 @@ void pst__tensor_step(const struct pst__tensor_way *way, int action, double magn
     else if (pst__tensor_is_in_place(action))
         in_place(way, action, magnitude, dst);
     else if (src->w <= 2 || src->h <= 2)
-        copy_rows(src, dst);
+        pst__image_copy(dst, src);
     else
         sharpness(&portions, src, dst, lines);
 }

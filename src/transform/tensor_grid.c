@@ -34,12 +34,6 @@ static void grid_of(const struct pst__tensor_way *way, const double matrix[6],
     memcpy(grid->fill, way->fill, sizeof grid->fill);
 }
 
-static void copy_image(const struct pst__image *src, const struct pst__image *dst)
-{
-    for (int32_t y = 0; y < src->h; y++)
-        memcpy(dst->pixels + y * dst->stride, src->pixels + y * src->stride, (size_t)src->w * 4);
-}
-
 void pst__tensor_warp(const struct pst__tensor_way *way, int action, double magnitude,
                       const struct pst__image *src, const struct pst__image *dst)
 {
@@ -48,7 +42,7 @@ void pst__tensor_warp(const struct pst__tensor_way *way, int action, double magn
     if (action == PST_ACTION_ROTATE) {
         affine.angle = -(way->is_v2 ? pst__turn_of(magnitude) : magnitude);
         if (way->is_v2 && affine.angle == 0) {
-            copy_image(src, dst);
+            pst__image_copy(dst, src);
             return;
         }
     } else if (action == PST_ACTION_SHEAR_X || action == PST_ACTION_SHEAR_Y) {

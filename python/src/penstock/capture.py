@@ -212,10 +212,6 @@ def _called_by(thing: Any) -> Any:
     return vars(thing)[name]
 
 
-def _is_v2(thing: Any) -> bool:
-    return ".v2." in type(thing).__module__
-
-
 class _Walk:
     def __init__(self) -> None:
         self.kinds = steps.kinds()
@@ -298,7 +294,7 @@ class _Walk:
         if self.form == "stacked":
             is_fit = group == "pixels"
         elif self.form == "tuple":  # v1's take no tuple
-            is_fit = is_fit and _is_v2(thing)
+            is_fit = is_fit and tensor_steps.is_v2(thing)
         if not is_fit:
             refuse("transform", f"{name} comes behind crops")
         if self.form == "tuple" and self.is_tensor and not self.is_wrapped:
@@ -367,7 +363,7 @@ class _Walk:
         if group == "convert":
             self.is_wrapped = kind.name == "ToImage"
         elif self.is_tensor:  # v1's functions give pure tensors
-            self.is_wrapped = self.is_wrapped and _is_v2(thing)
+            self.is_wrapped = self.is_wrapped and tensor_steps.is_v2(thing)
         if group in ("convert", "pixels", "erase", "noise"):
             self.tail.append(thing)
             self.values = tensor_steps.values_after(kind, values, self.values)

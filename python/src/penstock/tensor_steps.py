@@ -46,14 +46,15 @@ _AUGMENTS = {
 _COLOUR_OF_TENSOR, _COLOUR_V2 = 32, 64  # enum pst_colour
 
 
-def _is_v2(thing: Any) -> bool:
+def is_v2(thing: Any) -> bool:
+    """Whether it is one of torchvision's v2."""
     return type(thing).__module__.startswith("torchvision.transforms.v2.")
 
 
 def is_known(thing: Any, kind: steps.Kind) -> bool:
     """Whether read() may know the step. v1's Resize computes in float32."""
     return kind.name in (*_MOVES, *_COLOURS, *_AUGMENTS, "AugMix", "GaussianBlur") or (
-        _is_v2(thing) and kind.name in _RESIZES
+        is_v2(thing) and kind.name in _RESIZES
     )
 
 
@@ -111,7 +112,7 @@ def _resized(thing: Any, op: ops.Op, values: Values) -> ops.Op:
 
 
 def _coloured(thing: Any, kind: steps.Kind, op: ops.Op) -> ops.Op:
-    v2 = _is_v2(thing)
+    v2 = is_v2(thing)
     if kind.name == "Grayscale" and thing.num_output_channels != 3:
         raise step_arguments.Unknown("it makes a tensor of one channel")
     if kind.name == "RandomSolarize" and not 0 <= thing.threshold <= 255:
@@ -123,7 +124,7 @@ def _coloured(thing: Any, kind: steps.Kind, op: ops.Op) -> ops.Op:
 
 
 def _augmented(thing: Any, kind: steps.Kind, op: ops.Op) -> ops.Op:
-    v2 = _is_v2(thing)
+    v2 = is_v2(thing)
     filter, fill = (
         step_arguments.filter_of_tensor(thing, v2),
         step_arguments.fill_of_tensor(thing, v2),
